@@ -1,0 +1,98 @@
+# Each command sets itself up: it makes its virtual environment from a lock file on first use and again when
+# that file changes. The machine needs make and a python3 that can make virtual environments.
+#
+#   PYTHON         interpreter of .venv, 3.10 to 3.13 (several words: the first that fits)
+#   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later ones)
+#   PYTEST_FLAGS   added to pytest, e.g. make test PYTEST_FLAGS="-k masks"
+#   LOCK_FLAGS     added to the locker, e.g. make lock LOCK_FLAGS=--upgrade
+
+PYTHON ?= python3 python3.13 python3.12 python3.11 python3.10
+PYTHON_ADDONS ?= python3.11 python3.10 python3.9 python3
+VENV := .venv
+VENV_ADDONS := .venv-addons
+VENV_LOCK := .venv-lock
+UV_VERSION := 0.13.8
+
+# TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
+.PHONY: help demo test test-addons test-full lint format lock wheel bench clean distclean
+
+help:
+	@echo "make demo         fill a hole in a sample picture; result in demo_output/"
+	@echo "make test         linter and tests with the current TensorFlow"
+	@echo "make test-addons  the same tests with TensorFlow 2.15 and TensorFlow Addons"
+	@echo "make test-full    also the tests that take minutes or need released weights"
+	@echo "make lint         linter alone;  make format: let it rewrite the files"
+	@echo "make bench        timings and memory of this machine"
+	@echo "make wheel        build the wheel; result in dist/"
+	@echo "make lock         write requirements/*.txt anew from setup.py"
+	@echo "make clean        remove what was built;  make distclean: the environments too"
+
+# $(call first_python,CANDIDATES,LOWEST,HIGHEST): the first candidate that is Python 3.LOWEST to 3.HIGHEST and
+# has what a virtual environment is made with (Debian keeps ensurepip in a package of its own).
+first_python = $(shell for python in $(1); do \
+  "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(2)) <= sys.version_info[:2] <= (3, $(3)))' \
+  </dev/null 2>/dev/null && { echo "$$python"; break; }; done)
+
+# $(call make_venv,FOLDER,PYTHON,VARIABLE,VERSIONS,WHAT): a new FOLDER with WHAT pip is to install.
+define make_venv
+	@test -n "$(2)" || { echo "error: no Python $(4) with the modules venv and ensurepip among: $($(3));" \
+	  "install one (Debian: apt install python3-venv) or name it: make $(MAKECMDGOALS) $(3)=/path/to/python" >&2; exit 1; }
+	@echo "setting up $(1) with $(2) and $(5); this can take minutes"
+	@"$(2)" -m venv --clear $(1)
+	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(5)
+endef
+
+# The stamps come last, so that an interrupted installation starts over.
+$(VENV)/.installed: requirements/current.txt
+	$(call make_venv,$(VENV),$(call first_python,$(PYTHON),10,13),PYTHON,3.10 to 3.13,-r $<)
+	@touch $@
+
+$(VENV_ADDONS)/.installed: requirements/addons.txt
+	$(call make_venv,$(VENV_ADDONS),$(call first_python,$(PYTHON_ADDONS),9,11),PYTHON_ADDONS,3.9 to 3.11,-r $<)
+	@touch $@
+
+demo: $(VENV)/.installed
+	$(VENV)/bin/python -m hifill.demo --output demo_output
+
+test: lint
+	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+
+test-addons: $(VENV_ADDONS)/.installed
+	$(VENV_ADDONS)/bin/python -m pytest $(PYTEST_FLAGS)
+
+test-full: lint
+	$(VENV)/bin/python -m pytest -m "" $(PYTEST_FLAGS)
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(VENV)/.installed
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+bench: $(VENV)/.installed
+	$(VENV)/bin/python -m benchmarks.run
+
+# setuptools packs whatever an earlier build left in build/.
+wheel: $(VENV)/.installed
+	rm -rf build
+	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+# Existing pins stay unless setup.py rules them out or LOCK_FLAGS=--upgrade. One file serves every
+# platform and every Python from the one named on, by environment markers.
+LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command "make lock" --extra test $(LOCK_FLAGS)
+lock:
+	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
+	$(LOCK) --extra lint --python-version 3.10 --output-file requirements/current.txt
+	$(LOCK) --extra addons --python-version 3.9 --output-file requirements/addons.txt
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache demo_output
+	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV) $(VENV_ADDONS) $(VENV_LOCK)

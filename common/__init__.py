@@ -1,0 +1,1 @@
+"""What both papers share: images, masks, datasets, metrics, runs. Knows neither paper's networks."""

@@ -1,0 +1,144 @@
+"""Where photographs come from: `sample`, `folder`, `div2k` and `places2`, each with its splits.
+
+`files(name, data_dir, split)` lists the photographs of one split in a fixed order. The layouts are those the
+archives unpack to; when nothing is found the error prints the tree that was expected and who publishes the data.
+
+    sample   photographs that come inside the scikit-image package; nothing to download
+    folder   every image below data_dir (train/, validation/ and test/ are used as splits when they exist)
+    div2k    DIV2K_train_HR/, DIV2K_valid_HR/
+    places2  the directory names of the MIT archives, see `_PLACES2`
+
+A folder that holds image/, mask/small/ and mask/large/ (the layout of the Zoom-to-Inpaint authors' test package)
+is accepted as the test or validation split of any of the last three; `package_masks` finds its masks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+
+from common.errors import UserError
+
+NAMES = ("sample", "folder", "div2k", "places2")
+SPLITS = ("train", "validation", "test")
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+_SAMPLE = {
+    "train": (
+        "astronaut.png",
+        "rocket.jpg",
+        "motorcycle_left.png",
+        "coffee.png",
+        "hubble_deep_field.jpg",
+        "brick.png",
+        "grass.png",
+        "gravel.png",
+        "camera.png",
+        "moon.png",
+    ),
+    "validation": ("chelsea.png", "ihc.png"),
+    "test": ("chelsea.png", "retina.jpg", "motorcycle_right.png"),
+}
+_DIV2K = {
+    "train": ("DIV2K_train_HR",),
+    "validation": ("DIV2K_valid_HR",),
+    # The test images are not public; the papers score on the validation images.
+    "test": ("DIV2K_valid_HR",),
+}
+_PLACES2 = {
+    "train": (
+        "places365_standard/train",
+        "data_large_standard",
+        "data_256_standard",
+        "data_large",
+        "data_256",
+        "train",
+    ),
+    "validation": ("places365_standard/val", "val_large", "val_256", "val"),
+    "test": ("test_large", "test_256", "test"),
+}
+_PUBLISHERS = {
+    "div2k": "DIV2K is published by ETH Zurich's computer vision lab (NTIRE 2017 challenge)",
+    "places2": "Places2 (Places365) is published by MIT CSAIL; register there to download it",
+}
+
+
+def files(name: str, data_dir: str | None, split: str) -> list[str]:
+    """Sorted paths of the photographs of a split.
+
+    Raises:
+      UserError: unknown name, no --data_dir, or nothing found; says which tree was expected.
+    """
+    if name not in NAMES:
+        raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
+    if split not in SPLITS:
+        raise UserError(f"--split={split} is not known; choose one of {', '.join(SPLITS)}")
+    if name == "sample":
+        return _sample_files(split)
+    if not data_dir:
+        raise UserError(f"--dataset={name} needs --data_dir=FOLDER. {expected_tree(name)}")
+    root = pathlib.Path(data_dir)
+    if not root.is_dir():
+        raise UserError(f"--data_dir={data_dir} is not a folder. {expected_tree(name)}")
+    for folder in _candidates(name, root, split):
+        found = images_below(folder)
+        if found:
+            return found
+    raise UserError(f"no {split} photographs below --data_dir={data_dir}. {expected_tree(name)}")
+
+
+def expected_tree(name: str) -> str:
+    """One line that says how the data of `name` is laid out and who publishes it."""
+    if name == "folder":
+        return "Expected: any tree of .jpg/.png/.webp/.bmp/.tif images"
+    layout = {"div2k": _DIV2K, "places2": _PLACES2}[name]
+    parts = [f"{split}: {' or '.join(f'{d}/' for d in layout[split])}" for split in SPLITS]
+    return f"Expected below it: {'; '.join(parts)}. {_PUBLISHERS[name]}"
+
+
+def images_below(folder: os.PathLike) -> list[str]:
+    """Sorted paths of the image files in a directory tree, hidden ones left out."""
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(f for f in folders if not f.startswith("."))
+        found += [
+            os.path.join(parent, n)
+            for n in names
+            if n.lower().endswith(EXTENSIONS) and not n.startswith(".")
+        ]
+    return sorted(found)
+
+
+def package_masks(data_dir: str | None, kind: str) -> str | None:
+    """The folder mask/<kind> of a Zoom-to-Inpaint test package at `data_dir`, or None."""
+    folder = pathlib.Path(data_dir or "") / "mask" / kind
+    return (
+        str(folder)
+        if data_dir and _is_package(pathlib.Path(data_dir)) and folder.is_dir()
+        else None
+    )
+
+
+def _is_package(root):
+    return (root / "image").is_dir() and (root / "mask").is_dir()
+
+
+def _candidates(name, root, split):
+    if split != "train" and _is_package(root):
+        return [root / "image"]
+    if name == "folder":
+        has_splits = any((root / s).is_dir() for s in SPLITS)
+        return [root / split] if has_splits else [root]
+    return [root / folder for folder in {"div2k": _DIV2K, "places2": _PLACES2}[name][split]]
+
+
+def _sample_files(split):
+    package = importlib.util.find_spec("skimage")
+    if package is None:
+        raise UserError("--dataset=sample needs the package scikit-image: pip install scikit-image")
+    folder = pathlib.Path(package.origin).parent / "data"
+    found = [str(folder / name) for name in _SAMPLE[split] if (folder / name).is_file()]
+    if not found:
+        raise UserError(f"scikit-image at {folder} came without its photographs; reinstall it")
+    return found

@@ -1,0 +1,80 @@
+"""Errors meant for the person at the keyboard.
+
+`UserError` is raised for everything a user can mend: a missing file, a mask of another size, weights of
+another model. Its text is one line: what is wrong, with which file or flag, what to do. `run` is the entry
+point of every command: it turns such an error into that one line on stderr and an exit code, so that no
+traceback is shown for a mistake that is not ours. Anything else is a bug and keeps its traceback.
+
+Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed), 2 wrong flags, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable
+
+
+class UserError(Exception):
+    """Something the user can mend; `str(error)` is one line that says how."""
+
+    exit_code = 1
+
+
+class UsageError(UserError):
+    """Flags that are unknown, contradictory or impossible; exit code 2."""
+
+    exit_code = 2
+
+
+def check_quotes(argv: list[str]) -> None:
+    """Rejects flag values that still carry quotes.
+
+    A flagfile is not read by a shell: `--weights="w.h5"` there names a file whose name starts with a quote.
+    """
+    for argument in argv[1:]:
+        if argument.startswith("-") and "=" in argument:
+            name, value = argument.split("=", 1)
+            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+                raise UsageError(
+                    f"{name}={value} is quoted; write {name}={value[1:-1]} in a flagfile"
+                )
+
+
+def _parse(argv: list[str]) -> list[str]:
+    from absl import flags  # here, so that a bare Python gets a message and no traceback
+
+    try:
+        expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        check_quotes(expanded)
+        rest = flags.FLAGS(argv)
+    except (flags.Error, OSError) as error:
+        raise UsageError(" ".join(str(error).split())) from error
+    if len(rest) > 1:
+        raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
+    return rest
+
+
+def run(main: Callable[[list[str]], int | None]) -> None:
+    """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0)."""
+
+    def guarded(argv: list[str]) -> None:
+        try:
+            code = main(argv)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = error.exit_code
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            code = 130
+        sys.exit(code or 0)
+
+    def parse(argv: list[str]) -> list[str]:
+        try:
+            return _parse(argv)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+
+    from absl import app
+
+    app.run(guarded, flags_parser=parse)

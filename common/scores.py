@@ -1,0 +1,288 @@
+"""Tables of an evaluation: from one score per image to the papers' tables.
+
+A `Score` is one result of one method on one image with one mask. `summarise` and `by_hole_area`
+turn a list of them into `Summary` rows: mean and sample standard deviation (n - 1) over images,
+each image counting once, whatever its size. PSNR is infinite for a result without any error; such
+images are left out of its mean and deviation and counted, and `table` says so below the table. If
+all are infinite, so is the mean.
+
+Formats: `table` gives Markdown that is aligned in plain text too; `write_csv` one row per image;
+`write_json` the summaries and the images. An infinite value is inf in CSV and the text "inf" in
+JSON, which knows no infinity; an undefined deviation (fewer than two images) is null in JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable, NamedTuple
+
+from common import files
+from common.errors import UserError
+
+
+class Column(NamedTuple):
+    """One metric of a table: its key in `Score.metrics`, its title, its decimals."""
+
+    key: str
+    title: str
+    decimals: int
+
+
+# The columns of Table 2 of each paper, with its decimals. A column that no image has is left out.
+LAYOUTS = {
+    "zoom_to_inpaint": (
+        Column("psnr", "PSNR ↑", 2),
+        Column("ssim", "SSIM ↑", 4),
+        Column("ms_ssim", "MS-SSIM ↑", 4),
+        Column("l1_fraction", "L1 ↓", 5),
+    ),
+    "hifill": (
+        Column("l1_percent", "L1 (%) ↓", 3),
+        Column("ms_ssim", "MS-SSIM ↑", 4),
+        Column("seconds", "Time (s) ↓", 3),
+    ),
+}
+
+# Upper edges in per cent of the picture; a hole on an edge belongs to the smaller bin.
+HOLE_AREA_EDGES = (5, 10, 20, 30, 50, 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One result.
+
+    Attributes:
+      name: the image, unique within method and masks.
+      method: what painted it, e.g. "telea".
+      masks: kind of mask, e.g. "small".
+      hole_fraction: part of the picture that is hole, in [0, 1].
+      metrics: finite or +infinite values by name: those of `common.metrics`, and any other number
+        that an image has, such as "seconds".
+    """
+
+    name: str
+    method: str
+    masks: str
+    hole_fraction: float
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hole_fraction <= 1:
+            raise ValueError(f"{self.name}: hole_fraction {self.hole_fraction} is outside [0, 1]")
+        for key, value in self.metrics.items():
+            if math.isnan(value) or value == -math.inf:
+                raise ValueError(f"{self.name}: {key} of {self.method} is {value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistic:
+    """Mean and sample standard deviation of `n` finite values; `infinite` others were left out."""
+
+    mean: float
+    std: float
+    n: int
+    infinite: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One row of a table: `n` images of one method, kind of masks and range of hole areas.
+
+    `hole_area` is "all" or a range such as "5-10 %"; `hole_fraction` is the mean over the images.
+    """
+
+    method: str
+    masks: str
+    hole_area: str
+    n: int
+    hole_fraction: float
+    metrics: Mapping[str, Statistic]
+
+
+def _statistic(values: Sequence[float]) -> Statistic:
+    finite = [value for value in values if math.isfinite(value)]
+    return Statistic(
+        mean=statistics.fmean(finite) if finite else math.inf,
+        std=statistics.stdev(finite) if len(finite) > 1 else math.nan,
+        n=len(finite),
+        infinite=len(values) - len(finite),
+    )
+
+
+def _metric_names(scores: Iterable[Score]) -> list[str]:
+    return list(dict.fromkeys(key for score in scores for key in score.metrics))
+
+
+def _summary(method: str, masks: str, hole_area: str, scores: Sequence[Score]) -> Summary:
+    columns = {
+        key: [float(score.metrics[key]) for score in scores if key in score.metrics]
+        for key in _metric_names(scores)
+    }
+    return Summary(
+        method=method,
+        masks=masks,
+        hole_area=hole_area,
+        n=len(scores),
+        hole_fraction=statistics.fmean(score.hole_fraction for score in scores),
+        metrics={key: _statistic(values) for key, values in columns.items()},
+    )
+
+
+def _hole_area(hole_fraction: float) -> int:
+    """Index of the bin of `HOLE_AREA_EDGES`; in fractions, as 100 * 0.29 is not exactly 29."""
+    return sum(hole_fraction > edge / 100 for edge in HOLE_AREA_EDGES)
+
+
+def _hole_area_label(index: int) -> str:
+    lower = HOLE_AREA_EDGES[index - 1] if index else 0
+    return f"{lower}-{HOLE_AREA_EDGES[index]} %"
+
+
+def _summaries(
+    scores: Sequence[Score], area_of: Callable[[Score], int], area_label: Callable[[int], str]
+) -> list[Summary]:
+    """Groups by kind of mask, area and method, in this order."""
+    kinds = list(dict.fromkeys(score.masks for score in scores))
+    methods = list(dict.fromkeys(score.method for score in scores))
+    groups: dict[tuple[int, int, int], list[Score]] = {}
+    for score in scores:
+        key = kinds.index(score.masks), area_of(score), methods.index(score.method)
+        groups.setdefault(key, []).append(score)
+    return [
+        _summary(methods[method], kinds[kind], area_label(area), groups[kind, area, method])
+        for kind, area, method in sorted(groups)
+    ]
+
+
+def summarise(scores: Sequence[Score]) -> list[Summary]:
+    """One `Summary` per kind of mask and method, in order of first appearance."""
+    return _summaries(scores, lambda score: 0, lambda area: "all")
+
+
+def by_hole_area(scores: Sequence[Score]) -> list[Summary]:
+    """One `Summary` per kind of mask, range of hole areas (empty ones left out) and method."""
+    return _summaries(scores, lambda score: _hole_area(score.hole_fraction), _hole_area_label)
+
+
+def _number(statistic: Statistic | None, decimals: int, spread: bool) -> str:
+    if statistic is None:
+        return "-"
+    text = f"{statistic.mean:.{decimals}f}"
+    if spread and not math.isnan(statistic.std):
+        text += f" ± {statistic.std:.{decimals}f}"
+    return text
+
+
+def _aligned(header: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
+    """Markdown lines; the first `text_columns` columns are set left, the others right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    widths = [max(3, *map(len, column)) for column in zip(*cells)]
+
+    def line(row: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if index < text_columns else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * width if index < text_columns else "-" * (width - 1) + ":"
+        for index, width in enumerate(widths)
+    ]
+    return [line(cells[0]), line(rule), *map(line, cells[1:])]
+
+
+def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]:
+    notes = []
+    for summary in summaries:
+        for column in columns:
+            statistic = summary.metrics.get(column.key)
+            if statistic is not None and statistic.infinite and statistic.n:
+                where = f"{summary.method}, {summary.masks}, hole area {summary.hole_area}"
+                notes.append(
+                    f"{column.title.split()[0]}: mean of {statistic.n} images, without the "
+                    f"{statistic.infinite} of infinite value ({where})."
+                )
+    return notes
+
+
+def table(summaries: Sequence[Summary], layout: str, spread: bool = False) -> str:
+    """The rows of `summaries` as an aligned Markdown table in the manner of a paper.
+
+    Args:
+      summaries: from `summarise` or `by_hole_area`, printed in their order.
+      layout: a key of `LAYOUTS`.
+      spread: whether to print "mean ± standard deviation" rather than the mean.
+
+    Returns:
+      Lines joined and ended by a newline; below the table one line per mean that leaves images out.
+
+    Raises:
+      UserError: unknown layout.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"no table is laid out '{layout}'; choose from {', '.join(LAYOUTS)}")
+    columns = [c for c in LAYOUTS[layout] if any(c.key in summary.metrics for summary in summaries)]
+    binned = any(summary.hole_area != "all" for summary in summaries)
+    header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
+    rows = []
+    for summary in summaries:
+        names = [summary.method, summary.masks, *([summary.hole_area] if binned else [])]
+        numbers = [_number(summary.metrics.get(c.key), c.decimals, spread) for c in columns]
+        rows.append([*names, f"{100 * summary.hole_fraction:.2f}", str(summary.n), *numbers])
+    lines = _aligned([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
+    notes = _notes(summaries, columns)
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """`value` in types that JSON has: infinity becomes "inf", an undefined number null."""
+    if dataclasses.is_dataclass(value):
+        return _plain(vars(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int)):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
+
+
+def write_json(
+    target: files.PathLike, scores: Sequence[Score], summaries: Sequence[Summary]
+) -> None:
+    """Writes {"summaries": [...], "images": [...]}, fields named as in `Summary` and `Score`.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
+    content = _plain({"summaries": list(summaries), "images": list(scores)})
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    files.write_text(target, text + "\n")
+
+
+def write_csv(target: files.PathLike, scores: Sequence[Score]) -> None:
+    """Writes one row per image: name, method, masks, hole_fraction, then every metric.
+
+    A metric that an image lacks is an empty cell.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
+    names = _metric_names(scores)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "method", "masks", "hole_fraction", *names])
+    for score in scores:
+        values = [float(score.metrics[key]) if key in score.metrics else "" for key in names]
+        writer.writerow([score.name, score.method, score.masks, score.hole_fraction, *values])
+    files.write_text(target, text.getvalue())

@@ -1,0 +1,102 @@
+"""One file for the weights of one model, readable in every supported TensorFlow.
+
+The file is an `.npz` archive of plain arrays named by the path of attributes that leads to them
+("refinement/encoder_1/0/feature_kernel"), plus a header: format, model name and configuration. It holds no
+code, so opening one from a stranger is safe, and it is the same under Keras 2 and Keras 3. Loading is strict: a file
+of another model, a missing, unknown or differently shaped array is an error that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import zipfile
+
+import numpy as np
+from tensorflow import keras
+
+from common.errors import UserError
+from common.files import PathLike, atomic_path
+
+_FORMAT = "inpainting-weights-1"
+_HEADER = "header.json"
+
+
+def named_variables(layer) -> dict:
+    """{path: variable} of a layer or model, in a stable order; paths are made of attribute names."""
+    found = {}
+    _collect(layer, "", found)
+    return found
+
+
+def _collect(layer, prefix, found):
+    children = list(_children(layer))
+    for name, child in children:
+        _collect(child, f"{prefix}{name}/", found)
+    if not children:
+        for variable in layer.weights:
+            short = variable.name.split("/")[-1].split(":")[0]
+            found[prefix + short] = variable
+
+
+def _children(layer):
+    for name, value in sorted(vars(layer).items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(value, keras.layers.Layer):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                if isinstance(item, keras.layers.Layer):
+                    yield f"{name}/{index}", item
+
+
+def save(path: PathLike, model_name: str, config: dict, layer) -> None:
+    """Writes every variable of `layer` with a header; at once or not at all."""
+    arrays = {name: np.asarray(variable) for name, variable in named_variables(layer).items()}
+    header = {"format": _FORMAT, "model": model_name, "config": config}
+    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **arrays, **{_HEADER: np.array(json.dumps(header))})
+
+
+def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
+    """Returns (config, {path: array}) of a weights file of `model_name`.
+
+    Raises:
+      UserError: no such file, not a weights file, cut short, or the weights of another model.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        header = json.loads(str(arrays.pop(_HEADER)))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
+    if header.get("format") != _FORMAT or header.get("model") != model_name:
+        raise UserError(
+            f"{path} holds weights of '{header.get('model')}', not of '{model_name}'; pass --model "
+            f"{header.get('model')} or another file"
+        )
+    return header["config"], arrays
+
+
+def assign(layer, arrays: dict, source: str) -> None:
+    """Gives every variable of `layer` its array; all of them and nothing else.
+
+    Raises:
+      UserError: names the arrays that are missing, unknown or of another shape; nothing is assigned then.
+    """
+    variables = named_variables(layer)
+    problems = [f"{name} is missing" for name in variables if name not in arrays]
+    problems += [f"{name} is unknown" for name in arrays if name not in variables]
+    problems += [
+        f"{name} has shape {list(arrays[name].shape)}, expected {list(variable.shape)}"
+        for name, variable in variables.items()
+        if name in arrays and tuple(arrays[name].shape) != tuple(variable.shape)
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])

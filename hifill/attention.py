@@ -1,0 +1,226 @@
+"""Contextual attention: ACM computes the scores once, ATM transfers patches with them (H section 3.2).
+
+Attention Computing Module. P3 [B, 2n, 2n, C] is sampled with stride 2 to P [B, n, n, C] (n = 32 for 512 pixels),
+cut into N = n*n patches of 3x3, and every patch j inside the mask is compared with every patch i outside it:
+
+    c_ij = <p_i/|p_i|, p_j/|p_j|>   (eq. 1)        s_ij = softmax over i of temperature * c_ij   (eq. 2)
+
+Attention Transfer Module. A feature map of side r*n is cut into n x n patches and p_j = sum_i s_ij p_i (eq. 3).
+
+Two variants, chosen by the configuration:
+* paper: rows for patches that touch the hole only; keys are patches whose 3x3 neighbourhood holds no hole, so
+  each row sums to 1; r x r patches tile the map and what lies outside the hole is kept.
+* release: rows for all N patches; the key alone is normalised, scores are fused over neighbouring pairs of
+  patches, and masked keys get weight 0 after the softmax (rows sum to less than 1); patches of 2r x 2r
+  (3 x 3 on P3) at stride r overlap and are added up without division.
+
+Scores, softmax and transfer are float32 whatever the layers' precision. No op here extracts patches: slices and
+reshapes do, because their gradients are slices and reshapes again. Layout of attention: [B, query j, key i].
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from hifill.config import HiFillConfig
+
+# Norms below this are treated as this (release: 1e-8 on the norm, so 1e-16 under the root).
+_MIN_SQUARED_NORM = 1e-16
+# Added to the logits of keys that may not be used. Two tiers, so that when no clean context exists the keys
+# next to the hole are used, and only when there is no context at all those inside it. Cosines times the
+# temperature stay far below the step between tiers.
+_NEAR_HOLE, _IN_HOLE = -1e3, -2e3
+
+
+class Attention(NamedTuple):
+    """Scores of a batch: `scores` [B, K, N] for the `rows` [B, K] that are filled, `hole` [B, N] in {0, 1}.
+
+    `rows` is None when every patch has a row (K = N, release). Otherwise rows are padded to the batch's largest
+    count of hole patches; a padding row is one whose `hole` value is 0 and is never used.
+    """
+
+    scores: tf.Tensor
+    rows: tf.Tensor | None
+    hole: tf.Tensor
+
+    def dense(self) -> tf.Tensor:
+        """[B, N, N] float32; rows of patches that are not filled are zero."""
+        if self.rows is None:
+            return self.scores
+        padded = tf.pad(self.scores, [[0, 0], [1, 0], [0, 0]])
+        return tf.gather(padded, _rank(self.hole) + 1, axis=1, batch_dims=1)
+
+
+class ContextualAttention(keras.layers.Layer):
+    """ACM: (P3 [B, 2n, 2n, C], mask [B, 16n, 16n, 1]) -> `Attention`."""
+
+    def __init__(self, config: HiFillConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+
+    def call(self, features, mask):
+        patches = neighbourhoods(tf.cast(features, tf.float32)[:, ::2, ::2])
+        hole, near_hole = patch_masks(tf.cast(mask, tf.float32))
+        keys = _unit(patches)
+        if self.config.fill_hole_only:
+            return self._hole_rows(patches, keys, hole, near_hole)
+        queries = keys if self.config.cosine_query else patches
+        scores = tf.matmul(queries, keys, transpose_b=True)
+        if self.config.fuse_scores:
+            scores = fuse(scores)
+        context = 1.0 - near_hole[:, tf.newaxis]
+        weights = tf.nn.softmax(self.config.temperature * scores * context) * context
+        return Attention(weights, None, hole)
+
+    def _hole_rows(self, patches, keys, hole, near_hole):
+        count = tf.cast(tf.reduce_max(tf.reduce_sum(hole, axis=1)), tf.int32)
+        # top_k lists equal values by index, so the hole's patches come first and in order.
+        rows = tf.math.top_k(hole, k=count).indices
+        queries = tf.gather(keys if self.config.cosine_query else patches, rows, batch_dims=1)
+        scores = tf.matmul(queries, keys, transpose_b=True)
+        penalty = _NEAR_HOLE * near_hole + (_IN_HOLE - _NEAR_HOLE) * hole
+        logits = self.config.temperature * scores + penalty[:, tf.newaxis]
+        return Attention(tf.nn.softmax(logits), rows, hole)
+
+
+class AttentionTransfer(keras.layers.Layer):
+    """ATM (eq. 3): (features [B, r*n, r*n, C], `Attention` over n*n patches) -> filled, same shape."""
+
+    def __init__(self, config: HiFillConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+
+    def call(self, features, attention):
+        filled = self._fill(tf.cast(features, tf.float32), attention)
+        return tf.cast(filled, features.dtype)
+
+    def _fill(self, features, attention):
+        n = round(attention.hole.shape[-1] ** 0.5)
+        ratio = features.shape[1] // n
+        if not self.config.overlap:
+            return _fill_tiles(features, attention, n)
+        if ratio == 2:
+            return _add_overlapping_3x3(features, attention.dense(), n)
+        return _add_overlapping_2r(features, attention.dense(), n, ratio)
+
+
+def neighbourhoods(features: tf.Tensor) -> tf.Tensor:
+    """[B, n, n, C] -> [B, n*n, 9*C]: the zero-padded 3x3 patch around every position."""
+    n, m, c = features.shape[1], features.shape[2], features.shape[3]
+    padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    shifts = [padded[:, dy : dy + n, dx : dx + m] for dy in range(3) for dx in range(3)]
+    return tf.reshape(tf.concat(shifts, axis=-1), [-1, n * m, 9 * c])
+
+
+def patch_masks(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mask [B, 16n, 16n, 1] -> (patch touches the hole, its 3x3 neighbourhood does), each [B, n*n]."""
+    hole = tf.nn.max_pool2d(mask, 16, 16, "SAME")
+    near_hole = tf.nn.max_pool2d(hole, 3, 1, "SAME")
+    count = hole.shape[1] * hole.shape[2]
+    return tf.reshape(hole, [-1, count]), tf.reshape(near_hole, [-1, count])
+
+
+def fuse(scores: tf.Tensor) -> tf.Tensor:
+    """Adds to each score those of both patches moved one step along rows, then along columns.
+
+    scores: [B, N, N]. A pair of patches supports the pairs beside it, so that copied regions stay coherent.
+    The steps wrap over line ends as the release's flat 3x3 identity convolution does.
+    """
+    n = round(scores.shape[-1] ** 0.5)
+    along_rows = _add_diagonal_neighbours(scores)
+    along_columns = _add_diagonal_neighbours(_transpose_grids(along_rows, n))
+    return _transpose_grids(along_columns, n)
+
+
+def _add_diagonal_neighbours(scores):
+    before = tf.pad(scores[:, :-1, :-1], [[0, 0], [1, 0], [1, 0]])
+    after = tf.pad(scores[:, 1:, 1:], [[0, 0], [0, 1], [0, 1]])
+    return before + scores + after
+
+
+def _transpose_grids(scores, n):
+    grids = tf.transpose(tf.reshape(scores, [-1, n, n, n, n]), [0, 2, 1, 4, 3])
+    return tf.reshape(grids, [-1, n * n, n * n])
+
+
+def _unit(patches):
+    squared = tf.reduce_sum(tf.square(patches), axis=-1, keepdims=True)
+    return patches * tf.math.rsqrt(tf.maximum(squared, _MIN_SQUARED_NORM))
+
+
+def _rank(hole):
+    """[B, N] in {0, 1} -> index among the hole's patches, -1 outside the hole; int32."""
+    inside = tf.cast(hole, tf.int32)
+    return inside * tf.cumsum(inside, axis=1) - 1
+
+
+def to_patches(features: tf.Tensor, n: int) -> tf.Tensor:
+    """[B, n*r, n*r, C] -> [B, n*n, r*r*C], patches in reading order."""
+    r, c = features.shape[1] // n, features.shape[3]
+    grid = tf.reshape(features, [-1, n, r, n, r, c])
+    return tf.reshape(tf.transpose(grid, [0, 1, 3, 2, 4, 5]), [-1, n * n, r * r * c])
+
+
+def from_patches(patches: tf.Tensor, n: int, channels: int) -> tf.Tensor:
+    """The inverse of `to_patches`."""
+    r = round((patches.shape[2] // channels) ** 0.5)
+    grid = tf.reshape(patches, [-1, n, n, r, r, channels])
+    return tf.reshape(tf.transpose(grid, [0, 1, 3, 2, 4, 5]), [-1, n * r, n * r, channels])
+
+
+def _fill_tiles(features, attention, n):
+    patches = to_patches(features, n)
+    filled = tf.matmul(attention.scores, patches)
+    if attention.rows is not None:
+        candidates = tf.concat([patches, filled], axis=1)
+        kept = tf.range(n * n)[tf.newaxis]
+        choice = tf.where(attention.hole > 0, n * n + _rank(attention.hole), kept)
+        filled = tf.gather(candidates, choice, axis=1, batch_dims=1)
+    return from_patches(filled, n, features.shape[3])
+
+
+def _shifted(grids, dy, dx):
+    """Attention [B, n, n, n, n] with query and key both moved by (dy, dx) on a grid one larger."""
+    return tf.pad(grids, [[0, 0]] + 2 * [[dy, 1 - dy], [dx, 1 - dx]])
+
+
+def _add_overlapping_2r(features, dense, n, r):
+    """Patches of 2r x 2r at stride r, added up.
+
+    Each patch is 2x2 tiles of r x r on a grid shifted by r/2. Tile (dy, dx) of query j receives tile (dy, dx) of
+    key i with weight s_ij, so moving the scores instead of the tiles gives the sum with one product over
+    r x r tiles: a quarter of the work of overlapping patches, with the same result.
+    """
+    grids = tf.reshape(dense, [-1, n, n, n, n])
+    moved = tf.add_n([_shifted(grids, dy, dx) for dy in (0, 1) for dx in (0, 1)])
+    tiles = (n + 1) ** 2
+    border = r // 2
+    padded = tf.pad(features, [[0, 0], [border, border], [border, border], [0, 0]])
+    values = to_patches(padded, n + 1)
+    filled = tf.matmul(tf.reshape(moved, [-1, tiles, tiles]), values)
+    filled = from_patches(filled, n + 1, features.shape[3])
+    return filled[:, border : border + n * r, border : border + n * r]
+
+
+def _add_overlapping_3x3(features, dense, n):
+    """Patches of 3x3 at stride 2, added up: a patch shares its last row and column with the next ones.
+
+    Pixels are sorted by their place in the 2x2 cell: even rows receive two patches, odd rows one.
+    """
+    grids = tf.reshape(dense, [-1, n, n, n, n])
+    rows = []
+    for py in (0, 1):
+        columns = []
+        for px in (0, 1):
+            steps = [(dy, dx) for dy in range(2 - py) for dx in range(2 - px)]
+            moved = tf.add_n([_shifted(grids, dy, dx) for dy, dx in steps])
+            moved = tf.reshape(moved[:, :n, :n, :n, :n], [-1, n * n, n * n])
+            values = features[:, py::2, px::2]
+            filled = tf.matmul(moved, tf.reshape(values, [-1, n * n, features.shape[3]]))
+            columns.append(tf.reshape(filled, [-1, n, n, features.shape[3]]))
+        rows.append(tf.stack(columns, axis=3))
+    cells = tf.stack(rows, axis=2)  # [B, n, 2, n, 2, C]
+    return tf.reshape(cells, [-1, 2 * n, 2 * n, features.shape[3]])

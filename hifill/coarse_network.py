@@ -1,0 +1,52 @@
+"""Coarse network: a rough completion at half resolution (H section 3.3, appendix "Coarse Network").
+
+Input: masked image in [-1, 1] (0 in the hole) and mask, concatenated: [B, S, S, 4]. Output: [B, S, S, 3] in
+[-1, 1], before pasting. It works on S/2 x S/2 (256 for S = 512) to see more context with less work; every layer
+is a gated convolution, single-channel (LWGC-sc) by default, the RGB output included. No normalisation.
+
+    downsample 2x - K5S2C32 - K3C32 - K3S2C64 - 7 x K3C64 - 5 x D2 - 4 x D4 - 2 x D8 - 3 x K3C64
+    - upsample 2x - K3C32 - upsample 2x - K3C3 - clip - upsample 2x
+
+(K kernel, S stride, C channels, D dilation.) The release has 6 plain K3C64 and a second K3C32.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from hifill.config import HiFillConfig
+from hifill.gated_convolution import gated_convolution
+from hifill.resampling import bilinear
+
+
+class CoarseNetwork(keras.layers.Layer):
+    """[B, S, S, 4] -> [B, S, S, 3] in [-1, 1]."""
+
+    def __init__(self, config: HiFillConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        c = config.channels
+
+        def conv(filters, kernel_size=3, strides=1, dilation_rate=1):
+            return gated_convolution(
+                config.coarse_gate, filters, kernel_size, strides, dilation_rate
+            )
+
+        self.encoder = [conv(c, 5, strides=2), conv(c), conv(2 * c, strides=2)]
+        self.encoder += [conv(2 * c) for _ in range(config.coarse_plain_layers)]
+        self.dilated = [conv(2 * c, dilation_rate=d) for d in 5 * [2] + 4 * [4] + 2 * [8]]
+        self.decoder = [conv(2 * c) for _ in range(3)]
+        self.decoder_half = [conv(c) for _ in range(config.coarse_decoder_layers)]
+        self.to_rgb = conv(3)
+
+    def call(self, inputs):
+        half_pixel = self.config.half_pixel_centers
+        x = bilinear(inputs, 0.5, half_pixel)
+        for layer in self.encoder + self.dilated + self.decoder:
+            x = layer(x)
+        x = bilinear(x, 2, half_pixel)
+        for layer in self.decoder_half:
+            x = layer(x)
+        rgb = self.to_rgb(bilinear(x, 2, half_pixel))
+        return bilinear(tf.clip_by_value(rgb, -1.0, 1.0), 2, half_pixel)

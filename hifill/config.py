@@ -1,0 +1,87 @@
+"""Configurations of HiFill: what the paper prints and what its authors released.
+
+Contract: a `HiFillConfig` is immutable and complete; a model is a function of its configuration and its
+weights. `PAPER` follows the paper (H section 3, appendix "Network Architectures"); `RELEASE` follows the
+authors' published graph, so that their weights give their numbers. Where the two differ the field's comment
+names both; every departure is also a line in docs/departures.md.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+GATES = ("gc", "ds", "pw", "sc")  # H Table 1: GC, LWGC-ds, LWGC-pw, LWGC-sc
+
+
+@dataclasses.dataclass(frozen=True)
+class HiFillConfig:
+    """Every choice that changes a HiFill network. Widths are multiples of `channels`."""
+
+    name: str = "paper"
+    size: int = 512  # side the generator works at, in pixels; a multiple of 32 (H section 3.3)
+    channels: int = 32  # C32 of the appendix; C64 and C128 are 2x and 4x
+    coarse_gate: str = "sc"  # H section 4.2: LWGCsc + LWGCpw is the adopted pair
+    refinement_gate: str = "pw"
+    coarse_plain_layers: int = 7  # K3S1C64 with D=1 after the second stride; the release has 6
+    coarse_decoder_layers: int = 1  # K3S1C32 after the first upsampling; the release has 2
+    refinement_first_kernel: int = 5  # the release has 3
+    half_pixel_centers: bool = (
+        True  # bilinear grid; the release samples the TensorFlow 1 way, shifted
+    )
+    cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
+    fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
+    temperature: float = 10.0  # factor on the scores before softmax; H eq. 2 has none (departure)
+    fill_hole_only: bool = (
+        True  # H eq. 3 fills patches inside the mask; the release refills every patch
+    )
+    overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
+    discriminator_kernel: int = 3  # the release has 5
+    discriminator_channels: int = 64
+
+    def __post_init__(self) -> None:
+        for gate in (self.coarse_gate, self.refinement_gate):
+            if gate not in GATES:
+                raise ValueError(f"gate '{gate}' is not one of {', '.join(GATES)}")
+        if self.size % 32 or self.size < 64:
+            raise ValueError(f"size {self.size} is not a multiple of 32 of at least 64")
+        if self.overlap and self.fill_hole_only:
+            raise ValueError(
+                "overlapping patches are added up everywhere: set fill_hole_only=False"
+            )
+        if self.fuse_scores and self.fill_hole_only:
+            raise ValueError("fused scores need every patch's row: set fill_hole_only=False")
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of the attention grid: 32 at 512 (H section 3.2)."""
+        return self.size // 16
+
+    def to_dict(self) -> dict:
+        """All fields as plain values, for a weights file or a run folder."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> HiFillConfig:
+        """The inverse of `to_dict`; an unknown field is a TypeError."""
+        return cls(**fields)
+
+
+PAPER = HiFillConfig()
+
+RELEASE = HiFillConfig(
+    name="release",
+    coarse_plain_layers=6,
+    coarse_decoder_layers=2,
+    refinement_first_kernel=3,
+    half_pixel_centers=False,
+    cosine_query=False,
+    fuse_scores=True,
+    fill_hole_only=False,
+    overlap=True,
+    discriminator_kernel=5,
+)
+
+# A generator small enough to learn something on two CPU cores within minutes (`make demo`).
+SMALL = dataclasses.replace(PAPER, name="small", size=256, channels=16, discriminator_channels=16)
+
+CONFIGS = {config.name: config for config in (PAPER, RELEASE, SMALL)}

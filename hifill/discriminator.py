@@ -1,0 +1,41 @@
+"""Discriminator: one Wasserstein score per image (H appendix "Discriminator", section 3.5).
+
+    K3S2C64 - K3S2C128 - 4 x K3S2C256 - fully connected to 1
+
+Input: a complete image in [-1, 1], [B, S, S, 3]. Output: [B, 1], unbounded. Plain convolutions with leaky ReLU (0.2)
+and no normalisation: batch statistics would tie the samples that the gradient penalty treats one by one. The
+release has 5x5 kernels.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from hifill.config import HiFillConfig
+
+_WIDTHS = (1, 2, 4, 4, 4, 4)
+_LEAK = 0.2
+
+
+class Discriminator(keras.layers.Layer):
+    """[B, S, S, 3] in [-1, 1] -> scores [B, 1]."""
+
+    def __init__(self, config: HiFillConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.convolutions = [
+            keras.layers.Conv2D(
+                width * config.discriminator_channels,
+                config.discriminator_kernel,
+                strides=2,
+                padding="same",
+            )
+            for width in _WIDTHS
+        ]
+        self.score = keras.layers.Dense(1, dtype="float32")
+
+    def call(self, images):
+        x = images
+        for convolution in self.convolutions:
+            x = tf.nn.leaky_relu(convolution(x), _LEAK)
+        return self.score(tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]]))

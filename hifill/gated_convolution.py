@@ -1,0 +1,109 @@
+"""Gated convolutions: GC and the three light-weight LWGC (H section 3.4, eq. 5-8, Table 1).
+
+    O = sigmoid(G) * ELU(F),   F = conv(W_f, I),   G = one of four convolutions of I
+
+`gate` picks how G is computed; Table 1 counts its weights (without bias) for a k x k kernel:
+
+    gc  full convolution                  k*k*Cin*Cout
+    ds  depthwise, then 1x1 (LWGC-ds)     k*k*Cin + Cin*Cout
+    pw  pixelwise 1x1 (LWGC-pw)           Cin*Cout
+    sc  one channel for all (LWGC-sc)     k*k*Cin
+
+Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has no dilation,
+because a 1x1 kernel has nothing to dilate.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+
+class GatedConv2D(keras.layers.Layer):
+    """A gated convolution: [B, H, W, Cin] -> [B, ceil(H/strides), ceil(W/strides), filters].
+
+    Args:
+      filters: Cout.
+      kernel_size: side k of the square kernel.
+      strides: step of features and gate.
+      dilation_rate: dilation of the features, and of gates that have a k x k kernel.
+      gate: "gc", "ds", "pw" or "sc", see the module docstring.
+    """
+
+    def __init__(self, filters, kernel_size=3, strides=1, dilation_rate=1, gate="gc", **kwargs):
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size = filters, kernel_size
+        self.strides, self.dilation_rate, self.gate = strides, dilation_rate, gate
+
+    def build(self, input_shape):
+        k, c_in, c_out = self.kernel_size, int(input_shape[-1]), self.filters
+        self.feature_kernel = self._kernel("feature_kernel", (k, k, c_in, c_out))
+        self.feature_bias = self._bias("feature_bias", c_out)
+        if self.gate == "ds":
+            self.gate_depthwise = self._kernel("gate_depthwise", (k, k, c_in, 1))
+        gate_shape = {
+            "gc": (k, k, c_in, c_out),
+            "ds": (1, 1, c_in, c_out),
+            "pw": (1, 1, c_in, c_out),
+            "sc": (k, k, c_in, 1),
+        }[self.gate]
+        self.gate_kernel = self._kernel("gate_kernel", gate_shape)
+        self.gate_bias = self._bias("gate_bias", gate_shape[-1])
+        self.built = True
+
+    def _kernel(self, name, shape):
+        return self.add_weight(name=name, shape=shape, initializer="glorot_uniform", trainable=True)
+
+    def _bias(self, name, size):
+        return self.add_weight(name=name, shape=(size,), initializer="zeros", trainable=True)
+
+    def call(self, inputs):
+        features = self._convolve(inputs, self.feature_kernel, self.dilation_rate)
+        features = tf.nn.bias_add(features, tf.cast(self.feature_bias, features.dtype))
+        gate = tf.nn.bias_add(self._gate(inputs), tf.cast(self.gate_bias, features.dtype))
+        return tf.sigmoid(gate) * tf.nn.elu(features)
+
+    def _gate(self, inputs):
+        if self.gate == "pw":
+            # Same as a strided 1x1 convolution, whose filter gradient overruns memory in TensorFlow's
+            # CPU kernels (2.15 and 2.21: crashes at random).
+            picked = inputs[:, :: self.strides, :: self.strides]
+            return tf.nn.conv2d(picked, tf.cast(self.gate_kernel, inputs.dtype), 1, "SAME")
+        if self.gate == "ds":
+            depthwise = tf.nn.depthwise_conv2d(
+                inputs,
+                tf.cast(self.gate_depthwise, inputs.dtype),
+                strides=[1, self.strides, self.strides, 1],
+                padding="SAME",
+                dilations=[self.dilation_rate] * 2,
+            )
+            return tf.nn.conv2d(depthwise, tf.cast(self.gate_kernel, inputs.dtype), 1, "SAME")
+        return self._convolve(inputs, self.gate_kernel, self.dilation_rate)
+
+    def _convolve(self, inputs, kernel, dilation_rate):
+        kernel = tf.cast(kernel, inputs.dtype)
+        return tf.nn.conv2d(inputs, kernel, self.strides, "SAME", dilations=dilation_rate)
+
+    def gate_weights(self):
+        """Number of gate weights without biases, the quantity of H Table 1."""
+        kernels = [self.gate_kernel] + ([self.gate_depthwise] if self.gate == "ds" else [])
+        return sum(int(tf.size(tf.convert_to_tensor(kernel))) for kernel in kernels)
+
+    def get_config(self):
+        fields = ("filters", "kernel_size", "strides", "dilation_rate", "gate")
+        return {**super().get_config(), **{field: getattr(self, field) for field in fields}}
+
+
+class LWGC(GatedConv2D):
+    """Light-weight gated convolution (H eq. 6-8): a `GatedConv2D` whose gate is "ds", "pw" or "sc"."""
+
+    def __init__(self, filters, kernel_size=3, strides=1, dilation_rate=1, gate="pw", **kwargs):
+        if gate not in ("ds", "pw", "sc"):
+            raise ValueError(f"a light-weight gate is 'ds', 'pw' or 'sc', not '{gate}'")
+        super().__init__(filters, kernel_size, strides, dilation_rate, gate, **kwargs)
+
+
+def gated_convolution(gate, *args, **kwargs):
+    """The layer class that the paper names for `gate`: GatedConv2D for "gc", LWGC for the others."""
+    layer = GatedConv2D if gate == "gc" else LWGC
+    return layer(*args, gate=gate, **kwargs)

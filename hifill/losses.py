@@ -1,0 +1,55 @@
+"""Training losses of HiFill (H section 3.5, eq. 9-14). They know no networks.
+
+Images are [B, S, S, 3] float32 in [-1, 1], masks [B, S, S, 1] with 1 = hole, critic scores [B, 1]. Every function
+returns one value per sample, [B] float32, so that a caller can divide the sum by the global batch size whatever
+the number of replicas. Norms over an image are means over its values (eq. 11-13 do not say).
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import tensorflow as tf
+
+# Keeps the slope of the gradient's norm finite where the gradient is zero.
+_EPSILON = 1e-12
+
+
+def hole_l1(generated, image, mask):
+    """L_in-hole = |G(x, m) - x| * m (eq. 11)."""
+    return tf.reduce_mean(tf.abs(generated - image) * mask, axis=[1, 2, 3])
+
+
+def context_l1(generated, image, mask):
+    """L_context = |G(x, m) - x| * (1 - m) (eq. 12)."""
+    return tf.reduce_mean(tf.abs(generated - image) * (1.0 - mask), axis=[1, 2, 3])
+
+
+def reconstruction(generated, image, mask, alpha_hole, alpha_context):
+    """L_rec = alpha_1 L_in-hole + alpha_2 L_context (eq. 13)."""
+    hole = hole_l1(generated, image, mask)
+    return alpha_hole * hole + alpha_context * context_l1(generated, image, mask)
+
+
+def adversarial(fake_scores):
+    """L_adv = -D(x~) (eq. 10)."""
+    return -fake_scores[:, 0]
+
+
+def critic(real_scores, fake_scores):
+    """The Wasserstein part of L_d: D(x~) - D(x) (eq. 9)."""
+    return fake_scores[:, 0] - real_scores[:, 0]
+
+
+def gradient_penalty(discriminator: Callable, real, fake, alpha):
+    """(|grad D(x^)|_2 - 1)^2 at x^ = (1 - alpha) x + alpha x~ (eq. 9, Algorithm 1).
+
+    alpha: [B, 1, 1, 1], one number per sample. The norm is over all values of a sample.
+    """
+    between = (1.0 - alpha) * real + alpha * fake
+    with tf.GradientTape() as tape:
+        tape.watch(between)
+        scores = tf.reduce_sum(discriminator(between))
+    gradient = tf.cast(tape.gradient(scores, between), tf.float32)
+    norm = tf.sqrt(tf.reduce_sum(tf.square(gradient), axis=[1, 2, 3]) + _EPSILON)
+    return tf.square(norm - 1.0)

@@ -1,0 +1,125 @@
+"""HiFill: the generator and everything between a photograph and its completion (H section 3.1, Figure 2).
+
+    image, mask --average down--> 512 x 512 --generator--> completion 512, attention
+    completion --bilinear up--> + residuals of the context, aggregated with the attention --> filled hole
+
+`generate` is the generator alone, on [B, 512, 512, *] in [0, 1]. `inpaint` is the whole pipeline on one uint8
+photograph of any size (see `hifill.photograph`). Inside, the networks see [-1, 1] RGB with 0 in the hole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from common import weights
+from common.errors import UserError
+from common.files import PathLike
+from hifill import photograph
+from hifill.coarse_network import CoarseNetwork
+from hifill.config import PAPER, HiFillConfig
+from hifill.refinement_network import RefinementNetwork
+
+MODEL_NAME = "hifill"
+
+
+class HiFill(keras.Model):
+    """The generator of HiFill, coarse and refinement network, with random weights until loaded.
+
+    Args:
+      config: `hifill.PAPER` (default), `hifill.RELEASE`, or one of your own.
+    """
+
+    def __init__(self, config: HiFillConfig = PAPER, **kwargs):
+        super().__init__(**kwargs)
+        self.config = config
+        self.coarse = CoarseNetwork(config)
+        self.refinement = RefinementNetwork(config)
+        # The networks are fully convolutional, so the smallest image creates every variable.
+        self((tf.zeros([1, 64, 64, 3]), tf.zeros([1, 64, 64, 1])))
+        self._generate = tf.function(
+            self._generate_unit,
+            input_signature=[
+                tf.TensorSpec([None, config.size, config.size, 3], tf.float32),
+                tf.TensorSpec([None, config.size, config.size, 1], tf.float32),
+            ],
+        )
+
+    def call(self, inputs, training=None):
+        """Both networks on images in [-1, 1].
+
+        Args:
+          inputs: (image, mask). image: [B, S, S, 3] float32 in [-1, 1]; what it holds under the mask is ignored.
+            mask: [B, S, S, 1] float32, 1 = hole.
+
+        Returns:
+          coarse, refined: [B, S, S, 3] float32 in [-1, 1], before pasting.
+          attention: `hifill.attention.Attention`.
+        """
+        del training  # the generator has no layer that behaves differently in training
+        image, mask = inputs
+        mask = tf.cast(mask > 0.5, tf.float32)
+        masked = tf.where(mask > 0, 0.0, image)
+        coarse = tf.cast(self.coarse(tf.concat([masked, mask], axis=-1)), tf.float32)
+        pasted = masked + coarse * mask
+        refined, attention = self.refinement(tf.concat([pasted, mask], axis=-1), mask)
+        return coarse, tf.cast(refined, tf.float32), attention
+
+    def _generate_unit(self, image, mask):
+        coarse, refined, attention = self((image * 2.0 - 1.0, mask))
+        return (coarse + 1.0) / 2.0, (refined + 1.0) / 2.0, attention.dense()
+
+    def generate(self, image, mask):
+        """The generator on a batch (H section 3.3).
+
+        Args:
+          image: [B, S, S, 3] float32 RGB in [0, 1], S = config.size; ignored under the mask.
+          mask: [B, S, S, 1] float32, 1 = hole.
+
+        Returns:
+          coarse, refined: [B, S, S, 3] float32 in [0, 1], both before pasting.
+          attention: [B, N, N] float32, N = (S / 16)^2; row j holds the weights of the context patches that
+            fill patch j. Rows of patches without hole are zero unless the configuration needs them.
+        """
+        size = self.config.size
+        for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
+            if tuple(array.shape[1:]) != (size, size, channels):
+                raise UserError(
+                    f"{name} has shape {tuple(array.shape)}; generate needs "
+                    f"[B, {size}, {size}, {channels}] (inpaint takes any size)"
+                )
+        return self._generate(tf.cast(image, tf.float32), tf.cast(mask, tf.float32))
+
+    def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Fills the hole of one photograph of any size.
+
+        Args:
+          image: uint8 [H, W, 3] RGB, H and W at least 16.
+          mask: uint8 [H, W], nonzero = hole.
+
+        Returns:
+          uint8 [H, W, 3]; equal to `image` wherever the mask is 0.
+
+        Raises:
+          UserError: wrong shapes or dtypes, sides below 16, or a mask without any known pixel.
+        """
+        return photograph.inpaint(self.generate, self.config, image, mask)
+
+    def save(self, path: PathLike) -> None:  # a weights file, not Keras' archive
+        """Writes configuration and weights to one file (`common.weights`)."""
+        weights.save(path, MODEL_NAME, self.config.to_dict(), self)
+
+    @classmethod
+    def load(cls, path: PathLike) -> HiFill:
+        """The model that `save` wrote; UserError when the file is missing, cut short or another model's."""
+        fields, arrays = weights.read(path, MODEL_NAME)
+        try:
+            config = HiFillConfig.from_dict(fields)
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"{path} has a configuration this version cannot read: {error}"
+            ) from error
+        model = cls(config)
+        weights.assign(model, arrays, str(path))
+        return model

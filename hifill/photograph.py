@@ -1,0 +1,89 @@
+"""One photograph of any size through a generator that works on squares (H section 3.1, Figure 2).
+
+The generator sees S x S pixels, so the photograph is looked at through a square window at its own scale:
+* a window as large as the shorter side when the hole fits in it with context around (nothing is distorted, and
+  the hole is seen larger than in the whole picture);
+* otherwise the whole photograph, extended to a square by reflection; what is reflected is context like any other.
+The paper squeezes the whole photograph into a square and asks for multiples of 512; a square photograph whose side
+is a multiple of 32 is treated just so here. The window's result is pasted into the hole and nowhere else.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import cv2
+import numpy as np
+
+from common.errors import UserError
+from common.images import WHITE, check_array
+from hifill.config import HiFillConfig
+from hifill.residual_aggregation import average_down, cells_touching, fill
+
+MIN_SIDE = 16
+# A hole longer than this share of the window leaves too little context around it.
+_LARGEST_SHARE = 0.75
+
+
+def inpaint(
+    generate: Callable, config: HiFillConfig, image: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`."""
+    check_array(image, mask)
+    hole = np.asarray(mask) > 0
+    height, width = hole.shape
+    if min(height, width) < MIN_SIDE:
+        raise UserError(
+            f"the image is {width}x{height}; HiFill needs at least {MIN_SIDE} pixels on each side"
+        )
+    if hole.all():
+        raise UserError("the mask covers the whole image, so there is nothing to continue from")
+    if not hole.any():
+        return image.copy()
+    top, left, side = choose_window(hole, config.grid)
+    window = _cut(image, top, left, side)
+    window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
+    filled = _fill_window(generate, config.size, window, window_hole)
+    output = image.copy()
+    rows, columns = slice(top, min(top + side, height)), slice(left, min(left + side, width))
+    inside = filled[: rows.stop - top, : columns.stop - left]
+    np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
+    return output
+
+
+def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
+    """[H, W] bool with a hole -> (top, left, side) of the square to look at; side is a multiple of `grid`.
+
+    The square may reach beyond the bottom and the right of the image (then it starts at 0 there).
+    """
+    height, width = hole.shape
+    top, left, hole_height, hole_width = _bounds(hole)
+    side = min(height, width) // grid * grid
+    if max(hole_height, hole_width) > side * _LARGEST_SHARE:
+        side = -(-max(height, width) // grid) * grid
+    starts = []
+    for first, extent, length in ((top, hole_height, height), (left, hole_width, width)):
+        centred = first + extent // 2 - side // 2
+        starts.append(max(0, min(centred, length - side)))
+    return starts[0], starts[1], side
+
+
+def _bounds(hole):
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    return rows[0], columns[0], rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
+
+
+def _cut(array, top, left, side):
+    part = array[top : top + side, left : left + side]
+    below, right = side - part.shape[0], side - part.shape[1]
+    if not (below or right):
+        return part
+    return cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT)
+
+
+def _fill_window(generate, size, window, hole):
+    low, touched = average_down(window, size), cells_touching(hole, size)
+    mask = touched[None, ..., None].astype(np.float32)
+    _, refined, attention = generate(low[None] / WHITE, mask)
+    generated = np.asarray(refined)[0] * WHITE
+    return fill(window, hole, low, touched, generated, np.asarray(attention)[0])

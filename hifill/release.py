@@ -1,0 +1,198 @@
+"""Import of the authors' published weights (H; their TensorFlow 1 release) into a `HiFill` that sees RGB.
+
+Sources: a TF1 checkpoint prefix, a frozen graph (.pb), or a dict of arrays under the release's names. The release
+was trained on images read with OpenCV, so its networks see BGR: the first three input channels of both stages,
+both RGB outputs and the discriminator's input are reversed on import. The base width is read from the shapes.
+
+Strict: a tensor that is missing, unknown or of another shape is an error that names it. Optimizer slots and
+bookkeeping of a checkpoint are known and ignored; the discriminator is imported by `load_release_discriminator`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from common import weights
+from common.errors import UserError
+from hifill.config import RELEASE, HiFillConfig
+from hifill.discriminator import Discriminator
+from hifill.model import HiFill
+
+# Release name -> path of our layer. Suffixes of the variables depend on the kind of gate.
+_COARSE = {
+    "c_en_down_128": "coarse/encoder/0",
+    "c_en_conv_128": "coarse/encoder/1",
+    "c_en_down_64": "coarse/encoder/2",
+    **{f"c_en_conv{i}_64": f"coarse/encoder/{i + 2}" for i in (1, 2, 3)},
+    **{f"c_dil_d{i}": f"coarse/encoder/{i + 5}" for i in (1, 2, 3)},
+    **{f"c_dil_d{i}": f"coarse/dilated/{i - 4}" for i in range(4, 15)},
+    **{f"c_de_conv{i}_64": f"coarse/decoder/{i - 1}" for i in (1, 2, 3)},
+    "c_de_up_128/c_de_up_128_conv": "coarse/decoder_half/0",
+    "c_de_conv_128": "coarse/decoder_half/1",
+    "c_de_toRGB/c_de_toRGB_conv": "coarse/to_rgb",
+}
+_REFINEMENT = {
+    "re_en_down_256": "refinement/encoder_1/0",
+    "re_en_conv_256": "refinement/encoder_1/1",
+    "re_en_down_128": "refinement/encoder_2/0",
+    "re_en_conv_128": "refinement/encoder_2/1",
+    "re_en_down_64": "refinement/encoder_3/0",
+    "re_en_conv_64": "refinement/encoder_3/1",
+    "re_dil_d1": "refinement/encoder_3/2",
+    **{f"re_dil_d{2 << i}": f"refinement/dilated/{i}" for i in range(4)},
+    "re_att_64_att1": "refinement/attended_3",
+    "re_att_64_att3": "refinement/merge",
+    "re_de_up__128/re_de_up__128_conv": "refinement/decoder_2/0",
+    "re_de_conv_128": "refinement/decoder_2/1",
+    "re_de_att_128_1": "refinement/attended_2/0",
+    "re_de_att_128_2": "refinement/attended_2/1",
+    "re_de_up__256/re_de_up__256_conv": "refinement/decoder_1/0",
+    "re_de_conv_256": "refinement/decoder_1/1",
+    "re_de_att_256_1": "refinement/attended_1/0",
+    "re_de_att_256_2": "refinement/attended_1/1",
+    "re_de_toRGB__256/re_de_toRGB__256_conv": "refinement/to_rgb",
+}
+_COARSE_VARIABLES = {
+    "_feat/w": "feature_kernel",
+    "_feat/biases": "feature_bias",
+    "_gate/w": "gate_kernel",
+    "_gate/biases": "gate_bias",
+}
+_REFINEMENT_VARIABLES = {
+    "/w": "feature_kernel",
+    "/biases": "feature_bias",
+    "/pw": "gate_kernel",
+    "/ds_biases": "gate_bias",
+}
+_GENERATOR = {
+    f"generator/{layer}{suffix}": f"{path}/{variable}"
+    for layers, variables in (
+        (_COARSE, _COARSE_VARIABLES),
+        (_REFINEMENT, _REFINEMENT_VARIABLES),
+    )
+    for layer, path in layers.items()
+    for suffix, variable in variables.items()
+}
+_DISCRIMINATOR = {
+    **{f"discriminator/conv{i}/w": f"convolutions/{i - 1}/kernel" for i in range(1, 7)},
+    **{f"discriminator/conv{i}/biases": f"convolutions/{i - 1}/bias" for i in range(1, 7)},
+    "discriminator/linear/kernel": "score/kernel",
+    "discriminator/linear/bias": "score/bias",
+}
+# Adam's slots and counters, the step and moving averages: training state, not weights.
+_TRAINING_STATE = re.compile(
+    r"(/Adam(_\d+)?|/ExponentialMovingAverage|/RMSProp(_\d+)?|/Momentum)$|"
+    r"(^|/)(global_step|beta[12]_power(_\d+)?|learning_rate|lr)$"
+)
+
+
+def load_release(source) -> HiFill:
+    """The authors' generator as a `HiFill` that takes and gives RGB.
+
+    Args:
+      source: TF1 checkpoint prefix, path of a frozen graph `.pb`, or {release name: array}.
+
+    Raises:
+      UserError: unreadable source; a tensor that is missing, unknown or of another shape, by name.
+    """
+    arrays, label = _read(source)
+    _check_names(arrays, _GENERATOR, label)
+    config = _config(arrays, label)
+    model = HiFill(config)
+    renamed = {_GENERATOR[name]: _to_rgb(name, arrays[name]) for name in _GENERATOR}
+    weights.assign(model, renamed, label)
+    return model
+
+
+def load_release_discriminator(source, size: int = RELEASE.size) -> Discriminator:
+    """The authors' discriminator, RGB in [-1, 1]; a frozen graph does not hold it (UserError)."""
+    arrays, label = _read(source)
+    _check_names(arrays, _DISCRIMINATOR, label)
+    channels = arrays["discriminator/conv1/w"].shape[-1]
+    config = dataclasses.replace(RELEASE, discriminator_channels=channels, size=size)
+    discriminator = Discriminator(config)
+    discriminator(tf.zeros([1, size, size, 3]))
+    renamed = {_DISCRIMINATOR[name]: _to_rgb(name, arrays[name]) for name in _DISCRIMINATOR}
+    weights.assign(discriminator, renamed, label)
+    return discriminator
+
+
+def _check_names(arrays, needed, label):
+    missing = [name for name in needed if name not in arrays]
+    known = {**_GENERATOR, **_DISCRIMINATOR}
+    unknown = [n for n in arrays if n not in known and not _TRAINING_STATE.search(n)]
+    for problem, names in (("lacks", missing), ("holds unknown", unknown)):
+        if names:
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            raise UserError(f"{label} {problem} {', '.join(sorted(names)[:5])}{more}")
+
+
+def _config(arrays, label) -> HiFillConfig:
+    shape = arrays["generator/c_en_down_128_feat/w"].shape
+    if len(shape) != 4:
+        raise UserError(f"{label}: generator/c_en_down_128_feat/w has shape {list(shape)}")
+    return dataclasses.replace(RELEASE, channels=int(shape[-1]))
+
+
+def _to_rgb(name, array):
+    array = np.asarray(array, np.float32)
+    if name in ("generator/c_en_down_128_feat/w", "generator/c_en_down_128_gate/w"):
+        return _reverse_inputs(array)
+    if name in ("generator/re_en_down_256/w", "generator/re_en_down_256/pw"):
+        return _reverse_inputs(array)
+    if name == "discriminator/conv1/w":
+        return _reverse_inputs(array)
+    # A single-channel gate weighs all three outputs alike and has nothing to reverse.
+    if "toRGB" in name and array.shape[-1] == 3:
+        return np.ascontiguousarray(array[..., ::-1])
+    return array
+
+
+def _reverse_inputs(kernel):
+    order = [2, 1, 0, *range(3, kernel.shape[2])]
+    return kernel[:, :, order]
+
+
+def _read(source):
+    if isinstance(source, dict):
+        return dict(source), "the given dict"
+    path = pathlib.Path(os.fspath(source))
+    if path.suffix == ".pb":
+        return _read_frozen_graph(path), str(path)
+    return _read_checkpoint(path), str(path)
+
+
+def _read_checkpoint(path):
+    if not pathlib.Path(f"{path}.index").is_file():
+        raise UserError(
+            f"no checkpoint {path}: {path}.index is missing; give the prefix, without suffix"
+        )
+    try:
+        reader = tf.train.load_checkpoint(str(path))
+        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        raise UserError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}") from error
+
+
+def _read_frozen_graph(path):
+    graph = tf.compat.v1.GraphDef()
+    try:
+        graph.ParseFromString(path.read_bytes())
+    except FileNotFoundError as error:
+        raise UserError(f"no such file: {path}") from error
+    except Exception as error:  # protobuf's DecodeError differs between its versions
+        raise UserError(f"{path} is not a frozen TensorFlow graph") from error
+    layers = {name.rsplit("/", 1)[0] for name in {**_GENERATOR, **_DISCRIMINATOR}}
+    return {
+        node.name: tf.make_ndarray(node.attr["value"].tensor)
+        for node in graph.node
+        if node.op == "Const"
+        and node.name.rsplit("/", 1)[0] in layers
+        and node.name.rsplit("/", 1)[1] in ("w", "biases", "pw", "ds_biases", "kernel", "bias")
+    }

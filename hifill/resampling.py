@@ -1,0 +1,22 @@
+"""Bilinear resampling by a factor of two (H appendix: `downsample(2x)`, `upsample(2x)`).
+
+With half-pixel centres a 2x reduction averages 2x2 pixels and neither direction shifts the image. The release
+uses TensorFlow 1's grid (`half_pixel_centers=False`), which takes every second pixel and shifts by half a
+pixel; it is kept for the released weights only.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def bilinear(images: tf.Tensor, factor: float, half_pixel_centers: bool) -> tf.Tensor:
+    """[B, H, W, C] -> [B, H*factor, W*factor, C], float32 or the input's half precision."""
+    shape = tf.shape(images)
+    size = tf.cast(tf.cast(shape[1:3], tf.float32) * factor, tf.int32)
+    resized = tf.raw_ops.ResizeBilinear(
+        images=images, size=size, align_corners=False, half_pixel_centers=half_pixel_centers
+    )
+    static = [None if side is None else int(side * factor) for side in images.shape[1:3]]
+    resized.set_shape([images.shape[0], *static, images.shape[3]])
+    return tf.cast(resized, images.dtype)  # the op computes half precision in float32

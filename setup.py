@@ -1,0 +1,45 @@
+"""Packaging: `pip install .` installs the packages, the four entry points and the flagfiles.
+
+Packages and modules are named here, not discovered, so that a stray folder never becomes part of a
+wheel; tests/test_packaging.py fails when the tree and these lists differ. `configs` holds no code:
+its flagfiles are installed beside `common`, where they lie in a clone too, so that one rule finds
+them in both.
+"""
+
+from setuptools import setup
+
+setup(
+    name="zoom-to-inpaint-hifill",
+    version="0.1.0",
+    description="Zoom-to-Inpaint (CVPRW 2022) and HiFill (CVPR 2020) in TensorFlow 2 and Keras",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    classifiers=[
+        "Environment :: Console",
+        "Intended Audience :: Science/Research",
+        "Programming Language :: Python :: 3",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+    python_requires=">=3.9",
+    packages=["common", "configs", "hifill", "zoom_to_inpaint"],
+    py_modules=["evaluate", "export", "inpaint", "train"],
+    package_data={"configs": ["**/*"]},
+    install_requires=[
+        "tensorflow>=2.15.1,<3",
+        "absl-py>=1.4",
+        "numpy>=1.23.5",
+        "opencv-python-headless>=4.8",
+        "Pillow>=9.4",
+        "scikit-image>=0.21",
+        "tqdm>=4.64",
+    ],
+    extras_require={
+        # The last TensorFlow that TensorFlow Addons works with: Keras 2, Python 3.9 to 3.11.
+        "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
+        # One exact version: another linter finds other faults.
+        "lint": ["ruff==0.17.5"],
+        # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
+        # pkg_resources, which the TensorBoard of the addons environment imports.
+        "test": ["pytest>=8", "setuptools>=64,<81", "tensorboard>=2.15", "wheel"],
+    },
+)

@@ -1,0 +1,232 @@
+"""Means, spreads, bins by hole area, tables and files of an evaluation."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from common import metrics, scores
+from common.errors import UserError
+
+
+def _score(psnr, name="a.png", method="ns", masks="small", hole=0.04, **others):
+    return scores.Score(name, method, masks, hole, {"psnr": psnr, **others})
+
+
+def _random_scores(n=40):
+    rng = np.random.default_rng(0)
+    return [
+        scores.Score(
+            name=f"{index}.png",
+            method=("telea", "ns")[index % 2],
+            masks=("small", "large")[index // 2 % 2],
+            hole_fraction=float(rng.uniform(0, 0.6)),
+            metrics={
+                "psnr": float(rng.uniform(20, 40)),
+                "ssim": float(rng.uniform(0.8, 1)),
+                "ms_ssim": float(rng.uniform(0.8, 1)),
+                "l1_fraction": float(rng.uniform(0, 0.1)),
+                "l1_percent": float(rng.uniform(0, 10)),
+            },
+        )
+        for index in range(n)
+    ]
+
+
+def test_summarise_equals_numpy():
+    images = _random_scores()
+    summaries = scores.summarise(images)
+    assert [(s.masks, s.method) for s in summaries] == [
+        ("small", "telea"),
+        ("small", "ns"),
+        ("large", "telea"),
+        ("large", "ns"),
+    ]
+    for summary in summaries:
+        members = [i for i in images if (i.method, i.masks) == (summary.method, summary.masks)]
+        assert summary.n == len(members) == 10 and summary.hole_area == "all"
+        holes = [i.hole_fraction for i in members]
+        assert summary.hole_fraction == pytest.approx(np.mean(holes), rel=1e-12)
+        assert tuple(summary.metrics) == metrics.METRICS
+        for key, statistic in summary.metrics.items():
+            values = [i.metrics[key] for i in members]
+            assert statistic.mean == pytest.approx(np.mean(values), rel=1e-12)
+            assert statistic.std == pytest.approx(np.std(values, ddof=1), rel=1e-9)
+            assert (statistic.n, statistic.infinite) == (10, 0)
+
+
+def test_infinite_psnr_is_left_out_and_counted():
+    images = [_score(30.0), _score(math.inf), _score(34.0), _score(math.inf)]
+    (summary,) = scores.summarise(images)
+    assert summary.n == 4
+    assert summary.metrics["psnr"] == scores.Statistic(32.0, pytest.approx(math.sqrt(8)), 2, 2)
+    text = scores.table([summary], "zoom_to_inpaint")
+    assert (
+        "PSNR: mean of 2 images, without the 2 of infinite value (ns, small, hole area all)."
+        in text
+    )
+
+
+def test_only_infinite_psnr():
+    (summary,) = scores.summarise([_score(math.inf), _score(math.inf)])
+    assert summary.metrics["psnr"].mean == math.inf and math.isnan(summary.metrics["psnr"].std)
+    text = scores.table([summary], "zoom_to_inpaint", spread=True)
+    assert "|    inf |" in text and "mean of" not in text
+
+
+def test_one_image_has_no_spread():
+    (summary,) = scores.summarise([_score(30.0)])
+    assert summary.metrics["psnr"].mean == 30 and math.isnan(summary.metrics["psnr"].std)
+    assert "±" not in scores.table([summary], "zoom_to_inpaint", spread=True)
+
+
+def test_a_metric_of_some_images_only():
+    (summary,) = scores.summarise([_score(30.0, seconds=2.0), _score(31.0)])
+    assert summary.metrics["seconds"].n == 1 and summary.metrics["psnr"].n == 2
+
+
+@pytest.mark.parametrize(
+    "hole, label",
+    [
+        (0.0, "0-5 %"),
+        (0.05, "0-5 %"),
+        (0.0500001, "5-10 %"),
+        (0.1, "5-10 %"),
+        (0.2, "10-20 %"),
+        (0.29, "20-30 %"),
+        (0.3, "20-30 %"),
+        (0.5, "30-50 %"),
+        (0.51, "50-100 %"),
+        (1.0, "50-100 %"),
+    ],
+)
+def test_edges_of_the_hole_area_bins(hole, label):
+    (summary,) = scores.by_hole_area([_score(30.0, hole=hole)])
+    assert summary.hole_area == label and summary.hole_fraction == hole
+
+
+def test_hole_area_bins_partition_the_images():
+    images = _random_scores(200)
+    bins = scores.by_hole_area(images)
+    assert sum(summary.n for summary in bins) == 200
+    small = [(s.hole_area, s.method) for s in bins if s.masks == "small"]
+    labels = ["0-5 %", "5-10 %", "10-20 %", "20-30 %", "30-50 %", "50-100 %"]
+    assert small == [(label, method) for label in labels for method in ("telea", "ns")]
+    pooled = sum(s.n * s.metrics["psnr"].mean for s in bins) / 200
+    assert pooled == pytest.approx(np.mean([i.metrics["psnr"] for i in images]), rel=1e-12)
+
+
+def test_empty_bins_are_left_out():
+    bins = scores.by_hole_area([_score(30.0, hole=0.9), _score(31.0, hole=0.01)])
+    assert [summary.hole_area for summary in bins] == ["0-5 %", "50-100 %"]
+
+
+def test_nothing_scored():
+    assert scores.summarise([]) == [] and scores.by_hole_area([]) == []
+    assert scores.table([], "hifill").count("\n") == 2
+
+
+def test_table_in_the_layout_of_zoom_to_inpaint():
+    first = _score(34.784, ssim=0.97549, ms_ssim=0.98631, l1_fraction=0.003571, method="ours")
+    second = _score(31.1, ssim=0.9, ms_ssim=0.95, l1_fraction=0.0074, masks="large", hole=0.1512)
+    text = scores.table(scores.summarise([first, second]), "zoom_to_inpaint")
+    assert text == (
+        "| Method | Masks | Hole (%) |   n | PSNR ↑ | SSIM ↑ | MS-SSIM ↑ |    L1 ↓ |\n"
+        "| ------ | ----- | -------: | --: | -----: | -----: | --------: | ------: |\n"
+        "| ours   | small |     4.00 |   1 |  34.78 | 0.9755 |    0.9863 | 0.00357 |\n"
+        "| ns     | large |    15.12 |   1 |  31.10 | 0.9000 |    0.9500 | 0.00740 |\n"
+    )
+
+
+def test_table_in_the_layout_of_hifill():
+    images = [_score(30.0, ms_ssim=0.884, l1_percent=value) for value in (5.0, 6.0)]
+    text = scores.table(scores.summarise(images), "hifill", spread=True)
+    header, _, row = text.splitlines()
+    assert [cell.strip() for cell in header.split("|")[5:-1]] == ["L1 (%) ↓", "MS-SSIM ↑"]
+    assert [cell.strip() for cell in row.split("|")[5:-1]] == ["5.500 ± 0.707", "0.8840 ± 0.0000"]
+    timed = [_score(30.0, ms_ssim=0.9, l1_percent=5.0, seconds=0.0314)]
+    assert "0.031 |" in scores.table(scores.summarise(timed), "hifill")
+
+
+def test_table_by_hole_area_is_aligned():
+    text = scores.table(scores.by_hole_area(_random_scores()), "zoom_to_inpaint", spread=True)
+    lines = text.splitlines()
+    assert "Hole area" in lines[0]
+    assert len({len(line) for line in lines}) == 1
+    assert len({tuple(i for i, c in enumerate(line) if c == "|") for line in lines}) == 1
+
+
+def test_a_bar_in_a_name_does_not_break_the_table():
+    text = scores.table(scores.summarise([_score(30.0, method="a|b")]), "zoom_to_inpaint")
+    assert "a\\|b" in text
+
+
+def test_absent_metric_is_a_dash():
+    images = [_score(30.0, ssim=0.9), _score(31.0, method="other")]
+    row = scores.table(scores.summarise(images), "zoom_to_inpaint").splitlines()[-1]
+    assert row.endswith("|      - |")
+
+
+def test_unknown_layout():
+    with pytest.raises(UserError, match="choose from zoom_to_inpaint, hifill"):
+        scores.table([], "latex")
+
+
+@pytest.mark.parametrize("value", [math.nan, -math.inf])
+def test_undefined_scores_are_rejected(value):
+    with pytest.raises(ValueError, match="psnr of ns"):
+        _score(value)
+
+
+@pytest.mark.parametrize("hole", [-0.1, 1.1, math.nan])
+def test_impossible_hole_fractions_are_rejected(hole):
+    with pytest.raises(ValueError, match="hole_fraction"):
+        _score(30.0, hole=hole)
+
+
+def test_json_round_trip(tmp_path):
+    images = [_score(math.inf), _score(30.0, method="telea", ssim=np.float32(0.5))]
+    target = tmp_path / "deep" / "scores.json"
+    scores.write_json(target, images, scores.summarise(images))
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is not JSON")
+
+    content = json.loads(target.read_text(encoding="utf-8"), parse_constant=refuse)
+    assert [image["metrics"] for image in content["images"]] == [
+        {"psnr": "inf"},
+        {"psnr": 30.0, "ssim": 0.5},
+    ]
+    assert content["images"][0]["hole_fraction"] == 0.04
+    first = content["summaries"][0]
+    assert (first["method"], first["masks"], first["hole_area"], first["n"]) == (
+        "ns",
+        "small",
+        "all",
+        1,
+    )
+    assert first["metrics"]["psnr"] == {"mean": "inf", "std": None, "n": 0, "infinite": 1}
+
+
+def test_csv_round_trip(tmp_path):
+    images = [_score(math.inf, name='a, "b".png'), _score(1 / 3, method="telea", ssim=0.5)]
+    target = tmp_path / "scores.csv"
+    scores.write_csv(target, images)
+    with open(target, encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["name", "method", "masks", "hole_fraction", "psnr", "ssim"]
+    assert rows[0]["name"] == 'a, "b".png' and float(rows[0]["psnr"]) == math.inf
+    assert rows[0]["ssim"] == "" and float(rows[1]["psnr"]) == 1 / 3 and rows[1]["ssim"] == "0.5"
+
+
+def test_files_that_cannot_be_written(tmp_path):
+    for write in (
+        lambda: scores.write_csv(tmp_path, []),
+        lambda: scores.write_json(tmp_path, [], []),
+    ):
+        with pytest.raises(UserError, match="is a folder"):
+            write()
