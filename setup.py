@@ -22,10 +22,12 @@ setup(
     ],
     python_requires=">=3.9",
     packages=["common", "configs", "hifill", "zoom_to_inpaint"],
-    py_modules=["evaluate", "export", "inpaint", "train"],
+    py_modules=["evaluate", "export", "inpaint", "painters", "train"],
     package_data={"configs": ["**/*"]},
     install_requires=[
         "tensorflow>=2.15.1,<3",
+        "tensorboard>=2.15",  # tf.summary writes through it
+        "setuptools>=64,<81",  # TensorBoard 2.15 imports pkg_resources
         "absl-py>=1.4",
         "numpy>=1.23.5",
         "opencv-python-headless>=4.8",
@@ -40,6 +42,6 @@ setup(
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
-        "test": ["pytest>=8", "setuptools>=64,<81", "tensorboard>=2.15", "wheel"],
+        "test": ["pytest>=8", "wheel"],
     },
 )

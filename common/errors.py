@@ -54,8 +54,13 @@ def _parse(argv: list[str]) -> list[str]:
     return rest
 
 
-def run(main: Callable[[list[str]], int | None]) -> None:
-    """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0)."""
+def run(
+    main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None
+) -> None:
+    """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0).
+
+    prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.
+    """
 
     def guarded(argv: list[str]) -> None:
         try:
@@ -70,6 +75,8 @@ def run(main: Callable[[list[str]], int | None]) -> None:
 
     def parse(argv: list[str]) -> list[str]:
         try:
+            if prepare is not None:
+                prepare()
             return _parse(argv)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)

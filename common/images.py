@@ -79,7 +79,7 @@ def to_eight_bits(image: np.ndarray) -> np.ndarray:
 
 
 def check_array(image: np.ndarray, mask: np.ndarray) -> None:
-    """Checks a public function's arrays: image uint8 [H, W, 3], mask uint8 [H, W] of 0 and 1.
+    """Checks a public function's arrays: image uint8 [H, W, 3], mask uint8 [H, W] (not 0: hole).
 
     Raises:
       UserError: another type, shape or content; the text says which was found.
@@ -196,9 +196,6 @@ def decode(data: bytes, name: str) -> Decoded:
         found = _decode_cv2(header, data, deep)
         if found is None and not deep:
             found = _decode_pillow(header)
-            remaining = _orientation(header)  # Pillow turns TIFF files itself
-        else:
-            remaining = orientation
     except UserError:
         raise
     except Exception as error:  # decoders raise whatever the damage makes them stumble over
@@ -208,7 +205,8 @@ def decode(data: bytes, name: str) -> Decoded:
     pixels, mode, palette, note = found
     if frames > 1:
         note = "; ".join(filter(None, (note, f"first of {frames} frames or pages")))
-    pixels = _orient(pixels, remaining)
+    if header.format != "TIFF":  # which both libraries turn themselves
+        pixels = _orient(pixels, orientation)
     return Decoded(pixels, mode, palette, header, orientation >= 5, note)
 
 

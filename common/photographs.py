@@ -193,7 +193,7 @@ def write_photograph(
     Args:
       path: its ending decides the format.
       filled: [H, W, 3] uint8 RGB; used inside the hole only, there opaque.
-      mask: [H, W] uint8, 1 = hole.
+      mask: [H, W] uint8, hole where it is not 0.
       quality: 1 .. 100, for JPEG made from another format; a JPEG file's own quantisation tables
         are used again, so that compressing twice changes its known pixels least.
     Raises:
@@ -264,7 +264,7 @@ def _strips(photograph, filled, mask, mode) -> Iterator[np.ndarray]:
     for top in range(0, len(mask), images.STRIP):
         rows = slice(top, top + images.STRIP)
         strip = photograph.pixels[rows].copy()
-        hole = mask[rows] == 1
+        hole = mask[rows] != 0
         if hole.any():
             strip[hole] = _native(photograph, filled[rows][hole])
         yield _widened(strip, photograph, mode)

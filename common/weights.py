@@ -85,9 +85,16 @@ def assign(layer, arrays: dict, source: str) -> None:
     """Gives every variable of `layer` its array; all of them and nothing else.
 
     Raises:
-      UserError: names the arrays that are missing, unknown or of another shape; nothing is assigned then.
+      UserError: as `check`; nothing is assigned then.
     """
     variables = named_variables(layer)
+    check(variables, arrays, source)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def check(variables: dict, arrays: dict, source: str) -> None:
+    """UserError unless both dicts have the same names and shapes; names the first that do not fit."""
     problems = [f"{name} is missing" for name in variables if name not in arrays]
     problems += [f"{name} is unknown" for name in arrays if name not in variables]
     problems += [
@@ -98,5 +105,3 @@ def assign(layer, arrays: dict, source: str) -> None:
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
-    for name, variable in variables.items():
-        variable.assign(arrays[name])

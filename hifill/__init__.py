@@ -1,5 +1,22 @@
-"""HiFill: Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting (CVPR 2020)."""
+"""HiFill: Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting (CVPR 2020).
+
+model = hifill.load_release("checkpoint/prefix")     # or hifill.HiFill.load("weights.npz")
+filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
+"""
 
 from hifill.config import CONFIGS, PAPER, RELEASE, SMALL, HiFillConfig
 from hifill.model import HiFill
 from hifill.release import load_release, load_release_discriminator
+from hifill.residual_aggregation import aggregate_residuals
+
+__all__ = [
+    "CONFIGS",
+    "PAPER",
+    "RELEASE",
+    "SMALL",
+    "HiFill",
+    "HiFillConfig",
+    "aggregate_residuals",
+    "load_release",
+    "load_release_discriminator",
+]

@@ -41,13 +41,14 @@ def inpaint(
     if not hole.any():
         return image.copy()
     top, left, side = choose_window(hole, config.grid)
-    window = _cut(image, top, left, side)
-    window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
-    filled = _fill_window(generate, config.size, window, window_hole)
     output = image.copy()
-    rows, columns = slice(top, min(top + side, height)), slice(left, min(left + side, width))
-    inside = filled[: rows.stop - top, : columns.stop - left]
-    np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
+    window = _cut(output, top, left, side)
+    window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
+    _fill_window(generate, config.size, window, window_hole)
+    if not np.may_share_memory(window, output):  # it was extended by reflection
+        rows, columns = slice(top, min(top + side, height)), slice(left, min(left + side, width))
+        inside = window[: rows.stop - top, : columns.stop - left]
+        np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
     return output
 
 
@@ -57,7 +58,7 @@ def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
     The square may reach beyond the bottom and the right of the image (then it starts at 0 there).
     """
     height, width = hole.shape
-    top, left, hole_height, hole_width = _bounds(hole)
+    left, top, hole_width, hole_height = cv2.boundingRect(hole.view(np.uint8))
     side = min(height, width) // grid * grid
     if max(hole_height, hole_width) > side * _LARGEST_SHARE:
         side = -(-max(height, width) // grid) * grid
@@ -68,12 +69,8 @@ def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
     return starts[0], starts[1], side
 
 
-def _bounds(hole):
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    return rows[0], columns[0], rows[-1] - rows[0] + 1, columns[-1] - columns[0] + 1
-
-
 def _cut(array, top, left, side):
+    """A view where the window lies inside the array, otherwise a copy extended by reflection."""
     part = array[top : top + side, left : left + side]
     below, right = side - part.shape[0], side - part.shape[1]
     if not (below or right):
@@ -86,4 +83,4 @@ def _fill_window(generate, size, window, hole):
     mask = touched[None, ..., None].astype(np.float32)
     _, refined, attention = generate(low[None] / WHITE, mask)
     generated = np.asarray(refined)[0] * WHITE
-    return fill(window, hole, low, touched, generated, np.asarray(attention)[0])
+    fill(window, hole, low, touched, generated, np.asarray(attention)[0])

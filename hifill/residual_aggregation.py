@@ -60,7 +60,9 @@ def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
     size = generated.shape[0]
     hole = np.asarray(mask) > 0
     low = average_down(image, size)
-    return fill(image, hole, low, cells_touching(hole, size), generated, np.asarray(attention))
+    output = image.copy()
+    fill(output, hole, low, cells_touching(hole, size), generated, np.asarray(attention))
+    return output
 
 
 def _to_levels(generated):
@@ -140,18 +142,24 @@ def halos(low: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
     return low.transpose(0, 2, 1, 3, 4)
 
 
-def fill(image, hole, low, touched, generated, attention) -> np.ndarray:
-    """`aggregate_residuals` with the low-resolution image and mask already at hand; see there.
+def fill(image, hole, low, touched, generated, attention) -> None:
+    """`aggregate_residuals` in place, with the low-resolution image and mask already at hand.
 
-    low: [S, S, 3] float32 in 0..255; touched: [S, S] bool; generated: [S, S, 3] float32 in 0..255.
+    Writing into `image` is safe: what is read are patches without a hole, what is written is the hole.
+
+    Args:
+      image: uint8 [H, W, 3], may be a view of a larger one; its hole is written.
+      hole: [H, W] bool.
+      low, generated: [S, S, 3] float32 in 0..255, as from `average_down` and the generator.
+      touched: [S, S] bool, as from `cells_touching`.
+      attention: [N, N] float.
     """
-    output = image.copy()
     n = round(attention.shape[0] ** 0.5)
     rows = axis_of(image.shape[0], n, low.shape[0])
     columns = axis_of(image.shape[1], n, low.shape[1])
     targets, sources = _patches_by_hole(hole, rows, columns)
     if not len(targets):
-        return output
+        return
     completed = np.where(touched[..., None], generated, low)
     cells = halos(completed, rows, columns).reshape(n * n, -1)
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
@@ -165,8 +173,7 @@ def fill(image, hole, low, touched, generated, attention) -> np.ndarray:
         detail = weights @ _gather(image, sources, rows, columns, strip)
         detail = detail.reshape(len(targets), -1, columns.length * 3)
         detail += rows.weights[strip] @ smooth.reshape(len(targets), smooth.shape[1], -1)
-        _paste(output, hole, detail, targets, rows, columns, strip)
-    return output
+        _paste(image, hole, detail, targets, rows, columns, strip)
 
 
 def _patches_by_hole(hole, rows, columns):

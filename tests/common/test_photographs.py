@@ -248,7 +248,7 @@ def test_fully_transparent_palette_and_empty_hole(tmp_path):
     photograph = make("P+", 8)
     filled, _ = fill_for(photograph)
     for mask in (np.zeros(photograph.size, np.uint8), np.ones(photograph.size, np.uint8)):
-        write_photograph(tmp_path / "x.png", photograph, filled, mask)
+        write_photograph(tmp_path / "x.png", photograph, filled, mask * np.uint8(255))
         after = as_rgba(read_photograph(tmp_path / "x.png"))
         if mask.any():
             assert after[..., 3].min() == 255

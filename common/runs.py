@@ -1,0 +1,213 @@
+"""A training run: a folder that explains itself, and the loop around a Keras model's `fit`.
+
+    options.json       every flag, seed, versions, git commit, command line
+    log.txt            what was printed
+    statistics.jsonl   one line per logging step: step, loss terms, images/s
+    events.*           the same for TensorBoard, with picture grids
+    checkpoints/       the last few, to go on from
+    pictures/          the latest grid of validation images as a PNG
+    weights.npz        the network alone, for inpaint.py, evaluate.py and export.py
+
+`train` knows no paper: a `Recipe` tells it what to step, save and show. A loss that is not finite stops the run and
+names the term and the step. The same command continues a run that was interrupted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import pathlib
+import sys
+import time
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from tqdm import tqdm
+
+from common import environment, files, images, metrics, pictures
+from common.checkpoints import Checkpoints
+from common.errors import UserError
+
+
+@dataclasses.dataclass
+class Recipe:
+    """What a paper gives to `train`.
+
+    trainer: Keras model whose `train_step` returns {loss term: scalar}.
+    layers, optimizers: what a checkpoint holds, by name.
+    images_per_step: photographs one step consumes, over all replicas.
+    size: side of the square crops.
+    preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}, last one the result.
+    save_weights: writes the network for inference to a path.
+    """
+
+    trainer: keras.Model
+    layers: dict
+    optimizers: dict
+    images_per_step: int
+    size: int
+    preview: Callable
+    save_weights: Callable
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long a run is and how often it reports; steps count generator updates."""
+
+    steps: int
+    log_every: int = 100
+    picture_every: int = 1000
+    checkpoint_every: int = 1000
+    keep: int = 3
+    minutes: float = 0.0  # stop after this much training time; 0: no limit
+
+
+class RunFolder:
+    """The files of one run; see the module docstring."""
+
+    def __init__(self, folder, options: dict):
+        self.folder = pathlib.Path(folder)
+        about = {
+            "options": options,
+            "versions": environment.versions(),
+            "git_commit": environment.git_commit(),
+            "command": sys.argv,
+            "started": datetime.datetime.now().isoformat(timespec="seconds"),
+        }
+        files.write_text(self.folder / "options.json", json.dumps(about, indent=1, default=str))
+        self._events = tf.summary.create_file_writer(str(self.folder))
+
+    def log(self, line: str) -> None:
+        """Prints a line above the progress bar and keeps it in log.txt."""
+        tqdm.write(line)
+        self._append("log.txt", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}")
+
+    def statistics(self, step: int, values: dict) -> None:
+        """One line of statistics.jsonl and the same as TensorBoard scalars."""
+        self._append("statistics.jsonl", json.dumps({"step": step, **values}))
+        with self._events.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+
+    def picture(self, step: int, grid: np.ndarray) -> None:
+        """A grid uint8 [H, W, 3] for TensorBoard and as pictures/latest.png."""
+        with self._events.as_default(step=step):
+            tf.summary.image("validation", grid[None])
+        images.write_png(self.folder / "pictures" / "latest.png", grid)
+
+    def _append(self, name, line):
+        try:
+            with open(self.folder / name, "a", encoding="utf-8") as stream:
+                stream.write(line + "\n")
+        except OSError as error:
+            raise UserError(f"cannot write {self.folder / name}: {error.strerror}") from error
+
+
+def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedule, run: RunFolder):
+    """Trains up to `schedule.steps`, from the run's last checkpoint if there is one.
+
+    Args:
+      recipe: what is trained.
+      dataset_from: first sample number -> tf.data.Dataset of `recipe.images_per_step` samples per element.
+      preview_set: (image [B, S, S, 3] float32 in [0, 1], mask [B, S, S, 1]) shown in every picture grid.
+      schedule: length and intervals.
+      run: where everything goes.
+    """
+    checkpoints = Checkpoints(
+        run.folder / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
+    )
+    first = 0
+    if checkpoints.paths():
+        first = checkpoints.restore(checkpoints.paths()[-1])["step"]
+        recipe.trainer.step.assign(first)
+        run.log(f"continuing from step {first}")
+    if first >= schedule.steps:
+        run.log(f"this run is finished ({first} steps); raise --steps to train on")
+        return
+    reporter = Reporter(recipe, checkpoints, preview_set, schedule, run, first)
+    dataset = dataset_from(first * recipe.images_per_step)
+    try:
+        recipe.trainer.fit(
+            dataset,
+            steps_per_epoch=schedule.steps - first,
+            epochs=1,
+            verbose=0,
+            callbacks=[reporter],
+        )
+    finally:
+        reporter.bar.close()
+    reporter.save()
+    path = run.folder / "weights.npz"
+    recipe.save_weights(path)
+    run.log(f"step {reporter.step}: weights are in {path}")
+
+
+class Reporter(keras.callbacks.Callback):
+    """Counts, checks, shows and saves after every step."""
+
+    def __init__(self, recipe, checkpoints, preview_set, schedule, run, first):
+        super().__init__()
+        self.recipe, self.checkpoints, self.preview_set = recipe, checkpoints, preview_set
+        self.schedule, self.run, self.step = schedule, run, first
+        self.bar = tqdm(total=schedule.steps, initial=first, unit="step", desc="training")
+        self._started = self._since = time.monotonic()
+        self._since_step = first
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.step += 1
+        values = {name: float(value) for name, value in (logs or {}).items()}
+        self._check_finite(values)
+        self.bar.update()
+        if self._due(self.schedule.log_every):
+            self._report(values)
+        if self._due(self.schedule.picture_every):
+            self._show()
+        if self._due(self.schedule.checkpoint_every):
+            self.save()
+        minutes = self.schedule.minutes
+        if minutes and time.monotonic() - self._started > 60 * minutes:
+            self.run.log(f"stopping at step {self.step}: {minutes:g} minutes are over")
+            self.model.stop_training = True
+
+    def _due(self, interval):
+        return self.step % interval == 0 or self.step == self.schedule.steps
+
+    def _check_finite(self, values):
+        for name, value in values.items():
+            if not math.isfinite(value):
+                self.run.log(f"step {self.step}: {name} is {value}")
+                raise UserError(
+                    f"the loss term '{name}' became {value} at step {self.step}; the last checkpoint in "
+                    f"{self.checkpoints.folder} is unharmed: lower --learning_rate and start again"
+                )
+
+    def _report(self, values):
+        now = time.monotonic()
+        steps_per_s = (self.step - self._since_step) / max(now - self._since, 1e-9)
+        self._since, self._since_step = now, self.step
+        values["images_per_second"] = steps_per_s * self.recipe.images_per_step
+        values["steps_per_second"] = steps_per_s
+        self.run.statistics(self.step, values)
+        self.bar.set_postfix_str(f"{values['images_per_second']:.1f} images/s")
+
+    def _show(self):
+        image, mask = self.preview_set
+        columns = self.recipe.preview(image, mask)
+        truth, holes = images.to_uint8(np.asarray(image)), np.asarray(mask[..., 0]).astype(np.uint8)
+        shown = {title: images.to_uint8(np.asarray(x)) for title, x in columns.items()}
+        result = list(shown.values())[-1]
+        psnr = float(np.mean([metrics.psnr(t, r) for t, r in zip(truth, result)]))
+        self.run.statistics(self.step, {"validation_psnr": psnr})
+        rows = [
+            [pictures.paint_hole(truth[i], holes[i]), *(x[i] for x in shown.values()), truth[i]]
+            for i in range(len(truth))
+        ]
+        self.run.picture(self.step, pictures.grid(rows, ["input", *shown, "truth"]))
+
+    def save(self):
+        """Writes a checkpoint of the current step."""
+        self.checkpoints.save(self.step, {"images_per_step": self.recipe.images_per_step})

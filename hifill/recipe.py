@@ -1,0 +1,106 @@
+"""HiFill's side of train.py: its flags, with the paper's numbers as defaults, and what they build."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from absl import flags
+
+from common.errors import UsageError
+from common.replicas import check_batch_size
+from common.runs import Recipe
+from hifill import weights_source
+from hifill.config import CONFIGS, GATES
+from hifill.model import HiFill
+from hifill.training import HiFillTrainer, TrainingOptions, paste
+
+FLAGS = flags.FLAGS
+
+_DEFAULTS = TrainingOptions()
+NAMES = (
+    "hifill_config",
+    "hifill_size",
+    "hifill_channels",
+    "coarse_gate",
+    "refinement_gate",
+    "attention_temperature",
+    "critic_steps",
+    "alpha_hole",
+    "alpha_context",
+    "adversarial_weight",
+    "gradient_penalty_weight",
+)
+
+
+def define_flags() -> None:
+    """Flags of `--model=hifill`; `NAMES` lists them."""
+    flags.DEFINE_enum("hifill_config", "paper", sorted(CONFIGS), "networks to start from")
+    flags.DEFINE_integer("hifill_size", None, "side in pixels instead of the configuration's")
+    flags.DEFINE_integer("hifill_channels", None, "base width instead of the configuration's")
+    flags.DEFINE_enum("coarse_gate", None, GATES, "gates of the coarse network (H Table 1)")
+    flags.DEFINE_enum("refinement_gate", None, GATES, "gates of the refinement network")
+    flags.DEFINE_float("attention_temperature", None, "factor on scores; H eq. 2 has 1")
+    flags.DEFINE_integer(
+        "critic_steps", _DEFAULTS.critic_steps, "per generator step", lower_bound=0
+    )
+    flags.DEFINE_float("alpha_hole", _DEFAULTS.alpha_hole, "H eq. 13, alpha_1")
+    flags.DEFINE_float("alpha_context", _DEFAULTS.alpha_context, "H eq. 13, alpha_2")
+    flags.DEFINE_float("adversarial_weight", _DEFAULTS.adversarial_weight, "H eq. 14, beta")
+    flags.DEFINE_float("gradient_penalty_weight", _DEFAULTS.gradient_penalty_weight, "H eq. 9")
+
+
+def options() -> TrainingOptions:
+    """The coefficients that the flags give."""
+    names = {field.name for field in dataclasses.fields(TrainingOptions)} & set(FLAGS)
+    given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    return TrainingOptions(**given)
+
+
+def config():
+    """The configuration that the flags give; UsageError when they contradict each other."""
+    changes = {
+        "size": FLAGS.hifill_size,
+        "channels": FLAGS.hifill_channels,
+        "coarse_gate": FLAGS.coarse_gate,
+        "refinement_gate": FLAGS.refinement_gate,
+        "temperature": FLAGS.attention_temperature,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return dataclasses.replace(CONFIGS[FLAGS.hifill_config], **changes)
+    except ValueError as error:
+        raise UsageError(
+            f"--hifill_config={FLAGS.hifill_config} with these flags: {error}"
+        ) from error
+
+
+def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
+    """Builds networks and optimizers inside the strategy's scope.
+
+    Args:
+      strategy: where they live.
+      weights: start from these (`hifill.weights_source`), or None for random weights.
+    """
+    coefficients = options()
+    check_batch_size(coefficients.batch_size, strategy.num_replicas_in_sync)
+    with strategy.scope():
+        model = weights_source.load(weights) if weights else HiFill(config())
+        trainer = HiFillTrainer(model, coefficients)
+    return Recipe(
+        trainer=trainer,
+        layers={"generator": model, "discriminator": trainer.discriminator},
+        optimizers={
+            "generator_optimizer": trainer.generator_optimizer,
+            "critic_optimizer": trainer.critic_optimizer,
+        },
+        images_per_step=coefficients.batch_size * (coefficients.critic_steps + 1),
+        size=model.config.size,
+        preview=lambda image, mask: _preview(model, image, mask),
+        save_weights=model.save,
+    )
+
+
+def _preview(model, image, mask):
+    coarse, refined, _ = model.generate(image, mask)
+    return {"coarse": paste(coarse, image, mask), "result": paste(refined, image, mask)}

@@ -1,0 +1,92 @@
+"""Fills holes in photographs.
+
+    python inpaint.py --model=hifill --weights=W --image=photo.jpg --mask=mask.png --output=filled.png
+    python inpaint.py --model=hifill --weights=W --image=photos/ --mask=masks/ --output=results/
+
+White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
+(after its EXIF orientation); a folder of results gets PNGs. Results that exist are skipped unless --overwrite. One
+file that fails does not stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from absl import flags
+from tqdm import tqdm
+
+import painters
+from common import environment, errors, pairing, photographs
+from common.errors import UsageError, UserError
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
+flags.DEFINE_string("weights", None, "weights file, release checkpoint or .pb; 'none': untrained")
+flags.DEFINE_string("image", None, "photograph, or folder of photographs")
+flags.DEFINE_string("mask", None, "mask, or folder of masks named like the photographs")
+flags.DEFINE_string("output", None, "file to write, or folder")
+flags.DEFINE_bool("invert_mask", False, "the masks are black where the hole is")
+flags.DEFINE_integer("dilate", 0, "grow the hole by this many pixels", lower_bound=0)
+flags.DEFINE_bool("overwrite", False, "write again what exists")
+flags.DEFINE_integer("quality", 95, "of a JPEG result", lower_bound=1, upper_bound=100)
+
+
+def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
+    """Reads one pair, fills its hole and writes the result; UserError names the file."""
+    photograph = photographs.read_photograph(pair.image)
+    mask = photographs.read_mask(
+        pair.mask, photograph.size, FLAGS.invert_mask, FLAGS.dilate, of=str(pair.image)
+    )
+    for note in (photograph.note, photographs.coverage_warning(mask, str(pair.mask))):
+        if note:
+            _say(f"{pair.image.name}: {note}")
+    if mask.all():
+        raise UserError(f"{pair.mask} covers all of {pair.image}: nothing is left to continue from")
+    if not mask.any():
+        _say(f"{pair.mask}: the mask is empty, so the result is the input")
+    try:
+        filled = paint(photograph.rgb, mask)
+    except UserError as error:
+        raise UserError(f"{pair.image} with {pair.mask}: {error}") from error
+    photographs.write_photograph(pair.output, photograph, filled, mask, FLAGS.quality)
+
+
+def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
+    """Fills every pair with a progress bar and a summary; returns the number of failures."""
+    started, filled, skipped, failed = time.perf_counter(), 0, 0, []
+    for pair in tqdm(work, unit="image", disable=len(work) < 2):
+        if pair.output.exists() and not FLAGS.overwrite:
+            skipped += 1
+            continue
+        try:
+            fill_file(pair, paint)
+            filled += 1
+        except UserError as error:
+            failed.append(pair)
+            _say(f"error: {error}")
+    seconds = time.perf_counter() - started
+    print(
+        f"{filled} filled, {skipped} skipped (they exist), {len(failed)} failed in {seconds:.1f} s"
+    )
+    return len(failed)
+
+
+def _say(line):
+    tqdm.write(line, file=sys.stderr)
+
+
+def main(_) -> int:
+    painters.check_names([FLAGS.model])
+    for name in ("image", "output"):
+        if not FLAGS[name].value:
+            raise UsageError(f"--{name} is missing; see --help")
+    work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
+    for pair in work:
+        photographs.output_format(pair.output)  # an impossible extension fails before any work
+    paint = painters.painter(FLAGS.model, FLAGS.weights)
+    return 1 if fill_all(work, paint) else 0
+
+
+if __name__ == "__main__":
+    errors.run(main, environment.check)
