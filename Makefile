@@ -74,7 +74,7 @@ format: $(VENV)/.installed
 	$(VENV)/bin/ruff format .
 
 bench: $(VENV)/.installed
-	$(VENV)/bin/python -m benchmarks.run
+	$(VENV)/bin/python -m benchmarks.hifill --output=benchmarks/results/hifill.json
 
 # setuptools packs whatever an earlier build left in build/.
 wheel: $(VENV)/.installed

@@ -32,7 +32,9 @@ def _check_flags():
     if not FLAGS.output:
         raise UsageError("--output is missing; name the folder to write")
     if not FLAGS.weights:
-        raise UsageError("--weights is missing; name a weights file, or 'none' for an untrained one")
+        raise UsageError(
+            "--weights is missing; name a weights file, or 'none' for an untrained one"
+        )
 
 
 def main(_) -> None:

@@ -26,37 +26,21 @@ class UsageError(UserError):
     exit_code = 2
 
 
-def check_quotes(argv: list[str]) -> None:
-    """Rejects flag values that still carry quotes.
-
-    A flagfile is not read by a shell: `--weights="w.h5"` there names a file whose name starts with a quote.
-    """
-    for argument in argv[1:]:
-        if argument.startswith("-") and "=" in argument:
-            name, value = argument.split("=", 1)
-            if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
-                raise UsageError(
-                    f"{name}={value} is quoted; write {name}={value[1:-1]} in a flagfile"
-                )
-
-
 def _parse(argv: list[str]) -> list[str]:
     from absl import flags  # here, so that a bare Python gets a message and no traceback
 
+    from common import flagfiles
+
     try:
-        expanded = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
-        check_quotes(expanded)
-        rest = flags.FLAGS(argv)
-    except (flags.Error, OSError) as error:
+        rest = flags.FLAGS([argv[0], *flagfiles.expand(argv[1:])])
+    except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if len(rest) > 1:
         raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
     return rest
 
 
-def run(
-    main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None
-) -> None:
+def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None) -> None:
     """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0).
 
     prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.

@@ -113,9 +113,7 @@ def export(model: HiFill, folder: PathLike, weights: str = "not recorded") -> No
 
 def _readme(folder, weights):
     example = _EXAMPLE.format(folder=folder.as_posix())
-    return _README.format(
-        weights=weights, threshold=THRESHOLD, min_side=MIN_SIDE, example=example
-    )
+    return _README.format(weights=weights, threshold=THRESHOLD, min_side=MIN_SIDE, example=example)
 
 
 @contextlib.contextmanager
@@ -251,11 +249,20 @@ def _choose_window(hole, grid):
 
 def _cut(array, top, left, side):
     """The window, extended by reflection as often as needed where it reaches beyond the image."""
-    for axis, start in enumerate((top, left)):
-        length = tf.shape(array)[axis]
-        position = (start + tf.range(side)) % (2 * length)
-        array = tf.gather(array, tf.minimum(position, 2 * length - 1 - position), axis=axis)
-    return array
+    rows = _cut_axis(array, 0, top, side)
+    return _cut_axis(rows, 1, left, side)
+
+
+def _cut_axis(array, axis, start, side):
+    length = tf.shape(array)[axis]
+    position = (start + tf.range(side)) % (2 * length)
+    reflected = tf.minimum(position, 2 * length - 1 - position)
+    return tf.cond(
+        start + side <= length,
+        # Unlike a gather, a slice of whole rows is no copy.
+        lambda: array[start : start + side] if axis == 0 else array[:, start : start + side],
+        lambda: tf.gather(array, reflected, axis=axis),
+    )
 
 
 def _paste(image, window, top, left):
@@ -281,9 +288,7 @@ def _average_down(window, size):
     low = tf.cond(
         tf.shape(window)[0] >= size,
         lambda: tf.raw_ops.ResizeArea(images=batch, size=[size, size]),
-        lambda: tf.raw_ops.ResizeBilinear(
-            images=batch, size=[size, size], half_pixel_centers=True
-        ),
+        lambda: tf.raw_ops.ResizeBilinear(images=batch, size=[size, size], half_pixel_centers=True),
     )
     return tf.ensure_shape(low[0], [size, size, 3])
 
@@ -377,9 +382,7 @@ def _to_levels(values):
 def _join_strips(make, length, step, element_shape):
     """Concatenates make((first, stop)) over 0 .. length in strides of `step`, one strip after the other."""
     count = -(-length // step)
-    parts = tf.TensorArray(
-        tf.uint8, count, infer_shape=False, element_shape=[None, *element_shape]
-    )
+    parts = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, *element_shape])
 
     def one_more(index, parts):
         first = index * step

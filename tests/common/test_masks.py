@@ -1,15 +1,14 @@
-"""Masks: Z Table 1's averages, determinism, images that are not square, templates, folders."""
+"""Masks: Z Table 1's averages, determinism, images that are not square."""
 
 from __future__ import annotations
 
-import pathlib
 import zlib
 
 import cv2
 import numpy as np
 import pytest
 
-from common import mask_files, masks
+from common import mask_files, mask_shapes, masks
 from common.errors import UserError
 
 SIZES = [(16, 16), (16, 64), (65, 17), (96, 160)]
@@ -18,11 +17,6 @@ SIZES = [(16, 16), (16, 64), (65, 17), (96, 160)]
 def _draw(kind, height, width, count, run=0):
     source = mask_files.mask_source(kind)
     return [source(height, width, (run, index)) for index in range(count)]
-
-
-def _write(path: pathlib.Path, grey: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imencode(path.suffix, grey)[1].tofile(str(path))
 
 
 @pytest.mark.parametrize(
@@ -279,7 +273,7 @@ def test_mixed_is_half_irregular_half_objects():
 
 
 def test_union_holds_both():
-    templates = mask_files.builtin_templates()
+    templates = mask_shapes.builtin_templates()
     larger = 0
     for seed in range(50):
         union = masks.mixed_mask(96, 96, templates, seed, union=True)
@@ -340,116 +334,3 @@ def test_batch_has_one_mask_per_seed():
     assert len({mask.tobytes() for mask in batch}) == 8
     for mask, seed in zip(batch, seeds):
         assert np.array_equal(mask[..., 0], source(32, 48, seed))
-
-
-def test_builtin_templates():
-    templates = mask_files.builtin_templates()
-    assert templates is mask_files.builtin_templates()
-    assert len({template.tobytes() for template in templates}) == len(templates) == 30
-    parts = [cv2.connectedComponents(template)[0] - 1 for template in templates]
-    assert parts[:14] == [1] * 14 and max(parts) > 4
-    for template in templates:
-        assert template.dtype == np.uint8 and set(np.unique(template)) == {0, 1}
-        assert 0.03 < template.mean() <= 0.25
-        border = np.concatenate([template[[0, -1]].ravel(), template[:, [0, -1]].ravel()])
-        assert not border.any()  # whole objects
-    with pytest.raises(ValueError, match="read-only"):
-        templates[0][0, 0] = 1
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """b.png, a/c.bmp and z.JPG, each with a white square of its own size, and a text file."""
-    for number, name in enumerate(["b.png", "a/c.bmp", "z.JPG"]):
-        grey = np.full((40, 60), 127, np.uint8)
-        grey[8 : 16 + 8 * number, 8:16] = 255 if name.endswith("JPG") else 128
-        if name.endswith("JPG"):
-            grey[grey == 127] = 0
-        _write(tmp_path / name, grey)
-    (tmp_path / "notes.txt").write_text("not a mask")
-    (tmp_path / "._b.png").write_text("what macOS leaves behind")
-    return tmp_path
-
-
-def test_load_masks_sorted_white_is_hole(folder):
-    loaded = mask_files.load_masks(folder)
-    assert [mask.shape for mask in loaded] == [(40, 60)] * 3
-    # a/c.bmp, b.png, z.JPG: 127 is known, 128 is hole.
-    assert [int(mask.sum()) for mask in loaded] == [16 * 8, 8 * 8, 24 * 8]
-    assert all(set(np.unique(mask)) == {0, 1} for mask in loaded)
-
-
-def test_folder_source(folder):
-    source = mask_files.mask_source(folder)
-    loaded = mask_files.load_masks(folder)
-    for index in range(7):
-        assert np.array_equal(source.fixed(index, 40, 60), loaded[index % 3])
-    doubled = source.fixed(1, 80, 120)
-    assert np.array_equal(doubled, np.repeat(np.repeat(loaded[1], 2, 0), 2, 1))
-    drawn = [int(source(40, 60, seed).sum()) for seed in range(90)]
-    for mask in loaded:  # 30 of 90 each, standard deviation 4.5, times 4
-        assert 12 < drawn.count(int(mask.sum())) < 48
-    assert drawn == [int(source(40, 60, seed).sum()) for seed in range(90)]
-
-
-def test_folder_source_resizes_by_nearest_neighbour(tmp_path):
-    """Slow twin: pixel i of n shows pixel floor(i * old / n); noise, blending would show."""
-    noise = (np.random.default_rng(3).random((40, 60)) < 0.5).astype(np.uint8)
-    _write(tmp_path / "noise.png", noise * 255)
-    resized = mask_files.mask_source(tmp_path).fixed(0, 50, 36)
-    rows, columns = np.arange(50) * 40 // 50, np.arange(36) * 60 // 36
-    assert np.array_equal(resized, noise[rows][:, columns])
-
-
-def test_folder_source_returns_fresh_arrays_and_bounds_its_cache(folder, monkeypatch):
-    monkeypatch.setattr(mask_files, "_CACHED_MASKS", 2)
-    source = mask_files.mask_source(str(folder))
-    source.fixed(0, 40, 60)[:] = 1
-    assert source.fixed(0, 40, 60).sum() == 16 * 8
-    for index in range(3):
-        source.fixed(index, 40, 60)
-    assert source._packed.cache_info().currsize == 2
-
-
-def test_folder_source_skips_files_without_a_hole(tmp_path):
-    grey = np.zeros((20, 20), np.uint8)
-    _write(tmp_path / "empty.png", grey)
-    _write(tmp_path / "full.png", grey + 255)
-    with pytest.raises(UserError, match="20x20"):
-        mask_files.mask_source(tmp_path)(20, 20, 0)
-    grey[5:9, 5:9] = 255
-    _write(tmp_path / "square.png", grey)
-    source = mask_files.mask_source(tmp_path)
-    assert {int(source(20, 20, seed).sum()) for seed in range(30)} == {16}
-    for index, name in enumerate(["empty.png", "full.png"]):
-        with pytest.raises(UserError, match=name):
-            source.fixed(index, 20, 20)
-
-
-@pytest.mark.parametrize("kind", mask_files.KINDS)
-def test_fixed_of_a_random_kind_is_the_seed(kind):
-    source = mask_files.mask_source(kind)
-    assert np.array_equal(source.fixed(3, 32, 48), source(32, 48, 3))
-
-
-def test_template_folder(folder):
-    """Blocks 8 wide and 8, 16 or 24 high: no built-in template gives these areas."""
-    source = mask_files.mask_source("object", folder)
-    areas = [int(source(40, 60, seed).sum()) for seed in range(60)]
-    assert max(areas) <= 24 * 8 * 1.1 and min(areas) >= 8 * 8 * 0.64 * 0.85
-    assert min(areas) < 70 and max(areas) > 150
-
-
-def test_errors_name_what_is_wrong(tmp_path):
-    with pytest.raises(UserError, match=r"'huge'.*small, large, irregular, object, mixed, union"):
-        mask_files.mask_source("huge")
-    with pytest.raises(UserError, match="no-such-folder"):
-        mask_files.load_masks(tmp_path / "no-such-folder")
-    with pytest.raises(UserError, match="no image"):
-        mask_files.mask_source(tmp_path)
-    with pytest.raises(UserError, match="object, mixed, union"):
-        mask_files.mask_source("small", tmp_path)
-    for name, content in [("broken.png", b"\x89PNG not really"), ("empty.png", b"")]:
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=name):
-            mask_files.read_mask(tmp_path / name)

@@ -1,24 +1,23 @@
-"""A user's photograph through every mode and format, its metadata, masks, failures."""
+"""A user's photograph through every mode and format, its metadata, failures."""
 
 from __future__ import annotations
 
-import builtins
 import dataclasses
 import errno
 import io
 import os
-import struct
+import pathlib
 
 import cv2
 import numpy as np
 import pytest
-from PIL import Image, ImageCms, ImageOps, PngImagePlugin
+from PIL import Image, ImageCms, ImageOps
 
-from common import images, photographs
+from common import photographs
 from common.errors import UserError
-from common.photographs import read_mask, read_photograph, write_photograph
+from common.photographs import read_photograph, write_photograph
 
-HEIGHT, WIDTH = 300, 41  # over one strip of rows, and no multiple of 8
+HEIGHT, WIDTH = 90, 41  # no multiples of 8
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 GRAY_PROFILE = PROFILE[:16] + b"GRAY" + PROFILE[20:]
 ALL = [
@@ -26,11 +25,9 @@ ALL = [
     ("L", 8),
     ("LA", 8),
     ("P", 8),
-    ("P+", 8),  # with transparent entries
     ("RGB", 8),
     ("RGBA", 8),
     ("L", 16),
-    ("LA", 16),
     ("RGB", 16),
     ("RGBA", 16),
 ]
@@ -43,31 +40,21 @@ def noise(shape, dtype=np.uint8, seed=0):
 
 def make(mode, depth, height=HEIGHT, width=WIDTH):
     """A photograph as if read from a PNG file."""
-    transparent = mode.endswith("+")
-    mode = mode.rstrip("+")
     dtype = np.uint16 if depth == 16 else np.uint8
     channels = () if mode in ("1", "P") or len(mode) == 1 else (len(mode),)
     pixels = noise((height, width, *channels), dtype)
-    palette = None
     if mode == "1":
-        pixels = (pixels > 127).astype(np.uint8) * np.uint8(255)
-    if mode == "P":
-        palette = noise((200, 4), seed=1)
-        palette[:, 3] = np.where(np.arange(200) < 50, 60, 255) if transparent else 255
-        pixels = pixels % np.uint8(200)
+        pixels = pixels > 127
     return photographs.Photograph(
         pixels=pixels,
         mode=mode,
-        palette=palette,
-        header=Image.new("L", (1, 1)),
-        transposed=False,
+        palette=noise(768, seed=1).tobytes() if mode == "P" else None,
         note="",
         name="made.png",
-        format="PNG",
-        profile=GRAY_PROFILE if mode in ("1", "L", "LA") else PROFILE,
-        dpi=(300.0, 150.0),
-        exif=None,
-        colour_chunks=b"",
+        metadata={
+            "icc_profile": GRAY_PROFILE if mode in ("1", "L", "LA") else PROFILE,
+            "dpi": (300.0, 150.0),
+        },
         jpeg={},
     )
 
@@ -82,7 +69,9 @@ def as_rgba(photograph):
     """[H, W, 4], the widest mode: what a viewer sees, in the photograph's own levels."""
     pixels, full = photograph.pixels, 255 if photograph.depth == 8 else 65535
     if photograph.mode == "P":
-        pixels = photograph.palette[pixels]
+        pixels = np.frombuffer(photograph.palette, np.uint8).reshape(-1, 3)[pixels]
+    if photograph.mode == "1":
+        pixels = pixels * np.uint8(255)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     if pixels.shape[2] < 3:
@@ -92,21 +81,26 @@ def as_rgba(photograph):
     return pixels
 
 
-def expected_fill(photograph, colour):
-    """Slow twin: one RGB colour in the photograph's mode, as RGBA levels."""
+def check_fill(photograph, colour, found):
+    """Slow twin: one RGB colour in the photograph's mode against the RGBA levels found."""
     red, green, blue = map(int, colour)
-    gray = int(np.floor(0.299 * red + 0.587 * green + 0.114 * blue + 0.5))
+    gray = 0.299 * red + 0.587 * green + 0.114 * blue
     if photograph.mode == "P":
-        best = min(
-            (sum((int(e) - int(c)) ** 2 for e, c in zip(entry, colour)), index)
-            for index, entry in enumerate(photograph.palette)
-            if entry[3] == 255
-        )
-        return tuple(photograph.palette[best[1]])
+        entries = np.frombuffer(photograph.palette, np.uint8).reshape(-1, 3).astype(int)
+        assert (entries == found[:3]).all(axis=1).any()
+        nearest = np.linalg.norm(entries - colour, axis=1).min()
+        # Pillow looks up one entry for a box of 4 levels a side, so at most 3.5 off.
+        assert np.linalg.norm(found[:3].astype(int) - colour) <= nearest + 2 * 3.5
+        return
     if photograph.mode == "1":
-        gray = 255 if gray > 127 else 0
+        # From 127.5 to 128, and 0.006 for the weights, rounding decides.
+        undecided = abs(gray - 127.75) <= 0.256 and found[0] in (0, 255)
+        gray = found[0] if undecided else 255 * (gray > 127.75)
     rgb = (red, green, blue) if photograph.mode.startswith("RGB") else (gray,) * 3
-    return tuple(level * (257 if photograph.depth == 16 else 1) for level in (*rgb, 255))
+    unit = 257 if photograph.depth == 16 else 1
+    difference = np.abs(np.array([*rgb, 255]) * unit - found)
+    # Gray is rounded, after a sum with weights in units of 2**-16.
+    assert difference.max() <= (0.506 * unit if photograph.mode in ("L", "LA") else 0)
 
 
 @pytest.mark.parametrize("ending", LOSSLESS)
@@ -115,39 +109,33 @@ def test_lossless_round_trip(tmp_path, mode, depth, ending):
     photograph = make(mode, depth)
     filled, mask = fill_for(photograph)
     path = tmp_path / f"out{ending}"
-    impossible = (depth == 16 and ending in (".bmp", ".webp")) or (
-        ending == ".bmp" and mode in ("LA", "RGBA", "P+")
-    )
-    if impossible:
+    if (depth == 16 and ending in (".bmp", ".webp")) or (ending == ".bmp" and "A" in mode):
         with pytest.raises(UserError, match=r"cannot write .*out\.\w+: made\.png has .* write a"):
             write_photograph(path, photograph, filled, mask)
         assert os.listdir(tmp_path) == []
         return
     write_photograph(path, photograph, filled, mask)
+    assert os.listdir(tmp_path) == [path.name]
     back = read_photograph(path)
     before, after = as_rgba(photograph), as_rgba(back)
     assert after.dtype == before.dtype
     assert np.array_equal(after[mask == 0], before[mask == 0])
-    for row, column in np.argwhere(mask)[::97]:
-        wanted = expected_fill(photograph, filled[row, column])
-        assert np.abs(np.subtract(after[row, column], wanted, dtype=int)).max() <= (
-            257 if depth == 16 and photograph.mode in ("L", "LA") else 1
-        ) * (photograph.mode in ("L", "LA"))  # the twin's weights differ by 1e-5: one gray level
-    assert os.listdir(tmp_path) == [path.name]
-    assert back.format == photographs.output_format(path)
-    widened = ending == ".webp" or (
-        ending == ".tif" and (mode == "P+" or (mode, depth) == ("LA", 16))
-    )
-    if not widened:
-        assert back.mode == photograph.mode
-    if ending != ".bmp":
-        gray_lost = photograph.profile == GRAY_PROFILE and back.mode in ("RGB", "RGBA")
-        assert back.profile == (None if gray_lost else photograph.profile)
+    for row, column in np.argwhere(mask)[::23]:
+        check_fill(photograph, filled[row, column], after[row, column])
+    with Image.open(path) as image:
+        assert image.format == photographs.output_format(path)
     if ending != ".webp":
-        assert np.allclose(back.dpi, photograph.dpi, atol=0.02)  # whole pixels per metre
+        assert back.mode == photograph.mode
+    metadata = {} if depth == 16 and mode != "L" else photograph.metadata
+    if ending != ".bmp":
+        gray_lost = mode in ("1", "L", "LA") and ending == ".webp"
+        wanted = None if gray_lost else metadata.get("icc_profile")
+        assert back.metadata.get("icc_profile") == wanted
+    if ending != ".webp" and metadata:
+        assert np.allclose(back.metadata["dpi"], metadata["dpi"], atol=0.02)  # whole pixels a metre
 
 
-@pytest.mark.parametrize(("mode", "depth"), [a for a in ALL if a[1] == 8 and a[0] != "P+"])
+@pytest.mark.parametrize(("mode", "depth"), [a for a in ALL if a[1] == 8])
 @pytest.mark.parametrize("ending", [".png", ".tif"])
 def test_pillow_reads_what_is_written(tmp_path, mode, depth, ending):
     photograph = make(mode, depth)
@@ -155,10 +143,10 @@ def test_pillow_reads_what_is_written(tmp_path, mode, depth, ending):
     with Image.open(tmp_path / f"x{ending}") as image:
         image.load()
         assert image.mode == mode
-        assert image.info["icc_profile"] == photograph.profile
+        assert image.info["icc_profile"] == photograph.metadata["icc_profile"]
         back = np.asarray(image)
     ours = read_photograph(tmp_path / f"x{ending}").pixels
-    assert np.array_equal(back * np.uint8(255) if mode == "1" else back, ours)
+    assert np.array_equal(back, ours)
 
 
 @pytest.mark.parametrize(("mode", "ending"), [("L", ".png"), ("RGB", ".tif"), ("RGBA", ".png")])
@@ -169,55 +157,6 @@ def test_opencv_reads_the_same_16_bits(tmp_path, mode, ending):
     back = cv2.imread(str(tmp_path / f"x{ending}"), cv2.IMREAD_UNCHANGED)
     swap = {"L": slice(None), "RGB": [2, 1, 0], "RGBA": [2, 1, 0, 3]}[mode]
     assert np.array_equal(back if mode == "L" else back[..., swap], photograph.pixels)
-
-
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 4)])
-@pytest.mark.parametrize("ending", [".png", ".tif"])
-def test_16_bit_files_of_others(tmp_path, mode, channels, ending):
-    pixels = noise((50, 40, channels), np.uint16)
-    swap = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}[channels]
-    cv2.imwrite(str(tmp_path / f"x{ending}"), pixels[..., swap])
-    photograph = read_photograph(tmp_path / f"x{ending}")
-    assert photograph.mode == mode and photograph.depth == 16
-    assert np.array_equal(photograph.pixels.reshape(pixels.shape), pixels)
-    twin = np.floor(pixels / 257 + 0.5).astype(np.uint8)
-    assert np.array_equal(
-        photograph.rgb,
-        np.broadcast_to(twin, (50, 40, channels))[..., :3].repeat(
-            3 if channels == 1 else 1, axis=2
-        ),
-    )
-
-
-def with_tiff_orientation(data, orientation):
-    """The TIFF file with one tag more, in a new directory at its end."""
-    start = int.from_bytes(data[4:8], "little")
-    count = int.from_bytes(data[start : start + 2], "little")
-    entries = [data[start + 2 + 12 * n : start + 14 + 12 * n] for n in range(count)]
-    entries.append(struct.pack("<HHII", 274, 3, 1, orientation))
-    entries.sort(key=lambda entry: int.from_bytes(entry[:2], "little"))
-    directory = struct.pack("<H", count + 1) + b"".join(entries) + bytes(4)
-    return data[:4] + struct.pack("<I", len(data)) + data[8:] + directory
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_orientation_of_16_bit_files(tmp_path, kind, orientation):
-    photograph = make("RGB", 16, 20, 33)
-    mask = np.zeros((20, 33), np.uint8)
-    path = tmp_path / f"x.{kind.lower()}"
-    exif = Image.Exif()
-    exif[274] = orientation
-    write_photograph(
-        path, dataclasses.replace(photograph, exif=exif.tobytes()[6:]), photograph.rgb, mask
-    )
-    if kind == "TIFF":  # this writer has no use for the tag
-        path.write_bytes(with_tiff_orientation(path.read_bytes(), orientation))
-    turn = Image.fromarray(np.arange(20 * 33, dtype=np.int32).reshape(20, 33))
-    turn.getexif()[274] = orientation
-    order = np.asarray(ImageOps.exif_transpose(turn))
-    twin = photograph.pixels.reshape(-1, 3)[order]
-    assert np.array_equal(read_photograph(path).pixels, twin)
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "LA", "RGBA"])
@@ -244,16 +183,42 @@ def test_16_bits_do_not_fit_jpeg(tmp_path):
         write_photograph(tmp_path / "x.jpg", photograph, *fill_for(photograph))
 
 
-def test_fully_transparent_palette_and_empty_hole(tmp_path):
-    photograph = make("P+", 8)
+def test_transparent_palette_becomes_rgba(tmp_path):
+    palette, pixels = noise((200, 4), seed=1), noise((HEIGHT, WIDTH)) % np.uint8(200)
+    image = Image.fromarray(pixels)
+    image.putpalette(palette[:, :3].tobytes())
+    image.save(tmp_path / "in.png", transparency=palette[:, 3].tobytes())
+    photograph = read_photograph(tmp_path / "in.png")
+    assert photograph.mode == "RGBA" and "transparent" in photograph.note
+    filled, mask = fill_for(photograph)
+    write_photograph(tmp_path / "x.png", photograph, filled, mask)
+    after = as_rgba(read_photograph(tmp_path / "x.png"))
+    assert np.array_equal(after[mask == 0], palette[pixels][mask == 0])
+    assert (after[mask == 1, 3] == 255).all()
+
+
+def test_hole_of_nothing_and_everything(tmp_path):
+    photograph = make("RGB", 8)
     filled, _ = fill_for(photograph)
-    for mask in (np.zeros(photograph.size, np.uint8), np.ones(photograph.size, np.uint8)):
-        write_photograph(tmp_path / "x.png", photograph, filled, mask * np.uint8(255))
-        after = as_rgba(read_photograph(tmp_path / "x.png"))
-        if mask.any():
-            assert after[..., 3].min() == 255
-        else:
-            assert np.array_equal(after, as_rgba(photograph))
+    for level, wanted in ((0, photograph.rgb), (255, filled)):
+        mask = np.full(photograph.size, level, np.uint8)
+        write_photograph(tmp_path / "x.png", photograph, filled, mask)
+        assert np.array_equal(read_photograph(tmp_path / "x.png").rgb, wanted)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_short_palettes(tmp_path, bits):
+    """Entries that the file does not define must not turn up in the hole, whatever its colour."""
+    pixels = noise((20, 30)) % np.uint8(min(2**bits, 11))
+    image = Image.fromarray(pixels)
+    image.putpalette(noise(3 * min(2**bits, 11), seed=1).tobytes())
+    image.save(tmp_path / "in.png", bits=bits)
+    photograph = read_photograph(tmp_path / "in.png")
+    assert photograph.mode == "P" and np.array_equal(photograph.rgb, image.convert("RGB"))
+    filled, mask = fill_for(photograph)
+    write_photograph(tmp_path / "out.png", photograph, filled // 9, mask)
+    after = read_photograph(tmp_path / "out.png").rgb
+    assert np.array_equal(after[mask == 0], photograph.rgb[mask == 0])
 
 
 def exif_block(orientation, kind="II"):
@@ -297,7 +262,7 @@ def test_orientation_is_applied_once(tmp_path, source, target, orientation):
     reference = np.asarray(ImageOps.exif_transpose(Image.open(tmp_path / "in.x")).convert("RGB"))
     photograph = read_photograph(tmp_path / "in.x")
     assert photograph.size == ((60, 88) if orientation < 5 else (88, 60))
-    assert np.abs(photograph.rgb.astype(int) - reference).max() <= 1  # two JPEG libraries
+    assert np.array_equal(photograph.rgb, reference)
     mask = np.zeros(photograph.size, np.uint8)
     write_photograph(tmp_path / f"out.{target}", photograph, photograph.rgb, mask)
     with Image.open(tmp_path / f"out.{target}") as image:
@@ -321,18 +286,42 @@ def test_exif_keeps_all_but_orientation_and_thumbnail(tmp_path, kind):
         write_photograph(tmp_path / f"out{ending}", photograph, photograph.rgb, mask)
         assert b"SECRET" not in (tmp_path / f"out{ending}").read_bytes()
         with Image.open(tmp_path / f"out{ending}") as image:
-            assert image.getexif()[274] == 1 and image.getexif()[0x010E] == "abc"
+            assert image.size == (60, 88)
+            assert image.getexif().get(274, 1) == 1 and image.getexif()[0x010E] == "abc"
             assert not image.getexif().get_ifd(1)
-    kept = exif_block(1, kind)
-    same = sum(a == b for a, b in zip(photograph.exif, kept))
-    assert len(photograph.exif) == len(kept) and same >= len(kept) - 4 - 6  # link, thumbnail
 
 
-@pytest.mark.parametrize(
-    "block", [b"", b"II", b"nonsense", exif_block(6)[:20], b"MM\0*\xff\xff\xff\xff"]
-)
-def test_broken_exif_is_dropped(block):
-    assert photographs._neutral_exif(block) is None
+def test_exif_keeps_camera_settings_and_place(tmp_path):
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x829A] = 0.004  # exposure time
+    exif.get_ifd(0x8825)[1] = "N"  # hemisphere
+    exif[274] = 3
+    (tmp_path / "in.jpg").write_bytes(jpeg_bytes(smooth(), exif=exif))
+    photograph = read_photograph(tmp_path / "in.jpg")
+    write_photograph(tmp_path / "out.jpg", photograph, *fill_for(photograph))
+    with Image.open(tmp_path / "out.jpg") as image:
+        found = image.getexif()
+        assert found.get_ifd(0x8769)[0x829A] == pytest.approx(0.004)
+        assert found.get_ifd(0x8825)[1] == "N" and 274 not in found
+
+
+def test_exif_too_long_for_jpeg_is_dropped(tmp_path):
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 70000
+    smooth().save(tmp_path / "in.png", exif=exif)
+    photograph = read_photograph(tmp_path / "in.png")
+    write_photograph(tmp_path / "out.jpg", photograph, *fill_for(photograph))
+    assert "exif" not in read_photograph(tmp_path / "out.jpg").metadata
+
+
+def test_16_bit_colour_says_what_it_loses(tmp_path):
+    image = np.repeat(noise((20, 30, 1), np.uint16), 3, axis=2)
+    tifffile = pytest.importorskip("tifffile")  # comes with scikit-image
+    tifffile.imwrite(tmp_path / "in.tif", image, photometric="rgb", iccprofile=PROFILE)
+    photograph = read_photograph(tmp_path / "in.tif")
+    assert photograph.note.startswith("16-bit colour loses its icc_profile")
+    write_photograph(tmp_path / "out.tif", photograph, *fill_for(photograph))
+    assert read_photograph(tmp_path / "out.tif").note == ""
 
 
 def test_jpeg_tables_sampling_and_profile_are_kept(tmp_path):
@@ -373,31 +362,30 @@ def test_cmyk_says_so_and_loses_its_profile(tmp_path):
     image = smooth().convert("CMYK")
     (tmp_path / "in.jpg").write_bytes(jpeg_bytes(image, quality=95, icc_profile=PROFILE))
     photograph = read_photograph(tmp_path / "in.jpg")
-    assert photograph.note == "CMYK converted to RGB" and photograph.profile is None
+    assert photograph.note == "CMYK converted to RGB" and "icc_profile" not in photograph.metadata
     with Image.open(tmp_path / "in.jpg") as reference:
         assert np.array_equal(photograph.rgb, np.asarray(reference.convert("RGB")))
     write_photograph(tmp_path / "out.jpg", photograph, *fill_for(photograph))
     assert read_photograph(tmp_path / "out.jpg").mode == "RGB"
 
 
-def test_png_colour_chunks_are_kept_and_xmp_is_not(tmp_path):
-    info = PngImagePlugin.PngInfo()
-    info.add(b"gAMA", (45455).to_bytes(4, "big"))
-    info.add_itxt("XML:com.adobe.xmp", "<x tiff:Orientation='6'/>")
-    smooth().save(tmp_path / "in.png", pnginfo=info)
-    photograph = read_photograph(tmp_path / "in.png")
-    write_photograph(tmp_path / "out.png", photograph, *fill_for(photograph))
-    with Image.open(tmp_path / "out.png") as image:
-        assert image.info["gamma"] == 0.45455 and image.size == photograph.size[::-1]
-        assert "xmp" not in image.info and "XML:com.adobe.xmp" not in image.info
+def test_xmp_is_dropped(tmp_path):
+    """It may repeat the orientation that was applied."""
+    xmp = b"<x tiff:Orientation='6'/>"
+    for ending in ("png", "webp", "jpg", "tif"):
+        smooth().save(tmp_path / f"in.{ending}", xmp=xmp)
+        photograph = read_photograph(tmp_path / f"in.{ending}")
+        write_photograph(tmp_path / f"out.{ending}", photograph, *fill_for(photograph))
+        assert b"tiff:Orientation" not in (tmp_path / f"out.{ending}").read_bytes()
+        assert read_photograph(tmp_path / f"out.{ending}").size == photograph.size
 
 
 def test_gray_profile_does_not_go_into_rgb(tmp_path):
     photograph = make("L", 8)
     write_photograph(tmp_path / "x.webp", photograph, *fill_for(photograph))
     write_photograph(tmp_path / "x.png", photograph, *fill_for(photograph))
-    assert read_photograph(tmp_path / "x.webp").profile is None
-    assert read_photograph(tmp_path / "x.png").profile == GRAY_PROFILE
+    assert "icc_profile" not in read_photograph(tmp_path / "x.webp").metadata
+    assert read_photograph(tmp_path / "x.png").metadata["icc_profile"] == GRAY_PROFILE
 
 
 def test_transparent_colour_becomes_alpha(tmp_path):
@@ -433,7 +421,7 @@ def test_rgb_is_no_copy_and_read_only(tmp_path):
 def test_tiny_photographs_and_wrong_endings(tmp_path):
     Image.fromarray(np.full((1, 1, 3), 7, np.uint8)).save(tmp_path / "png.jpg", "PNG")
     photograph = read_photograph(tmp_path / "png.jpg")
-    assert photograph.size == (1, 1) and photograph.format == "PNG"
+    assert photograph.size == (1, 1)
     write_photograph(
         tmp_path / "y.png", photograph, np.full((1, 1, 3), 9, np.uint8), np.ones((1, 1), np.uint8)
     )
@@ -445,7 +433,7 @@ def test_what_cannot_be_written(tmp_path):
     filled, mask = fill_for(photograph)
     with pytest.raises(UserError, match=r"x\.gif: end its name in one of \.jpg"):
         write_photograph(tmp_path / "x.gif", photograph, filled, mask)
-    with pytest.raises(UserError, match=r"the fill has 40x300 pixels but made\.png has 41x300"):
+    with pytest.raises(UserError, match=r"the fill has 40x90 pixels but made\.png has 41x90"):
         write_photograph(tmp_path / "x.png", photograph, filled[:, 1:], mask[:, 1:])
     with pytest.raises(UserError, match="got float32"):
         write_photograph(tmp_path / "x.png", photograph, filled.astype(np.float32), mask)
@@ -455,122 +443,22 @@ def test_what_cannot_be_written(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-class _Full(io.FileIO):
-    def write(self, data):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-
 @pytest.mark.parametrize("ending", [*LOSSLESS, ".jpg"])
 @pytest.mark.parametrize("where", ["write", "rename"])
 def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, ending, where):
     path = tmp_path / f"x{ending}"
     path.write_bytes(b"old")
     photograph = make("RGB", 8)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
     filled, mask = fill_for(photograph)
     if where == "write":
-        real = builtins.open
-        monkeypatch.setattr(
-            builtins,
-            "open",
-            lambda file, mode="r", *a: _Full(file, "w") if "w" in mode else real(file, mode, *a),
-        )
+        monkeypatch.setattr(pathlib.Path, "write_bytes", refuse)
     else:
-
-        def refuse(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
         monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(UserError, match="the disk is full"):
         write_photograph(path, photograph, filled, mask)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == [path.name] and path.read_bytes() == b"old"
-
-
-def test_luma_keeps_gray_and_rounds():
-    levels = np.arange(256, dtype=np.uint8)
-    assert np.array_equal(photographs.luma(np.stack([levels] * 3, axis=-1)), levels)
-    rgb = noise((500, 3))
-    twin = rgb @ np.array([0.299, 0.587, 0.114])
-    # Weights in units of 2**-16 shift the sum by at most 255 * 3 * 2**-17.
-    assert np.abs(photographs.luma(rgb) - twin).max() <= 0.506
-
-
-@pytest.mark.parametrize("ending", ["png", "jpg", "bmp", "tif", "webp"])
-@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "RGBA"])
-def test_mask_of_any_mode(tmp_path, mode, ending):
-    hole = np.zeros((48, 64), bool)
-    hole[8:24, 16:40] = True
-    image = Image.fromarray(hole.astype(np.uint8) * 255).convert("L").convert(mode)
-    try:
-        image.save(tmp_path / f"m.{ending}", **({"lossless": True} if ending == "webp" else {}))
-    except OSError:
-        pytest.skip(f"Pillow writes no {mode} {ending}")
-    mask = read_mask(tmp_path / f"m.{ending}", size=(48, 64))
-    assert mask.dtype == np.uint8 and np.array_equal(mask, hole)
-    inverted = read_mask(tmp_path / f"m.{ending}", invert=True)
-    assert np.array_equal(inverted, ~hole)
-
-
-def test_mask_threshold_of_8_and_16_bits(tmp_path):
-    levels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    images.write_png(tmp_path / "m.png", levels)
-    assert np.array_equal(read_mask(tmp_path / "m.png"), levels > 127)
-    cv2.imwrite(str(tmp_path / "d.png"), levels.astype(np.uint16) * 257)
-    assert np.array_equal(read_mask(tmp_path / "d.png"), levels > 127)
-
-
-@pytest.mark.parametrize("mode", ["LA", "RGBA", "P"])
-def test_mask_drawn_on_a_transparent_layer(tmp_path, mode):
-    alpha = np.zeros((20, 30), np.uint8)
-    alpha[3:9, 4:11] = 255
-    for level in (0, 255):  # black or white strokes, one colour everywhere
-        image = Image.new("LA" if mode == "LA" else "RGBA", (30, 20), level)
-        image.putalpha(Image.fromarray(alpha))
-        if mode == "P":
-            image = Image.fromarray(alpha // 255)
-            image.putpalette([level] * 6)
-        image.save(tmp_path / "m.png", **({"transparency": b"\0\xff"} if mode == "P" else {}))
-        assert np.array_equal(read_mask(tmp_path / "m.png"), alpha == 255)
-    if mode == "RGBA":  # colours vary: they count, alpha does not
-        pixels = np.zeros((20, 30, 4), np.uint8)
-        pixels[:5] = 255
-        Image.fromarray(pixels).save(tmp_path / "m.png")
-        assert np.array_equal(read_mask(tmp_path / "m.png"), pixels[..., 0] == 255)
-
-
-def test_mask_orientation_and_size_error(tmp_path):
-    exif = Image.Exif()
-    exif[274] = 6
-    Image.new("L", (30, 20), 255).save(tmp_path / "m.png", exif=exif)
-    assert read_mask(tmp_path / "m.png", size=(30, 20)).all()
-    with pytest.raises(UserError, match=r"m\.png has 20x30 pixels but cat\.jpg has 30x20"):
-        read_mask(tmp_path / "m.png", size=(20, 30), of="cat.jpg")
-
-
-@pytest.mark.parametrize("dilate", [0, 1, 2, 5])
-def test_dilation_twin(tmp_path, dilate):
-    hole = noise((30, 40), seed=5) > 252
-    images.write_png(tmp_path / "m.png", hole.astype(np.uint8) * 255)
-    points = np.argwhere(hole)
-    twin = [
-        [((points - (y, x)) ** 2).sum(axis=1).min() <= dilate**2 for x in range(40)]
-        for y in range(30)
-    ]
-    assert np.array_equal(read_mask(tmp_path / "m.png", dilate=dilate), twin)
-
-
-def test_dilation_of_nothing_and_everything(tmp_path):
-    for level in (0, 255):
-        images.write_png(tmp_path / "m.png", np.full((9, 9), level, np.uint8))
-        assert (read_mask(tmp_path / "m.png", dilate=3) == level // 255).all()
-    with pytest.raises(UserError, match="-1"):
-        read_mask(tmp_path / "m.png", dilate=-1)
-
-
-def test_coverage_warning():
-    mask = np.zeros((10, 10), np.uint8)
-    mask[:5] = 1
-    assert photographs.coverage_warning(mask, "m.png") is None
-    mask[5, 0] = 1
-    text = photographs.coverage_warning(mask, "m.png")
-    assert "m.png marks 51%" in text and "--invert_mask" in text

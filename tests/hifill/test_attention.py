@@ -236,7 +236,9 @@ def test_equal_features_get_equal_weights(config):
     features = np.ones((1, 2 * N, 2 * N, 3), np.float32)
     dense = ContextualAttention(config)(features, MASKS["box"]).dense().numpy()[0]
     hole, near = _patch_masks_twin(MASKS["box"])
-    if config.name == "paper":  # inner patches only: zeros surround the image, so border ones differ
+    if (
+        config.name == "paper"
+    ):  # inner patches only: zeros surround the image, so border ones differ
         inner = np.zeros((N, N), bool)
         inner[1:-1, 1:-1] = True
         weights = dense[hole][:, ~near & inner.ravel()]

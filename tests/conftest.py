@@ -1,0 +1,68 @@
+"""Fixtures that several test files share: tiny weights, small photographs, and the commands as a user runs them."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def run_command():
+    """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text."""
+
+    def run(name, *arguments, cwd=None, timeout=300, **environment):
+        script = (
+            [str(ROOT / f"{name}.py")]
+            if not name.startswith("-")
+            else ["-m", name.removeprefix("-m")]
+        )
+        return subprocess.run(
+            [sys.executable, *script, *map(str, arguments)],
+            cwd=cwd,
+            timeout=timeout,
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_config():
+    """A HiFill of a few thousand weights at 64x64."""
+    from hifill import PAPER
+
+    return dataclasses.replace(PAPER, name="tiny", size=64, channels=4, discriminator_channels=4)
+
+
+@pytest.fixture(scope="session")
+def tiny_weights(tiny_config, tmp_path_factory):
+    """Path of a weights file of an untrained tiny HiFill."""
+    import hifill
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.npz"
+    hifill.HiFill(tiny_config).save(path)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """tmp_path with photo.png (90x70) and mask.png, a 20x15 hole; returns tmp_path."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "photo.png"), cv2.resize(small, (90, 70)))
+    mask = np.zeros((70, 90), np.uint8)
+    mask[30:45, 20:40] = 255
+    cv2.imwrite(str(tmp_path / "mask.png"), mask)
+    return tmp_path

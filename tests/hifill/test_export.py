@@ -1,0 +1,324 @@
+"""hifill.export: the SavedModel gives what `HiFill.inpaint` gives, for every size, and without this package."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import hifill
+from common.errors import UserError
+from hifill import export, photograph, residual_aggregation, weights_source
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = dataclasses.replace(hifill.PAPER, size=64, channels=4)
+TINY_RELEASE = dataclasses.replace(hifill.RELEASE, size=64, channels=4)
+
+# (height, width), (top, bottom, left, right) of the hole; the grid is 4, the generator's side 64.
+CASES = {
+    "square, the generator's side": ((64, 64), (20, 40, 20, 40)),
+    "square, multiple": ((256, 256), (50, 90, 150, 190)),
+    "square, multiple of the grid only": ((100, 100), (50, 51, 50, 51)),
+    "not a multiple of the grid": ((101, 131), (10, 60, 20, 70)),
+    "tall, window in a corner": ((300, 80), (250, 300, 40, 80)),
+    "wide hole, extended by reflection": ((60, 200), (10, 30, 10, 180)),
+    "very wide hole, reflected often": ((17, 150), (0, 17, 30, 100)),
+    "no patch without a hole pixel": ((50, 200), (2, 48, 2, 198)),
+    "smaller than the generator": ((40, 33), (5, 15, 8, 20)),
+    "smallest": ((16, 16), (3, 9, 4, 9)),
+}
+
+
+def photo_and_hole(size, box, seed=0):
+    """A smooth image with noise, and a mask of a rectangle whose levels differ on purpose."""
+    generator = np.random.default_rng(seed)
+    smooth = cv2.resize(generator.uniform(0, 255, (4, 5, 3)), size[::-1])
+    image = np.clip(smooth + generator.normal(0, 20, (*size, 3)), 0, 255).astype(np.uint8)
+    mask = np.zeros(size, np.uint8)
+    top, bottom, left, right = box
+    mask[top:bottom, left:right] = generator.integers(1, 256, (bottom - top, right - left))
+    return image, mask
+
+
+@pytest.fixture(scope="module")
+def model():
+    tf.keras.utils.set_random_seed(1)
+    return hifill.HiFill(TINY)
+
+
+@pytest.fixture(scope="module")
+def module(model):
+    return export.build_module(model)
+
+
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("export") / "saved"
+    export.export(model, folder, "those of the test")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def signatures(saved):
+    loaded = tf.saved_model.load(str(saved))
+    yield loaded.signatures  # they live as long as what was loaded
+
+
+def assert_same_picture(found, expected, image, mask):
+    found = np.asarray(found)
+    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    difference = np.abs(found.astype(int) - expected)
+    # Both round to levels; sums in another order move a few values over the edge between two levels.
+    assert difference.max() <= 1
+    assert difference[mask > 0].mean() < 0.05
+    assert (expected != image).any()  # something was filled, so the comparison means something
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_module_gives_what_inpaint_gives(model, module, case):
+    image, mask = photo_and_hole(*CASES[case])
+    found = module.inpaint(image, mask)["image"]
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+
+
+def test_module_of_the_release_configuration():
+    tf.keras.utils.set_random_seed(2)
+    model = hifill.HiFill(TINY_RELEASE)
+    image, mask = photo_and_hole((130, 150), (40, 80, 50, 100))
+    found = export.build_module(model).inpaint(image, mask)["image"]
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+
+
+def test_strips_give_what_one_piece_gives(model, module, monkeypatch):
+    image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
+    # Patches have 25 rows; strips get 7, the last one 4.
+    monkeypatch.setattr(export, "_STRIP_VALUES", 7 * 100 * 4 * 3)
+    strips = export.build_module(model).inpaint(image, mask)["image"]
+    np.testing.assert_array_equal(strips, module.inpaint(image, mask)["image"])
+
+
+def test_what_lies_under_the_hole_is_ignored(module):
+    image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
+    results = []
+    for colour in ((255, 0, 255), (0, 255, 0)):
+        painted = np.where(mask[..., None] > 0, np.uint8(colour), image)
+        results.append(module.inpaint(painted, mask)["image"].numpy())
+    np.testing.assert_array_equal(*results)
+
+
+def test_window_equals_its_numpy_twin():
+    generator = np.random.default_rng(3)
+    for _ in range(60):
+        size = generator.integers(16, 90, 2)
+        hole = np.zeros(size, bool)
+        top, left = (generator.integers(0, side) for side in size)
+        hole[top : top + generator.integers(1, 90), left : left + generator.integers(1, 90)] = True
+        expected = photograph.choose_window(hole, 8)
+        top, left, side = export._choose_window(tf.constant(hole), 8)
+        assert (int(top), int(left), int(side)) == expected
+        array = generator.integers(0, 256, (*size, 3), np.uint8)
+        np.testing.assert_array_equal(
+            export._cut(array, top, left, side), photograph._cut(array, *expected)
+        )
+
+
+@pytest.mark.parametrize("side", [16, 60, 64, 100, 128, 259])
+def test_reduction_equals_its_numpy_twin(side):
+    generator = np.random.default_rng(side)
+    window = generator.integers(0, 256, (side, side, 3), np.uint8)
+    # float32 means of levels up to 255: relative rounding of a few 1e-7.
+    np.testing.assert_allclose(
+        export._average_down(tf.constant(window), 64),
+        residual_aggregation.average_down(window, 64),
+        atol=2e-4,
+    )
+    hole = generator.uniform(size=(side, side)) < 0.01
+    np.testing.assert_array_equal(
+        export._cells_touching(tf.constant(hole), 64), residual_aggregation.cells_touching(hole, 64)
+    )
+
+
+def test_every_variable_is_exported_and_no_keras_object(model, saved):
+    loaded = tf.saved_model.load(str(saved))
+    for found, variable in zip(loaded.model_variables, model.variables, strict=True):
+        np.testing.assert_array_equal(found, np.asarray(variable))
+    graph = (saved / "saved_model.pb").read_bytes()
+    assert b"_tf_keras" not in graph
+
+
+def test_no_hole_gives_the_image_unchanged(signatures):
+    image, mask = photo_and_hole((33, 70), (0, 0, 0, 0))
+    found = signatures["serving_default"](image=tf.constant(image), mask=tf.constant(mask))
+    np.testing.assert_array_equal(found["image"], image)
+
+
+@pytest.mark.parametrize(
+    ("image_size", "mask_size", "level", "message"),
+    [
+        ((40, 50), (40, 50), 1, "nothing to continue from"),
+        ((15, 50), (15, 50), 0, "at least 16 pixels"),
+        ((50, 0), (50, 0), 0, "at least 16 pixels"),
+        ((40, 50), (50, 40), 0, "same size"),
+    ],
+)
+def test_impossible_input_fails_with_a_reason(signatures, image_size, mask_size, level, message):
+    image, mask = np.zeros((*image_size, 3), np.uint8), np.full(mask_size, level, np.uint8)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        signatures["serving_default"](image=tf.constant(image), mask=tf.constant(mask))
+
+
+def encoded(pixels, extension):
+    """RGB(A) or gray pixels as the bytes of a file."""
+    order = {4: cv2.COLOR_RGBA2BGRA, 3: cv2.COLOR_RGB2BGR}.get(pixels.shape[-1])
+    pixels = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, order)
+    return tf.constant(cv2.imencode(extension, pixels)[1].tobytes())
+
+
+@pytest.mark.parametrize("extension", [".png", ".bmp", ".jpg"])
+def test_encoded_files_give_the_pixels_result(signatures, module, extension):
+    image, _ = photo_and_hole((70, 90), (0, 0, 0, 0))
+    mask = np.zeros((70, 90), np.uint8)
+    mask[16:40, 24:56] = 255  # whole JPEG blocks, which stay exact
+    files = encoded(image, extension), encoded(np.repeat(mask[..., None], 3, 2), extension)
+    found = signatures["encoded"](image_bytes=files[0], mask_bytes=files[1])
+    expected = module.inpaint(tf.io.decode_image(files[0]), mask)["image"]
+    np.testing.assert_array_equal(found["image"], expected)
+    np.testing.assert_array_equal(tf.io.decode_png(found["png_bytes"]), expected)
+
+
+def test_gray_photograph_and_mask_levels(signatures, module):
+    gray = photo_and_hole((70, 90), (0, 0, 0, 0))[0][..., 0]
+    levels = np.zeros((70, 90), np.uint8)
+    levels[20:30], levels[30:40] = 127, 128  # the first is known, the second hole
+    found = signatures["encoded"](
+        image_bytes=encoded(gray, ".png"), mask_bytes=encoded(levels, ".png")
+    )
+    expected = module.inpaint(np.repeat(gray[..., None], 3, 2), np.uint8(levels > 127))["image"]
+    np.testing.assert_array_equal(found["image"], expected)
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_mask_drawn_on_a_transparent_layer(signatures, module, colour):
+    image, mask = photo_and_hole((70, 90), (20, 40, 30, 50))
+    layer = np.full((70, 90, 4), colour, np.uint8)
+    layer[..., 3] = np.where(mask, 255, 0)
+    found = signatures["encoded"](
+        image_bytes=encoded(image, ".png"), mask_bytes=encoded(layer, ".png")
+    )
+    np.testing.assert_array_equal(found["image"], module.inpaint(image, mask)["image"])
+
+
+def test_alpha_of_a_mask_with_black_and_white_is_ignored(signatures, module):
+    image, mask = photo_and_hole((70, 90), (20, 40, 30, 50))
+    layer = np.repeat(np.where(mask[..., None], np.uint8(255), np.uint8(0)), 4, axis=2)
+    layer[:10, :, 3] = 255
+    found = signatures["encoded"](
+        image_bytes=encoded(image, ".png"), mask_bytes=encoded(layer, ".png")
+    )
+    np.testing.assert_array_equal(found["image"], module.inpaint(image, mask)["image"])
+
+
+_ALONE = """
+import sys
+assert not {"hifill", "common"} & set(sys.modules), "the SavedModel needs this package"
+"""
+
+
+def run(command, folder):
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
+def test_command_and_readme_example_in_new_processes(model, tmp_path):
+    model.save(tmp_path / "weights.npz")
+    command = [sys.executable, ROOT / "export.py", "--weights=weights.npz", "--output=saved/tiny"]
+    done = run(command, tmp_path)
+    assert done.returncode == 0, done.stderr
+    readme = (tmp_path / "saved/tiny/README.txt").read_text(encoding="utf-8")
+    assert "Weights: weights.npz" in readme
+
+    image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
+    levels = np.where(mask, np.uint8(255), np.uint8(0))
+    # PNG bytes under the example's name, so that no pixel changes: the content decides, not the name.
+    (tmp_path / "photo.jpg").write_bytes(encoded(image, ".png").numpy())
+    (tmp_path / "mask.png").write_bytes(encoded(levels, ".png").numpy())
+    example = readme.split("Example:\n")[1]
+    (tmp_path / "example.py").write_text(example + _ALONE, encoding="utf-8")
+    done = run([sys.executable, "-I", "example.py"], tmp_path)  # -I: no PYTHONPATH
+    assert done.returncode == 0, done.stderr
+    found = cv2.imread(str(tmp_path / "filled.png"))[..., ::-1]
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--weights=none"], "--output is missing"),
+        (["--output=saved"], "--weights is missing"),
+        (["--output=saved", "--weights=none", "--model=telea"], "no network to export"),
+        (["--output=saved", "--weights=none", "--model=other"], "is not known"),
+    ],
+)
+def test_command_refuses_wrong_flags(tmp_path, flags, message):
+    command = [sys.executable, ROOT / "export.py", *flags]
+    done = run(command, tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_foreign_files_are_kept(model, saved, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        export.export(model, tmp_path)
+    (tmp_path / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        export.export(model, tmp_path)
+    with pytest.raises(UserError, match="is a file"):
+        export.check_folder(tmp_path / "notes.txt")
+    export.check_folder(saved)  # what was exported may be replaced
+    export.check_folder(tmp_path / "new")
+
+
+def test_previous_export_is_replaced_whole_or_kept(model, tmp_path, monkeypatch):
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(b"old")
+
+    def full_disk(module, path, signatures):
+        pathlib.Path(path, "saved_model.pb").write_bytes(b"half")
+        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", full_disk)
+    with pytest.raises(UserError, match="No space left"):
+        export.export(model, folder)
+    assert (folder / "saved_model.pb").read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [folder]
+
+    def small(module, path, signatures):
+        pathlib.Path(path, "saved_model.pb").write_bytes(b"new")
+
+    monkeypatch.setattr(tf.saved_model, "save", small)
+    export.export(model, folder)
+    assert sorted(entry.name for entry in folder.iterdir()) == ["README.txt", "saved_model.pb"]
+    assert (folder / "saved_model.pb").read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_weights_are_named_or_refused(model, tmp_path):
+    model.save(tmp_path / "weights.npz")
+    assert weights_source.load(str(tmp_path / "weights.npz")).config == TINY
+    assert weights_source.is_untrained("none") and not weights_source.is_untrained("none.npz")
+    for weights, message in (
+        ("", "empty"),
+        (str(tmp_path), "is a folder"),
+        (str(tmp_path / "absent.npz"), "no weights file"),
+        (str(tmp_path / "absent.index"), "no checkpoint .*absent:"),
+    ):
+        with pytest.raises(UserError, match=message):
+            weights_source.load(weights)

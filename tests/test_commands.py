@@ -1,0 +1,265 @@
+"""The commands as a person types them: what they write, and one line and an exit code for every mistake."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+FILL = ("--image=photo.png", "--mask=mask.png", "--output=out.png")
+
+
+def one_line(process, code, *words):
+    """The process failed as it should: exit code, one error line with these words, no traceback."""
+    assert process.returncode == code, process.stderr
+    assert "Traceback" not in process.stderr
+    errors = [line for line in process.stderr.splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, process.stderr
+    for word in words:
+        assert word in errors[0], errors[0]
+
+
+def nothing_written(folder: pathlib.Path, before: set):
+    assert {p.name for p in folder.iterdir()} == before
+
+
+def test_fills_a_file_and_keeps_known_pixels(run_command, photo):
+    process = run_command("inpaint", "--model=telea", *FILL, cwd=photo)
+    assert process.returncode == 0, process.stderr
+    assert "1 filled, 0 skipped" in process.stdout
+    before, after = (cv2.imread(str(photo / name)) for name in ("photo.png", "out.png"))
+    hole = cv2.imread(str(photo / "mask.png"), 0) > 127
+    assert np.array_equal(before[~hole], after[~hole])
+    assert not np.array_equal(before[hole], after[hole])
+
+
+def test_skips_what_exists_unless_told(run_command, photo):
+    (photo / "out.png").write_bytes(b"mine")
+    process = run_command("inpaint", "--model=telea", *FILL, cwd=photo)
+    assert process.returncode == 0 and "1 skipped" in process.stdout
+    assert (photo / "out.png").read_bytes() == b"mine"
+    run_command("inpaint", "--model=telea", *FILL, "--overwrite", cwd=photo)
+    assert cv2.imread(str(photo / "out.png")) is not None
+
+
+def test_one_bad_file_does_not_stop_the_rest(run_command, photo):
+    for folder in ("photos", "masks"):
+        (photo / folder).mkdir()
+    for name in ("a", "b", "c"):
+        (photo / "photos" / f"{name}.png").write_bytes((photo / "photo.png").read_bytes())
+        (photo / "masks" / f"{name}.png").write_bytes((photo / "mask.png").read_bytes())
+    (photo / "photos" / "b.png").write_text("no image")
+    process = run_command(
+        "inpaint", "--model=ns", "--image=photos", "--mask=masks", "--output=out", cwd=photo
+    )
+    one_line(process, 1, "b.png")
+    assert "2 filled, 0 skipped (they exist), 1 failed" in process.stdout
+    assert sorted(p.name for p in (photo / "out").iterdir()) == ["a.png", "c.png"]
+
+
+def test_inverted_and_dilated_masks(run_command, photo):
+    mask = cv2.imread(str(photo / "mask.png"), 0)
+    cv2.imwrite(str(photo / "mask.png"), 255 - mask)
+    flags = ("--invert_mask", "--dilate=3")
+    assert run_command("inpaint", "--model=telea", *FILL, *flags, cwd=photo).returncode == 0
+    changed = np.any(
+        cv2.imread(str(photo / "photo.png")) != cv2.imread(str(photo / "out.png")), axis=2
+    )
+    allowed = cv2.dilate(mask, np.ones((7, 7), np.uint8)) > 0
+    assert changed.any() and not changed[~allowed].any()
+    assert changed[(mask == 0) & allowed].any()
+
+
+def _truncate(path):
+    rng = np.random.default_rng(1)
+    cv2.imwrite(str(path), rng.integers(0, 256, (70, 90, 3), dtype=np.uint8))
+    path.write_bytes(path.read_bytes()[:-900])
+
+
+BAD_FILES = {
+    "missing file": (lambda d: None, ["--image=gone.png"], ["gone.png", "does not exist"]),
+    "folder for a file": (
+        lambda d: (d / "mask.png").unlink() or (d / "mask.png").mkdir(),
+        [],
+        ["mask.png"],
+    ),
+    "truncated JPEG": (
+        lambda d: _truncate(d / "photo.jpg"),
+        ["--image=photo.jpg"],
+        ["photo.jpg", "again"],
+    ),
+    "text renamed": (lambda d: (d / "photo.png").write_text("hello"), [], ["photo.png"]),
+    "0 bytes": (lambda d: (d / "photo.png").write_bytes(b""), [], ["photo.png", "empty"]),
+    "mask of another size": (
+        lambda d: cv2.imwrite(str(d / "mask.png"), np.zeros((50, 60), np.uint8)),
+        [],
+        ["mask.png", "photo.png", "60", "50", "90", "70"],
+    ),
+    "all-hole mask": (
+        lambda d: cv2.imwrite(str(d / "mask.png"), np.full((70, 90), 255, np.uint8)),
+        [],
+        ["mask.png", "covers"],
+    ),
+    "unsupported output": (lambda d: None, ["--output=out.gif"], [".gif"]),
+    "unwritable output": (
+        lambda d: (d / "file").write_text("x"),
+        ["--output=file/out.png"],
+        ["file"],
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FILES)
+def test_bad_files(run_command, photo, case):
+    prepare, flags, words = BAD_FILES[case]
+    prepare(photo)
+    before = {p.name for p in photo.iterdir()}
+    process = run_command("inpaint", "--model=telea", *FILL, *flags, cwd=photo)
+    one_line(process, 1, *words)
+    nothing_written(photo, before)
+
+
+BAD_FLAGS = {
+    "unknown model": (["--model=lama"], ["lama", "hifill"]),
+    "unknown flag": (["--modle=telea"], ["modle"]),
+    "no weights": (["--model=hifill"], ["--weights"]),
+    "quoted path in a flagfile": (["--flagfile=flags.cfg"], ["quoted", "photo.png"]),
+    "missing flagfile": (["--flagfile=gone.cfg"], ["gone.cfg"]),
+    "stray word": (["photo.png"], ["photo.png"]),
+    "impossible value": (["--dilate=-1"], ["dilate"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FLAGS)
+def test_bad_flags(run_command, photo, case):
+    flags, words = BAD_FLAGS[case]
+    (photo / "flags.cfg").write_text('--image="photo.png"\n')
+    before = {p.name for p in photo.iterdir()}
+    process = run_command("inpaint", *FILL, *flags, cwd=photo)
+    one_line(process, 2, *words)
+    nothing_written(photo, before)
+
+
+def test_empty_mask_gives_the_input_and_says_so(run_command, photo):
+    cv2.imwrite(str(photo / "mask.png"), np.zeros((70, 90), np.uint8))
+    process = run_command("inpaint", "--model=telea", *FILL, cwd=photo)
+    assert process.returncode == 0 and "empty" in process.stderr
+    photo_in, out = (cv2.imread(str(photo / n)) for n in ("photo.png", "out.png"))
+    assert np.array_equal(photo_in, out)
+
+
+def test_a_mask_over_half_warns_and_names_the_flag(run_command, photo):
+    mask = np.full((70, 90), 255, np.uint8)
+    mask[:20] = 0
+    cv2.imwrite(str(photo / "mask.png"), mask)
+    process = run_command("inpaint", "--model=telea", *FILL, cwd=photo)
+    assert process.returncode == 0 and "--invert_mask" in process.stderr
+
+
+def test_hifill_fills_a_photograph(run_command, photo, tiny_weights):
+    process = run_command("inpaint", f"--weights={tiny_weights}", *FILL, cwd=photo)
+    assert process.returncode == 0, process.stderr
+    before, after = (cv2.imread(str(photo / name)) for name in ("photo.png", "out.png"))
+    hole = cv2.imread(str(photo / "mask.png"), 0) > 127
+    assert np.array_equal(before[~hole], after[~hole])
+
+
+def test_a_photograph_of_one_pixel(run_command, photo, tiny_weights):
+    cv2.imwrite(str(photo / "photo.png"), np.zeros((1, 1, 3), np.uint8))
+    cv2.imwrite(str(photo / "mask.png"), np.zeros((1, 1), np.uint8))
+    process = run_command("inpaint", f"--weights={tiny_weights}", *FILL, cwd=photo)
+    one_line(process, 1, "photo.png", "1x1", "16")
+
+
+def test_weights_of_the_wrong_model(run_command, photo):
+    header = {"format": "inpainting-weights-1", "model": "other", "config": {}}
+    with open(photo / "w.npz", "wb") as stream:
+        np.savez(stream, **{"header.json": np.array(json.dumps(header))})
+    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo)
+    one_line(process, 1, "w.npz", "other", "hifill")
+    (photo / "w.npz").write_bytes(b"PK no archive")
+    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo)
+    one_line(process, 1, "w.npz")
+
+
+def test_a_wrong_keras_backend_is_said_at_once(run_command, photo):
+    process = run_command("inpaint", "--model=telea", *FILL, cwd=photo, KERAS_BACKEND="jax")
+    one_line(process, 1, "KERAS_BACKEND")
+
+
+TINY_RUN = ("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=1")
+
+
+def test_a_run_goes_on_where_it_stopped(run_command, tmp_path):
+    flags = ("--output=run", "--resize", "--log_every=1", "--picture_every=2", *TINY_RUN)
+    first = run_command("train", "--steps=2", *flags, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    second = run_command("train", "--steps=3", *flags, cwd=tmp_path)
+    assert second.returncode == 0, second.stderr
+    third = run_command("train", "--steps=3", *flags, cwd=tmp_path)
+    assert third.returncode == 0 and "finished" in third.stdout
+    lines = (tmp_path / "run" / "statistics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if "generator" in line]
+    assert steps == [1, 2, 3]
+    for name in ("options.json", "log.txt", "weights.npz", "pictures/latest.png"):
+        assert (tmp_path / "run" / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--output=run", "--dataset=div2k"], 1, ["--data_dir"]),
+        (["--output=run", "--dataset=div2k", "--data_dir=."], 1, ["DIV2K_train_HR"]),
+        (["--output=run", "--masks=round"], 1, ["round", "irregular"]),
+        (["--steps=1"], 2, ["--output"]),
+        (["--output=run", "--batch_size=3", "--num_replicas=2"], 2, ["3", "2", "4"]),
+        (["--output=run", "--hifill_size=100"], 2, ["100"]),
+        (["--output=run", "--weights=gone.npz"], 1, ["gone.npz"]),
+    ],
+)
+def test_training_that_cannot_work_stops_before_it_starts(
+    run_command, tmp_path, flags, code, words
+):
+    process = run_command("train", *TINY_RUN[:2], *flags, cwd=tmp_path)
+    one_line(process, code, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_evaluation_writes_tables_scores_masks_and_pictures(run_command, tmp_path):
+    flags = ("--masks=small,irregular", "--size=64", "--count=2")
+    process = run_command("evaluate", "--model=telea,ns", *flags, "--output=a", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    for name in ("table.md", "scores.json", "scores.csv", "run.json", "small/pictures.png"):
+        assert (tmp_path / "a" / name).is_file()
+    assert len(list((tmp_path / "a" / "irregular" / "masks").glob("*.png"))) == 2
+    # The PNGs of a method, scored as another's, give the same numbers.
+    process = run_command(
+        "evaluate",
+        "--predictions=a/irregular/predictions/ns",
+        *("--masks=irregular", *flags[1:]),
+        "--output=b",
+        cwd=tmp_path,
+    )
+    assert process.returncode == 0, process.stderr
+
+    def psnr(folder):
+        scores = json.loads((tmp_path / folder / "scores.json").read_text())["scores"]
+        return [
+            s["metrics"]["psnr"] for s in scores if (s["method"], s["masks"]) == ("ns", "irregular")
+        ]
+
+    assert psnr("a") == psnr("b") and len(psnr("a")) == 2
+
+
+def test_evaluation_says_what_is_missing(run_command, tmp_path):
+    one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
+    process = run_command("evaluate", "--predictions=gone", "--output=x", cwd=tmp_path)
+    one_line(process, 1, "gone")
+    (tmp_path / "empty").mkdir()
+    process = run_command(
+        "evaluate", "--predictions=empty", "--output=x", "--size=64", "--count=1", cwd=tmp_path
+    )
+    one_line(process, 1, "empty", "chelsea")

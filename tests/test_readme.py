@@ -1,0 +1,101 @@
+"""README stays true: its commands run, its Python example runs, its paths exist."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line]
+PYTHON = [text for kind, text in BLOCKS if kind == "python"]
+# The paper's experiments take days: here they run at toy size. Everything else runs as it is written.
+TOY = ("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=1", "--steps=1")
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, tiny_weights):
+    """A folder as README's reader has it: photographs, masks, the demo's weights, data sets."""
+    folder = tmp_path_factory.mktemp("readme")
+    image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+    mask = np.zeros((80, 100), np.uint8)
+    mask[20:40, 30:60] = 255
+    for path in ("photo.jpg", "photos/a.jpg", "photos/b.png"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / path), image)
+    for path in ("mask.png", "masks/a.png", "masks/b.png"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / path), mask)
+    for path in ("data/DIV2K/DIV2K_valid_HR/0801.png", "data/places2/data_large/a/1.png"):
+        (folder / path).parent.mkdir(parents=True)
+        cv2.imwrite(str(folder / path), cv2.resize(image, (300, 280)))
+    weights = folder / "demo_output" / "run" / "weights.npz"
+    weights.parent.mkdir(parents=True)
+    shutil.copy(tiny_weights, weights)
+    return folder
+
+
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python ")])
+def test_command(workplace, run_command, command):
+    words = shlex.split(command.replace("/data/", f"{workplace}/data/"))
+    script, arguments = words[1].removesuffix(".py"), words[2:]
+    if script == "train":
+        arguments += TOY
+    process = run_command(script, *arguments, cwd=workplace)
+    assert process.returncode == 0, process.stderr
+    output = next(a.split("=", 1)[1] for a in arguments if a.startswith("--output="))
+    assert (workplace / output).exists()
+
+
+def test_every_other_command_is_a_target_of_make():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in (c for c in COMMANDS if not c.startswith("python ")):
+        maker, target = command.split()
+        assert maker == "make" and target in targets
+    for target in re.findall(r"`make ([a-z-]+)`", README):
+        assert target in targets
+
+
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_example(workplace, code):
+    check = "\nassert filled.shape == image.shape and filled.dtype == image.dtype\n"
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}{check}"
+    process = subprocess.run(
+        [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+
+
+def test_paths_exist():
+    for path in re.findall(
+        r"`((?:common|hifill|zoom_to_inpaint|configs|docs|benchmarks)/[^`]*)`", README
+    ):
+        assert list(ROOT.glob(path)) or (ROOT / path).exists(), path
+    for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_paths_of_the_documents_exist():
+    for document in (ROOT / "docs").glob("*.md"):
+        text = document.read_text(encoding="utf-8")
+        for path in re.findall(r"`((?:common|hifill|tests|configs|benchmarks)/[\w/.*]+)`", text):
+            assert list(ROOT.glob(path)), f"{document.name}: {path}"
+
+
+def test_demo(run_command, tmp_path):
+    """`make demo` with seconds of training: all its steps run and its pictures exist."""
+    process = run_command(
+        "-mhifill.demo", "--output=demo", "--minutes=0.02", cwd=tmp_path, PYTHONPATH=str(ROOT)
+    )
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "demo" / "photograph.png").is_file()
+    assert (tmp_path / "demo" / "evaluation" / "mixed" / "pictures.png").is_file()
