@@ -39,7 +39,8 @@ def _check_flags():
 
 def main(_) -> None:
     _check_flags()
-    from hifill import export, weights_source  # importing TensorFlow takes seconds
+    environment.start_tensorflow()  # takes seconds, so after the flags are checked
+    from hifill import export, weights_source
 
     export.check_folder(FLAGS.output)
     described = FLAGS.weights

@@ -11,7 +11,7 @@ from typing import Callable
 
 import numpy as np
 
-from common import baselines
+from common import baselines, environment
 from common.errors import UsageError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -43,7 +43,8 @@ def painter(name: str, weights: str | None) -> Painter:
         raise UsageError(
             f"--model={name} needs --weights=FILE; --weights=none runs an untrained network"
         )
-    from hifill import weights_source  # importing TensorFlow takes seconds: only when needed
+    environment.start_tensorflow()  # takes seconds: only when needed
+    from hifill import weights_source
 
     if weights_source.is_untrained(weights):
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)

@@ -74,6 +74,7 @@ def preview_set(training_samples, count: int = 4):
 def prepare() -> None:
     """Checks the environment, then defines the models' flags (which imports TensorFlow)."""
     environment.check()
+    environment.start_tensorflow()
     from hifill import recipe
 
     recipe.define_flags()

@@ -20,6 +20,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 
 from common.errors import UserError
 
@@ -70,6 +71,31 @@ def check() -> None:
     _check_installed()
     _check_tensorflow()
     _check_keras()
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and looks for devices without its start-up notices.
+
+    They bypass TF_CPP_MIN_LOG_LEVEL and would bury the one line that matters. They are shown after all when that
+    variable is set to 0 or 1, when the import fails, and when there is an NVIDIA driver but TensorFlow found no GPU.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as notices:
+        kept = os.dup(2)
+        os.dup2(notices.fileno(), 2)
+        shown = True
+        try:
+            import tensorflow as tf
+
+            gpus = tf.config.list_physical_devices("GPU")
+            wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+            shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            if shown:
+                notices.seek(0)
+                sys.stderr.write(notices.read().decode(errors="replace"))
 
 
 def _installed_version(module: str) -> str:

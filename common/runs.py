@@ -136,6 +136,7 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
             steps_per_epoch=schedule.steps - first,
             epochs=1,
             verbose=0,
+            shuffle=False,
             callbacks=[reporter],
         )
     finally:

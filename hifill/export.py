@@ -1,18 +1,14 @@
 """Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (H section 3.1, Figure 2).
 
 `hifill.photograph` and `hifill.residual_aggregation` work in NumPy and OpenCV around the generator. Here the same
-steps are TensorFlow ops, so that what is served takes a photograph of any size and gives the photograph with its
-hole filled: window, average down, generator, residual aggregation, paste. Signatures:
+steps are TensorFlow ops (`hifill.graph_pipeline`), so that what is served takes a photograph of any size and gives
+the photograph with its hole filled. Signatures:
 
     serving_default   image uint8 [H, W, 3] RGB, mask uint8 [H, W], nonzero = hole  ->  image uint8 [H, W, 3]
     encoded           image_bytes, mask_bytes: scalar strings, PNG, JPEG or BMP     ->  png_bytes, image
 
-Result: that of `HiFill.inpaint` within one level, because sums are rounded in another order; known pixels are equal.
-Wrong sizes and a mask without known pixels fail with `tf.errors.InvalidArgumentError` and a text that says why.
-
-The window's side is a multiple of the grid, so all patches are alike: p pixels and S / n cells, which makes every
-halo whole cells. Rows of all patches are gathered together and a few at a time, so memory beside the image and its
-copies is bounded. Float values are in 0..255, like the pixels.
+The result is that of `HiFill.inpaint` within one level. Wrong sizes and a mask without known pixels fail with
+`tf.errors.InvalidArgumentError` and a text that says why.
 """
 
 from __future__ import annotations
@@ -26,14 +22,11 @@ import tensorflow as tf
 
 from common.errors import UserError
 from common.files import PathLike
-from common.images import THRESHOLD, WHITE
+from common.images import THRESHOLD
+from hifill.graph_pipeline import inpaint as inpaint_graph
 from hifill.model import HiFill
 from hifill.photograph import MIN_SIDE
 
-# Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
-_STRIP_VALUES = 16 << 20
-# The parts of `photograph`'s largest share of the window, 3 / 4, for exact comparison of integers.
-_SHARE_PARTS = (3, 4)
 # All that a SavedModel written here may hold; a folder with anything else is somebody's.
 _CONTENT = {"saved_model.pb", "variables", "assets", "fingerprint.pb", "README.txt"}
 
@@ -144,11 +137,11 @@ class _Pipeline(tf.Module):
         grid = model.config.grid
 
         def inpaint(image, mask):
-            return {"image": _inpaint(generate, grid, size, image, mask)}
+            return {"image": inpaint_graph(generate, grid, size, image, mask)}
 
         def inpaint_encoded(image_bytes, mask_bytes):
             image = _decode_image(image_bytes)
-            filled = _inpaint(generate, grid, size, image, _decode_mask(mask_bytes))
+            filled = inpaint_graph(generate, grid, size, image, _decode_mask(mask_bytes))
             return {"png_bytes": tf.io.encode_png(filled), "image": filled}
 
         image = tf.TensorSpec([None, None, 3], tf.uint8, "image")
@@ -196,199 +189,3 @@ def _luma(rgb):
     weights = (0.299, 0.587, 0.114)
     gray = tf.add_n([w * tf.cast(rgb[..., i], tf.float32) for i, w in enumerate(weights)])
     return tf.cast(gray + 0.5, tf.uint8)
-
-
-def _inpaint(generate, grid, size, image, mask):
-    """`HiFill.inpaint` on tensors: uint8 [H, W, 3], uint8 [H, W] -> uint8 [H, W, 3]."""
-    hole = mask > 0
-    with tf.control_dependencies(_checks(image, hole)):
-        image, hole = tf.identity(image), tf.identity(hole)
-
-    def filled():
-        top, left, side = _choose_window(hole, grid)
-        window = _cut(image, top, left, side)
-        window_hole = _cut(hole, top, left, side)
-        return _paste(image, _fill_window(generate, grid, size, window, window_hole), top, left)
-
-    return tf.ensure_shape(tf.cond(tf.reduce_any(hole), filled, lambda: image), [None, None, 3])
-
-
-def _checks(image, hole):
-    sides = tf.shape(image)[:2]
-    same = tf.reduce_all(tf.equal(sides, tf.shape(hole)))
-    small = f"HiFill needs at least {MIN_SIDE} pixels on each side; got (height, width)"
-    different = "image and mask must have the same size (height, width); got"
-    covered = "the mask covers the whole image, so there is nothing to continue from"
-    # An empty image has all of its pixels in the hole; it is reported as too small.
-    has_context = tf.logical_or(tf.equal(tf.size(hole), 0), tf.reduce_any(~hole))
-    return [
-        tf.debugging.Assert(same, [different, sides, tf.shape(hole)]),
-        tf.debugging.Assert(tf.reduce_min(sides) >= MIN_SIDE, [small, sides]),
-        tf.debugging.Assert(has_context, [covered]),
-    ]
-
-
-def _choose_window(hole, grid):
-    """[H, W] bool with a hole -> (top, left, side) of the square to look at; see `photograph`."""
-    sides = tf.shape(hole)
-    bounds = []
-    for axis in (1, 0):
-        lines = tf.cast(tf.where(tf.reduce_any(hole, axis=axis))[:, 0], tf.int32)
-        bounds.append((lines[0], lines[-1] - lines[0] + 1))
-    extent = tf.maximum(bounds[0][1], bounds[1][1])
-    part, parts = _SHARE_PARTS
-    inner = tf.reduce_min(sides) // grid * grid
-    outer = -(-tf.reduce_max(sides) // grid) * grid
-    side = tf.where(extent * parts > inner * part, outer, inner)
-    top, left = (
-        tf.maximum(0, tf.minimum(first + length // 2 - side // 2, sides[axis] - side))
-        for axis, (first, length) in enumerate(bounds)
-    )
-    return top, left, side
-
-
-def _cut(array, top, left, side):
-    """The window, extended by reflection as often as needed where it reaches beyond the image."""
-    rows = _cut_axis(array, 0, top, side)
-    return _cut_axis(rows, 1, left, side)
-
-
-def _cut_axis(array, axis, start, side):
-    length = tf.shape(array)[axis]
-    position = (start + tf.range(side)) % (2 * length)
-    reflected = tf.minimum(position, 2 * length - 1 - position)
-    return tf.cond(
-        start + side <= length,
-        # Unlike a gather, a slice of whole rows is no copy.
-        lambda: array[start : start + side] if axis == 0 else array[:, start : start + side],
-        lambda: tf.gather(array, reflected, axis=axis),
-    )
-
-
-def _paste(image, window, top, left):
-    """`image` with the part of `window` that lies inside it; the window's known pixels are its own."""
-    inside = window[: tf.shape(image)[0] - top, : tf.shape(image)[1] - left]
-    bottom, right = top + tf.shape(inside)[0], left + tf.shape(inside)[1]
-    middle = tf.concat([image[top:bottom, :left], inside, image[top:bottom, right:]], axis=1)
-    return tf.concat([image[:top], middle, image[bottom:]], axis=0)
-
-
-def _fill_window(generate, grid, size, window, hole):
-    """[side, side, 3] uint8, [side, side] bool -> the window with its hole filled, uint8."""
-    low, touched = _average_down(window, size), _cells_touching(hole, size)
-    mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
-    _, refined, attention = generate(low[tf.newaxis] / WHITE, mask)
-    completed = tf.where(touched[..., tf.newaxis], refined[0] * WHITE, low)
-    return _add_residuals(window, hole, completed, attention[0], grid)
-
-
-def _average_down(window, size):
-    """[side, side, 3] uint8 -> [size, size, 3] float32: means of cells; bilinear if it enlarges."""
-    batch = window[tf.newaxis]
-    low = tf.cond(
-        tf.shape(window)[0] >= size,
-        lambda: tf.raw_ops.ResizeArea(images=batch, size=[size, size]),
-        lambda: tf.raw_ops.ResizeBilinear(images=batch, size=[size, size], half_pixel_centers=True),
-    )
-    return tf.ensure_shape(low[0], [size, size, 3])
-
-
-def _cells_touching(hole, size):
-    """[side, side] bool -> [size, size] bool: the cells that hold at least one pixel of the hole."""
-    side = tf.shape(hole)[0]
-    edges = tf.range(size + 1) * side
-    first, last = edges[:-1] // size, -(-edges[1:] // size) - 1
-    for _ in range(2):
-        hole = tf.transpose(_any_between(hole, first, last))
-    return tf.ensure_shape(hole, [size, size])
-
-
-def _any_between(hole, first, last):
-    """[H, W] bool -> [K, W] bool: whether any of the rows first[k] .. last[k] is a hole there."""
-    longest = tf.reduce_max(last - first) + 1
-
-    def one_more(step, found):
-        return step + 1, found | tf.gather(hole, tf.minimum(first + step, last))
-
-    found = tf.gather(hole, first)
-    _, found = tf.while_loop(lambda step, _: step < longest, one_more, (1, found))
-    return found
-
-
-def _halos(low, grid):
-    """[S, S, 3] -> [N, m, m, 3]: every patch's m - 2 cells with the cells around them."""
-    size = low.shape[0]
-    cells = size // grid
-    position = tf.range(grid)[:, tf.newaxis] * cells + tf.range(-1, cells + 1)
-    position = tf.clip_by_value(position, 0, size - 1)
-    halos = tf.gather(tf.gather(low, position, axis=0), position, axis=2)  # [n, m, n, m, 3]
-    halos = tf.transpose(halos, [0, 2, 1, 3, 4])
-    return tf.reshape(halos, [grid * grid, cells + 2, cells + 2, 3])
-
-
-def _interpolation(length, cells):
-    """[length, cells + 2] float32: bilinear weights of a patch's pixels on its cells with halo."""
-    position = (tf.range(length, dtype=tf.float32) + 0.5) * cells / tf.cast(length, tf.float32)
-    distance = position[:, tf.newaxis] + 0.5 - tf.range(cells + 2, dtype=tf.float32)
-    return tf.maximum(0.0, 1.0 - tf.abs(distance))
-
-
-def _add_residuals(window, hole, completed, attention, grid):
-    """H eq. 4 by the linearity of `residual_aggregation`: the window with its hole filled, uint8.
-
-    completed: [S, S, 3] float32 in 0..255, the low-resolution window with the completion in its hole.
-    """
-    length = tf.shape(window)[0] // grid
-    touched = tf.reduce_any(tf.reshape(hole, [grid, length, -1]), axis=1)
-    touched = tf.reduce_any(tf.reshape(touched, [grid, grid, length]), axis=2)
-    targets, sources = (tf.where(tf.reshape(t, [-1]))[:, 0] for t in (touched, ~touched))
-    weights = tf.gather(tf.gather(attention, targets), sources, axis=1)
-    smooth = _smooth_part(_halos(completed, grid), weights, targets, sources, length)
-
-    cells = completed.shape[0] // grid
-    vertical = _interpolation(length, cells)
-    patches = tf.reshape(window, [grid, length, grid, length * 3])
-
-    def fill_strip(rows):
-        strip = tf.transpose(patches[:, rows[0] : rows[1]], [0, 2, 1, 3])
-        values = tf.reshape(strip, [grid * grid, (rows[1] - rows[0]) * length * 3])
-        detail = tf.matmul(weights, tf.cast(tf.gather(values, sources), tf.float32))
-        blurred = tf.matmul(vertical[rows[0] : rows[1]], smooth)
-        levels = _to_levels(detail + tf.reshape(blurred, tf.shape(detail)))
-        values = tf.tensor_scatter_nd_update(values, targets[:, tf.newaxis], levels)
-        # Rows first, so that strips of different heights can be joined.
-        return tf.transpose(tf.reshape(values, tf.shape(strip)), [2, 0, 1, 3])
-
-    step = tf.maximum(1, _STRIP_VALUES // (grid * grid * length * 3))
-    filled = _join_strips(fill_strip, length, step, [grid, grid, None])
-    filled = tf.reshape(tf.transpose(filled, [1, 0, 2, 3]), tf.shape(window))
-    return tf.where(hole[..., tf.newaxis], filled, window)
-
-
-def _smooth_part(halos, weights, targets, sources, length):
-    """[T, m, 3 * length]: completion minus aggregated blur of every target, its columns interpolated."""
-    m = halos.shape[1]
-    flat = tf.reshape(halos, [-1, m * m * 3])
-    smooth = tf.gather(flat, targets) - tf.matmul(weights, tf.gather(flat, sources))
-    smooth = tf.reshape(smooth, [-1, m, m, 3])
-    smooth = tf.einsum("xm,jlmc->jlxc", _interpolation(length, m - 2), smooth)
-    return tf.reshape(smooth, [-1, m, length * 3])
-
-
-def _to_levels(values):
-    return tf.cast(tf.clip_by_value(values + 0.5, 0.0, float(WHITE)), tf.uint8)
-
-
-def _join_strips(make, length, step, element_shape):
-    """Concatenates make((first, stop)) over 0 .. length in strides of `step`, one strip after the other."""
-    count = -(-length // step)
-    parts = tf.TensorArray(tf.uint8, count, infer_shape=False, element_shape=[None, *element_shape])
-
-    def one_more(index, parts):
-        first = index * step
-        return index + 1, parts.write(index, make((first, tf.minimum(first + step, length))))
-
-    _, parts = tf.while_loop(
-        lambda index, _: index < count, one_more, (0, parts), parallel_iterations=1
-    )
-    return parts.concat()

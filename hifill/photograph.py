@@ -21,8 +21,8 @@ from hifill.config import HiFillConfig
 from hifill.residual_aggregation import average_down, cells_touching, fill
 
 MIN_SIDE = 16
-# A hole longer than this share of the window leaves too little context around it.
-_LARGEST_SHARE = 0.75
+# A hole longer than this share of the window, 3 / 4, leaves too little context around it.
+LARGEST_SHARE = (3, 4)
 
 
 def inpaint(
@@ -60,7 +60,8 @@ def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
     height, width = hole.shape
     left, top, hole_width, hole_height = cv2.boundingRect(hole.view(np.uint8))
     side = min(height, width) // grid * grid
-    if max(hole_height, hole_width) > side * _LARGEST_SHARE:
+    part, whole = LARGEST_SHARE
+    if max(hole_height, hole_width) * whole > side * part:
         side = -(-max(height, width) // grid) * grid
     starts = []
     for first, extent, length in ((top, hole_height, height), (left, hole_width, width)):

@@ -196,7 +196,7 @@ def _gather(image, sources, rows, columns, strip):
         top = rows.start[source // n] + strip.start
         left = columns.start[source % n]
         value[...] = image[top : top + height, left : left + width]
-    return values.reshape(len(sources), -1)
+    return values.reshape(len(sources), height * width * 3)
 
 
 def _paste(output, hole, detail, targets, rows, columns, strip):

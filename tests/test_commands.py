@@ -246,7 +246,7 @@ def test_evaluation_writes_tables_scores_masks_and_pictures(run_command, tmp_pat
     assert process.returncode == 0, process.stderr
 
     def psnr(folder):
-        scores = json.loads((tmp_path / folder / "scores.json").read_text())["scores"]
+        scores = json.loads((tmp_path / folder / "scores.json").read_text())["images"]
         return [
             s["metrics"]["psnr"] for s in scores if (s["method"], s["masks"]) == ("ns", "irregular")
         ]

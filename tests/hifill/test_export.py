@@ -57,11 +57,21 @@ def module(model):
     return export.build_module(model)
 
 
+def run(command, folder):
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("export") / "saved"
-    export.export(model, folder, "those of the test")
-    return folder
+    """The folder saved/tiny that the command wrote."""
+    folder = tmp_path_factory.mktemp("export")
+    model.save(folder / "weights.npz")
+    command = [sys.executable, ROOT / "export.py", "--weights=weights.npz", "--output=saved/tiny"]
+    done = run(command, folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in folder.iterdir()) == ["saved", "weights.npz"]
+    assert [path.name for path in (folder / "saved").iterdir()] == ["tiny"]
+    return folder / "saved" / "tiny"
 
 
 @pytest.fixture(scope="module")
@@ -230,28 +240,20 @@ assert not {"hifill", "common"} & set(sys.modules), "the SavedModel needs this p
 """
 
 
-def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-
-
-def test_command_and_readme_example_in_new_processes(model, tmp_path):
-    model.save(tmp_path / "weights.npz")
-    command = [sys.executable, ROOT / "export.py", "--weights=weights.npz", "--output=saved/tiny"]
-    done = run(command, tmp_path)
-    assert done.returncode == 0, done.stderr
-    readme = (tmp_path / "saved/tiny/README.txt").read_text(encoding="utf-8")
+def test_readme_example_in_a_new_process(model, saved):
+    readme = (saved / "README.txt").read_text(encoding="utf-8")
     assert "Weights: weights.npz" in readme
-
+    folder = saved.parents[1]
     image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
     levels = np.where(mask, np.uint8(255), np.uint8(0))
     # PNG bytes under the example's name, so that no pixel changes: the content decides, not the name.
-    (tmp_path / "photo.jpg").write_bytes(encoded(image, ".png").numpy())
-    (tmp_path / "mask.png").write_bytes(encoded(levels, ".png").numpy())
+    (folder / "photo.jpg").write_bytes(encoded(image, ".png").numpy())
+    (folder / "mask.png").write_bytes(encoded(levels, ".png").numpy())
     example = readme.split("Example:\n")[1]
-    (tmp_path / "example.py").write_text(example + _ALONE, encoding="utf-8")
-    done = run([sys.executable, "-I", "example.py"], tmp_path)  # -I: no PYTHONPATH
+    (folder / "example.py").write_text(example + _ALONE, encoding="utf-8")
+    done = run([sys.executable, "-I", "example.py"], folder)  # -I: no PYTHONPATH
     assert done.returncode == 0, done.stderr
-    found = cv2.imread(str(tmp_path / "filled.png"))[..., ::-1]
+    found = cv2.imread(str(folder / "filled.png"))[..., ::-1]
     assert_same_picture(found, model.inpaint(image, mask), image, mask)
 
 
@@ -285,7 +287,8 @@ def test_foreign_files_are_kept(model, saved, tmp_path):
     export.check_folder(tmp_path / "new")
 
 
-def test_previous_export_is_replaced_whole_or_kept(model, tmp_path, monkeypatch):
+def test_previous_export_is_replaced_whole_or_kept(model, module, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "build_module", lambda _: module)  # tracing takes seconds
     folder = tmp_path / "saved"
     folder.mkdir()
     (folder / "saved_model.pb").write_bytes(b"old")

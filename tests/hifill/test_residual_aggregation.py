@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
 
@@ -91,23 +92,20 @@ def test_equals_slow_numpy(height, width):
 
 @pytest.mark.parametrize("height, width", INEXACT)
 def test_equals_slow_numpy_between_cells(height, width):
-    """The smooth part is interpolated twice there, and sums to nothing but itself over a noisy picture.
+    """The low-resolution part is interpolated twice there: slightly smoother, which a smooth picture hardly shows.
 
-    On the harshest input, independent cells, this moves it by some levels; on a smooth one by less than one.
+    Rounding is half a level, the curvature of the picture between two cells about another one.
     """
-    image, mask, generated, attention = _case(height, width)
-    found, expected = aggregate_residuals(image, mask, generated, attention), _twin(
-        image, mask, generated, attention
-    )
-    error = np.abs(found - expected)[mask > 0]
-    assert error.mean() < 12
+    image, mask, _, attention = _case(height, width)
     y, x = np.mgrid[:S, :S] / S
     smooth = 128 + 90 * np.sin(np.stack([5 * x, 4 * y, 3 * (x + y)], axis=-1))
     y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
-    image = np.rint(128 + 90 * np.sin(np.stack([5 * x, 4 * y, 3 * (x + y)], axis=-1))).astype(np.uint8)
+    image = np.rint(128 + 90 * np.sin(np.stack([5 * x, 4 * y, 3 * (x + y)], axis=-1))).astype(
+        np.uint8
+    )
     found = aggregate_residuals(image, mask, smooth.astype(np.float32), attention)
-    assert np.abs(found - _twin(image, mask, smooth, attention))[mask > 0].max() < 1.5
-    assert np.abs(found.astype(int) - image)[mask > 0].max() <= 2
+    error = np.abs(found - _twin(image, mask, smooth, attention))[mask > 0]
+    assert error.max() < 1.5 and error.mean() < 0.5
 
 
 @pytest.mark.parametrize("height, width", EXACT + INEXACT + SMALL)
@@ -179,10 +177,19 @@ def test_full_mask_is_the_upsampled_completion(height, width):
     found = aggregate_residuals(image, np.ones_like(mask), generated, attention)
     up = _resize(_interpolation(height, S), _interpolation(width, S), generated)
     assert np.isfinite(found).all()
-    if height == width:
+    if height % N == width % N == 0:  # otherwise interpolated twice, see above
         assert np.abs(found - up).max() < 0.51
-    else:  # interpolated twice, see above
-        assert np.abs(found - up).mean() < 15
+
+
+@pytest.mark.parametrize("height, width", [(128, 128), (70, 129), (40, 50)])
+def test_scratches_through_every_patch(height, width):
+    """Known pixels in every patch, but no patch without a hole: nothing to add, and no error."""
+    image, mask, generated, attention = _case(height, width)
+    mask[::2] = 1
+    found = aggregate_residuals(image, mask, generated, attention)
+    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    if height % N == width % N == 0:
+        assert np.abs(found - _twin(image, mask, generated, attention)).max() < 0.51
 
 
 @pytest.mark.parametrize("height, width", [(128, 128), (192, 64), (70, 129)])
@@ -249,7 +256,9 @@ def test_detail_of_the_context_is_added():
     attention = np.zeros((N * N, N * N), np.float32)
     attention[:, 7 * N + 7] = 1
     generated = np.full((S, S, 3), 128, np.float32)
-    found = aggregate_residuals(np.where(mask[..., None] > 0, 0, image).astype(np.uint8), mask, generated, attention)
+    found = aggregate_residuals(
+        np.where(mask[..., None] > 0, 0, image).astype(np.uint8), mask, generated, attention
+    )
     assert np.abs(found.astype(int) - image).max() <= 1
 
 
@@ -272,9 +281,11 @@ def test_blocks_of_the_authors_result():
     """
     with np.load(_TESTS / "golden" / "hifill_postprocess_blocks.npz") as archive:
         golden = dict(archive)
-    image, mask = np.zeros((1024, 1024, 3), np.uint8), np.zeros((1024, 1024), np.uint8)
-    mask[256:768, 128:640] = 255
-    generated, attention = np.full((512, 512, 3), 255, np.float32), np.zeros((1024, 1024), np.float32)
+    image, mask = np.zeros((1024, 1024, 3), np.uint8), np.unpackbits(golden["mask"], axis=1)
+    generated, attention = (
+        np.full((512, 512, 3), 255, np.float32),
+        np.zeros((1024, 1024), np.float32),
+    )
     for source, block in zip(golden["sources"], golden["raw"]):
         top, left = source // 32 * 32 + 6, source % 32 * 32 + 10
         image[top : top + 12, left : left + 12] = block
@@ -296,23 +307,20 @@ def test_the_authors_result():
         golden = dict(archive)
     image, mask = golden["raw"], golden["mask"]
     found = aggregate_residuals(image, mask, golden["generated_512"], golden["attention"])
-    # They paste with a soft mask: two pixels from the hole's border (a box) it is over.
-    inside = np.zeros_like(mask, bool)
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    inside[rows[2] : rows[-2], columns[2] : columns[-2]] = True
+    # They paste with a soft mask: two pixels from the hole's border it is over.
+    inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
     difference = found.astype(int)[inside] - golden["output"][inside]
     assert np.abs(difference).max() <= 1
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
 
 
-def _peak(side, n, size):
-    """Bytes that one call allocates on top of its arguments, for a hole of a quarter of the area."""
-    rng = np.random.default_rng(0)
-    image = rng.integers(0, 256, (side, side, 3), dtype=np.uint8)
+def _peak(side, hole_side):
+    """(bytes that one call allocates on top of its arguments, bytes of the image)."""
+    image = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     mask = np.zeros((side, side), np.uint8)
-    mask[side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = 1
-    attention = np.full((n * n, n * n), 1 / n**2, np.float32)
-    generated = np.full((size, size, 3), 128, np.float32)
+    mask[10 : 10 + hole_side, 20 : 20 + hole_side] = 1
+    attention = np.full((1024, 1024), 1 / 1024, np.float32)
+    generated = np.full((512, 512, 3), 128, np.float32)
     tracemalloc.start()
     try:
         aggregate_residuals(image, mask, generated, attention)
@@ -321,9 +329,9 @@ def _peak(side, n, size):
         tracemalloc.stop()
 
 
-def test_memory_is_one_copy_and_a_fixed_amount():
-    peaks = [_peak(side, 32, 512) for side in (1024, 2048, 3072)]
-    for (small, few), (large, many) in zip(peaks, peaks[1:]):
-        # The result is one copy of the image; strips of gathered patches have a fixed size.
-        assert large - small < 1.5 * (many - few) + (32 << 20), peaks
-    assert peaks[-1][0] < 1.5 * peaks[-1][1] + (256 << 20), peaks
+@pytest.mark.parametrize("side, share", [(2048, 0.25), (2048, 0.9), (4096, 0.5), (4096, 0.9)])
+def test_memory_is_one_copy_and_a_fixed_amount(side, share):
+    """Few or many patches to fill: what is held of them at once may not grow with the image."""
+    peak, image_bytes = _peak(side, int(side * share))
+    # The result is a copy, masks are a third of it; strips of patches to read and to write are 64 MiB each.
+    assert peak < 1.5 * image_bytes + (224 << 20), f"{peak >> 20} MiB"

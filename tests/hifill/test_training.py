@@ -1,0 +1,305 @@
+"""One turn of Algorithm 1: what changes, which batch goes where, the interpolation's alpha, two replicas."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from hifill import PAPER, HiFill
+from hifill.training import HiFillTrainer, TrainingOptions, paste
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = dataclasses.replace(PAPER, size=64, channels=2, discriminator_channels=2)
+TERMS = {
+    "critic",
+    "wasserstein",
+    "gradient_penalty",
+    "generator",
+    "coarse_l1",
+    "refined_l1",
+    "adversarial",
+}
+BATCH, CRITIC_STEPS = 2, 2
+
+
+def _trainer(**options):
+    keras.utils.set_random_seed(1)
+    options = {"batch_size": BATCH, "critic_steps": CRITIC_STEPS, **options}
+    return HiFillTrainer(HiFill(TINY), TrainingOptions(**options))
+
+
+def _data(seed=0, parts=CRITIC_STEPS + 1):
+    """One element: (critic_steps + 1) batches of images in [0, 1] and of masks, all of them different."""
+    rng = np.random.default_rng(seed)
+    image = rng.random((parts * BATCH, 64, 64, 3)).astype(np.float32)
+    mask = np.zeros((parts * BATCH, 64, 64, 1), np.float32)
+    for i, one in enumerate(mask):
+        one[10 + i : 30 + 2 * i, 20 : 40 + i] = 1
+    return tf.constant(image), tf.constant(mask)
+
+
+def _values(layer):
+    return [variable.numpy() for variable in layer.trainable_variables]
+
+
+@pytest.fixture(scope="module")
+def trainer():
+    """For tests that take no step with it."""
+    return _trainer()
+
+
+@pytest.fixture(scope="module")
+def stepped():
+    """(trainer, values before, terms) after one step of a graph."""
+    trainer = _trainer()
+    before = _values(trainer.generator), _values(trainer.discriminator)
+    step = tf.function(trainer.train_step)
+    terms = {name: float(value) for name, value in step(_data()).items()}
+    return trainer, before, terms
+
+
+def test_defaults_are_the_papers():
+    options = TrainingOptions()
+    assert (options.batch_size, options.critic_steps) == (8, 5)
+    assert (options.alpha_hole, options.alpha_context) == (1.0, 1.2)
+    assert (options.adversarial_weight, options.gradient_penalty_weight) == (1e-4, 10.0)
+    assert (options.learning_rate, options.adam_beta_1, options.adam_beta_2) == (1e-4, 0.5, 0.9)
+
+
+def test_one_step_changes_both_networks(stepped):
+    trainer, (generator, critic), _ = stepped
+    for before, layer in ((generator, trainer.generator), (critic, trainer.discriminator)):
+        for old, variable in zip(before, layer.trainable_variables):
+            assert np.isfinite(variable).all()
+            assert np.any(old != variable.numpy()), variable.name
+
+
+def test_terms_have_their_names_and_add_up(stepped):
+    trainer, _, terms = stepped
+    assert set(terms) == TERMS and np.isfinite(list(terms.values())).all()
+    o = trainer.options
+    generator = (
+        terms["coarse_l1"] + terms["refined_l1"] + o.adversarial_weight * terms["adversarial"]
+    )
+    critic = terms["wasserstein"] + o.gradient_penalty_weight * terms["gradient_penalty"]
+    # float32 sums of three numbers.
+    assert abs(terms["generator"] - generator) < 1e-5
+    assert abs(terms["critic"] - critic) < 1e-4
+    assert terms["coarse_l1"] > 0 and terms["gradient_penalty"] > 0
+
+
+def test_optimizers_count_their_own_updates(stepped):
+    trainer = stepped[0]
+    assert int(trainer.critic_optimizer.iterations) == CRITIC_STEPS
+    assert int(trainer.generator_optimizer.iterations) == 1
+    assert int(trainer.step) == 1
+
+
+def test_each_turn_gets_its_own_batch_and_the_generator_the_last(trainer, monkeypatch):
+    images, masks = _data()
+    seen = []
+
+    def critic_step(image, mask, turn):
+        seen.append((turn, image.numpy(), mask.numpy()))
+        return {"critic": tf.constant(1.0)}
+
+    def generator_step(image, mask):
+        seen.append((CRITIC_STEPS, image.numpy(), mask.numpy()))
+        return {"generator": tf.constant(2.0)}
+
+    monkeypatch.setattr(trainer, "critic_step", critic_step)
+    monkeypatch.setattr(trainer, "generator_step", generator_step)
+    terms = trainer.train_step((images, masks))
+    assert {name: float(value) for name, value in terms.items()} == {"critic": 1, "generator": 2}
+    assert [turn for turn, _, _ in seen] == list(range(CRITIC_STEPS + 1))
+    for turn, image, mask in seen:
+        part = slice(turn * BATCH, (turn + 1) * BATCH)
+        np.testing.assert_allclose(image, 2 * images.numpy()[part] - 1, atol=1e-6)
+        np.testing.assert_array_equal(mask, masks.numpy()[part])
+
+
+def test_alpha_differs_per_sample_and_per_turn_and_per_step(trainer):
+    def draw(step, turn, seed=None):
+        if seed is not None:
+            other.step.assign(step)
+            return other._alpha(turn, 4).numpy()
+        trainer.step.assign(step)
+        return trainer._alpha(turn, 4).numpy()
+
+    first = draw(0, 0)
+    assert first.shape == (4, 1, 1, 1) and first.dtype == np.float32
+    assert len(np.unique(first)) == 4 and 0 <= first.min() < first.max() < 1
+    np.testing.assert_array_equal(draw(0, 0), first)
+    numbers = np.concatenate([draw(step, turn).ravel() for step in (0, 1, 2) for turn in (0, 1)])
+    assert len(np.unique(numbers)) == numbers.size
+    other = _trainer(seed=1)
+    np.testing.assert_array_equal(draw(5, 1, seed=1), draw(5, 1, seed=1))
+    assert not np.isin(draw(0, 0, seed=1), first).any()
+
+
+def test_alpha_is_uniform(trainer):
+    numbers = trainer._alpha(0, 4000).numpy()
+    # Standard error of the mean 0.0046, of the variance 0.0012.
+    assert abs(numbers.mean() - 0.5) < 0.02 and abs(numbers.var() - 1 / 12) < 0.006
+
+
+def test_critic_sees_pasted_images_and_known_pixels_only_once(trainer, monkeypatch):
+    """Real images as they are; generated ones equal to them outside the hole (Algorithm 1)."""
+    images, masks = (x[:BATCH] for x in _data())
+    seen, critic = [], trainer.discriminator
+
+    class Spy:
+        trainable_variables = critic.trainable_variables
+
+        def __call__(self, x):
+            seen.append(x.numpy())
+            return critic(x)
+
+    monkeypatch.setattr(trainer, "discriminator", Spy(), raising=False) if False else None
+    monkeypatch.setattr(type(trainer), "discriminator", Spy(), raising=False)
+    trainer.__dict__.pop("discriminator", None)
+    try:
+        trainer.generator_step(images, masks)
+    finally:
+        trainer.__dict__["discriminator"] = critic
+    known = np.broadcast_to(masks.numpy() == 0, seen[0].shape)
+    np.testing.assert_array_equal(seen[0][known], images.numpy()[known])
+
+
+def test_paste_takes_the_hole_from_the_generator():
+    image, mask = (x[:1] for x in _data())
+    found = paste(tf.fill(image.shape, 7.0), image, mask)
+    hole = np.broadcast_to(mask == 1, found.shape)
+    assert np.all(found.numpy()[hole] == 7)
+    np.testing.assert_array_equal(found.numpy()[~hole], image.numpy()[~hole])
+
+
+def test_fit_reports_every_term():
+    trainer = _trainer()
+    images, masks = _data()
+    data = tf.data.Dataset.from_tensors((images, masks)).repeat()
+    history = trainer.fit(data, steps_per_epoch=1, epochs=2, verbose=0).history
+    assert set(history) >= TERMS
+    assert all(np.isfinite(history[name]).all() and len(history[name]) == 2 for name in TERMS)
+    assert int(trainer.step) == 2
+
+
+TWO_REPLICAS = """
+import dataclasses
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from common import replicas
+strategy = replicas.strategy(2)
+from hifill import PAPER, HiFill
+from hifill.training import HiFillTrainer, TrainingOptions
+
+class Plain(HiFillTrainer):
+    # Replicas draw other numbers than one device, and Adam makes a large step of a rounding error:
+    # with a fixed alpha and plain descent, both ways have to do the same.
+    def _adam(self, layer):
+        optimizer = keras.optimizers.SGD(0.05)
+        optimizer.build(layer.trainable_variables)
+        return optimizer
+
+    def _alpha(self, turn, count):
+        return tf.fill([count, 1, 1, 1], 0.3)
+
+config = dataclasses.replace(PAPER, size=64, channels=2, discriminator_channels=2)
+options = TrainingOptions(batch_size=4, critic_steps=1)
+
+def make(kind):
+    keras.utils.set_random_seed(3)
+    trainer = kind(HiFill(config), options)
+    rng = np.random.default_rng(1)
+    for v in trainer.trainable_variables:
+        shape = tuple(v.shape)
+        v.assign(rng.normal(0, 1.5 / np.sqrt(max(1, np.prod(shape[:-1]))) if len(shape) > 1 else 0.1, shape))
+    return trainer
+
+rng = np.random.default_rng(0)
+images = rng.random((2, 4, 64, 64, 3)).astype(np.float32)
+masks = (rng.random((2, 4, 64, 64, 1)) < 0.1).astype(np.float32)
+masks[:, 2] = 0  # holes of different sizes
+
+def part(samples):
+    flat = lambda x: tf.constant(x[:, samples].reshape(-1, *x.shape[2:]))
+    return flat(images), flat(masks)
+
+one = make(Plain)
+expected = tf.function(one.train_step)(part(slice(0, 4)))
+with strategy.scope():
+    two = make(Plain)
+data = strategy.experimental_distribute_values_from_function(
+    lambda c: part(slice(2 * c.replica_id_in_sync_group, 2 * c.replica_id_in_sync_group + 2)))
+step = tf.function(lambda x: strategy.run(two.train_step, args=(x,)))
+terms = step(data)
+assert set(terms) == set(expected)
+for name, value in terms.items():
+    for replica in strategy.experimental_local_results(value):
+        # Sums over samples in another order.
+        np.testing.assert_allclose(replica, expected[name], rtol=1e-5, atol=1e-5, err_msg=name)
+assert len(one.trainable_variables) == len(two.trainable_variables) > 50
+for a, b in zip(one.trainable_variables, two.trainable_variables):
+    np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-5, err_msg=a.name)
+assert int(two.step) == 1
+
+# Numbers of replicas differ, and those of a step are the same again.
+alphas = tf.function(lambda: strategy.run(lambda: HiFillTrainer._alpha(two, 0, 2)))
+first, again = (strategy.experimental_local_results(alphas()) for _ in range(2))
+assert len(np.unique(np.concatenate([np.ravel(x) for x in first]))) == 4
+for a, b in zip(first, again):
+    np.testing.assert_array_equal(a, b)
+print("replicas agree")
+"""
+
+TWO_REPLICAS_FIT = """
+import dataclasses
+import numpy as np
+import tensorflow as tf
+from common import replicas
+strategy = replicas.strategy(2)
+from hifill import PAPER, HiFill
+from hifill.training import HiFillTrainer, TrainingOptions
+
+config = dataclasses.replace(PAPER, size=64, channels=2, discriminator_channels=2)
+with strategy.scope():
+    trainer = HiFillTrainer(HiFill(config), TrainingOptions(batch_size=2, critic_steps=1))
+rng = np.random.default_rng(0)
+images = rng.random((4, 64, 64, 3)).astype(np.float32)
+masks = (rng.random((4, 64, 64, 1)) < 0.1).astype(np.float32)
+data = tf.data.Dataset.from_tensors((images, masks)).repeat()
+options = tf.data.Options()
+options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+history = trainer.fit(data.with_options(options), steps_per_epoch=2, epochs=1, verbose=0).history
+# Untrained outputs are nearly gray, so that the mean L1 of uniform noise in [-1, 1] is about 0.5: summed over
+# replicas twice it would be 1, divided twice 0.25.
+assert 0.45 < history["coarse_l1"][-1] < 0.7, history
+assert int(trainer.step) == 2
+assert int(trainer.critic_optimizer.iterations) == int(trainer.generator_optimizer.iterations) == 2
+for v in trainer.trainable_variables:
+    a, b = strategy.experimental_local_results(getattr(v, "value", v) if not callable(getattr(v, "value", None)) else v)
+    np.testing.assert_array_equal(a.numpy(), b.numpy())
+print("fit counts once")
+"""
+
+
+@pytest.mark.parametrize(
+    "script, words",
+    [(TWO_REPLICAS, "replicas agree"), (TWO_REPLICAS_FIT, "fit counts once")],
+    ids=["step", "fit"],
+)
+def test_two_replicas_equal_one(script, words):
+    """In a process of its own: logical devices must be set up before anything else."""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert words in done.stdout
