@@ -97,22 +97,31 @@ def _paste(image, window, top, left):
 
 def _fill_window(generate, grid, size, window, hole):
     """[side, side, 3] uint8, [side, side] bool -> the window with its hole filled, uint8."""
-    low, touched = _average_down(window, size), _cells_touching(hole, size)
+    low, touched = _average_down(window, size, hole), _cells_touching(hole, size)
     mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
     _, refined, attention = generate(low[tf.newaxis] / WHITE, mask)
     completed = tf.where(touched[..., tf.newaxis], refined[0] * WHITE, low)
     return _add_residuals(window, hole, completed, attention[0], grid)
 
 
-def _average_down(window, size):
-    """[side, side, 3] uint8 -> [size, size, 3] float32: means of cells; bilinear if it enlarges."""
-    batch = window[tf.newaxis]
-    low = tf.cond(
-        tf.shape(window)[0] >= size,
-        lambda: tf.raw_ops.ResizeArea(images=batch, size=[size, size]),
-        lambda: tf.raw_ops.ResizeBilinear(images=batch, size=[size, size], half_pixel_centers=True),
-    )
-    return tf.ensure_shape(low[0], [size, size, 3])
+def _average_down(window, size, hole):
+    """[side, side, 3] uint8 -> [size, size, 3] float32: means of cells; bilinear outside the hole if it enlarges."""
+
+    def reduced():
+        return tf.raw_ops.ResizeArea(images=window[tf.newaxis], size=[size, size])[0]
+
+    def enlarged():
+        known = 1.0 - tf.cast(hole, tf.float32)[..., tf.newaxis]
+        total, weight = (
+            tf.raw_ops.ResizeBilinear(
+                images=x[tf.newaxis], size=[size, size], half_pixel_centers=True
+            )[0]
+            for x in (tf.cast(window, tf.float32) * known, known)
+        )
+        return total / tf.maximum(weight, 1e-6)
+
+    low = tf.cond(tf.shape(window)[0] >= size, reduced, enlarged)
+    return tf.ensure_shape(low, [size, size, 3])
 
 
 def _cells_touching(hole, size):

@@ -80,7 +80,7 @@ def _cut(array, top, left, side):
 
 
 def _fill_window(generate, size, window, hole):
-    low, touched = average_down(window, size), cells_touching(hole, size)
+    low, touched = average_down(window, size, hole), cells_touching(hole, size)
     mask = touched[None, ..., None].astype(np.float32)
     _, refined, attention = generate(low[None] / WHITE, mask)
     generated = np.asarray(refined)[0] * WHITE

@@ -59,7 +59,7 @@ def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
     generated = _to_levels(generated_512)
     size = generated.shape[0]
     hole = np.asarray(mask) > 0
-    low = average_down(image, size)
+    low = average_down(image, size, hole)
     output = image.copy()
     fill(output, hole, low, cells_touching(hole, size), generated, np.asarray(attention))
     return output
@@ -74,14 +74,22 @@ def _to_levels(generated):
     return levels * WHITE if in_unit_range else levels
 
 
-def average_down(image: np.ndarray, size: int) -> np.ndarray:
+def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -> np.ndarray:
     """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255: means of cells (H section 4.1), unrounded.
 
-    Where an axis is shorter than `size` the image is enlarged bilinearly.
+    Where an axis is shorter than `size` the image is enlarged bilinearly, from the pixels outside `hole` ([H, W] bool):
+    interpolation reaches beyond a cell, so a cell beside the hole would otherwise see into it.
     """
     height, width = image.shape[:2]
     if height < size or width < size:
-        return cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR)
+        known = (
+            np.ones((height, width), np.float32) if hole is None else 1 - hole.astype(np.float32)
+        )
+        total, weight = (
+            cv2.resize(x, (size, size), interpolation=cv2.INTER_LINEAR)
+            for x in (image * known[..., None], known)
+        )
+        return total / np.maximum(weight, 1e-6)[..., None]
     # Rows of whole cells at a time, so that the float copy stays small.
     step = max(1, _STRIP_VALUES // (3 * width * max(1, height // size)))
     if height % size:
@@ -167,7 +175,8 @@ def fill(image, hole, low, touched, generated, attention) -> None:
     smooth = smooth.reshape(len(targets), rows.weights.shape[1], columns.weights.shape[1], 3)
     # Columns first: they are the same for every strip of rows.
     smooth = np.einsum("xm,jlmc->jlxc", columns.weights, smooth, optimize=True)
-    step = max(1, _STRIP_VALUES // (max(1, len(sources)) * columns.length * 3))
+    most = max(len(sources), len(targets))
+    step = max(1, _STRIP_VALUES // (most * columns.length * 3))
     for first in range(0, rows.length, step):
         strip = slice(first, min(first + step, rows.length))
         detail = weights @ _gather(image, sources, rows, columns, strip)

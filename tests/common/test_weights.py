@@ -288,6 +288,6 @@ def test_arrays_that_do_not_fit_are_named_and_nothing_is_assigned(path, changes,
 
 def test_many_problems_make_a_short_message(path):
     arrays = weights.read(path, "net")[1]
-    with pytest.raises(UserError, match="and [0-9]+ more") as error:
+    with pytest.raises(UserError, match=r"and [0-9]+ more") as error:
         weights.assign(_net(), {f"x{name}": value for name, value in arrays.items()}, "f")
     assert len(str(error.value)) < 500

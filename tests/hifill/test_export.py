@@ -14,7 +14,7 @@ import tensorflow as tf
 
 import hifill
 from common.errors import UserError
-from hifill import export, photograph, residual_aggregation, weights_source
+from hifill import export, graph_pipeline, photograph, residual_aggregation, weights_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TINY = dataclasses.replace(hifill.PAPER, size=64, channels=4)
@@ -108,7 +108,7 @@ def test_module_of_the_release_configuration():
 def test_strips_give_what_one_piece_gives(model, module, monkeypatch):
     image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
     # Patches have 25 rows; strips get 7, the last one 4.
-    monkeypatch.setattr(export, "_STRIP_VALUES", 7 * 100 * 4 * 3)
+    monkeypatch.setattr(graph_pipeline, "_STRIP_VALUES", 7 * 100 * 4 * 3)
     strips = export.build_module(model).inpaint(image, mask)["image"]
     np.testing.assert_array_equal(strips, module.inpaint(image, mask)["image"])
 
@@ -130,11 +130,11 @@ def test_window_equals_its_numpy_twin():
         top, left = (generator.integers(0, side) for side in size)
         hole[top : top + generator.integers(1, 90), left : left + generator.integers(1, 90)] = True
         expected = photograph.choose_window(hole, 8)
-        top, left, side = export._choose_window(tf.constant(hole), 8)
+        top, left, side = graph_pipeline._choose_window(tf.constant(hole), 8)
         assert (int(top), int(left), int(side)) == expected
         array = generator.integers(0, 256, (*size, 3), np.uint8)
         np.testing.assert_array_equal(
-            export._cut(array, top, left, side), photograph._cut(array, *expected)
+            graph_pipeline._cut(array, top, left, side), photograph._cut(array, *expected)
         )
 
 
@@ -142,15 +142,16 @@ def test_window_equals_its_numpy_twin():
 def test_reduction_equals_its_numpy_twin(side):
     generator = np.random.default_rng(side)
     window = generator.integers(0, 256, (side, side, 3), np.uint8)
+    hole = generator.uniform(size=(side, side)) < 0.01
     # float32 means of levels up to 255: relative rounding of a few 1e-7.
     np.testing.assert_allclose(
-        export._average_down(tf.constant(window), 64),
-        residual_aggregation.average_down(window, 64),
+        graph_pipeline._average_down(tf.constant(window), 64, tf.constant(hole)),
+        residual_aggregation.average_down(window, 64, hole),
         atol=2e-4,
     )
-    hole = generator.uniform(size=(side, side)) < 0.01
     np.testing.assert_array_equal(
-        export._cells_touching(tf.constant(hole), 64), residual_aggregation.cells_touching(hole, 64)
+        graph_pipeline._cells_touching(tf.constant(hole), 64),
+        residual_aggregation.cells_touching(hole, 64),
     )
 
 

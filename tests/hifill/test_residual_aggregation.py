@@ -129,18 +129,7 @@ def test_what_lies_under_the_hole_never_enters(height, width):
     np.testing.assert_array_equal(*results)
 
 
-@pytest.mark.parametrize("height, width", [(32, 32), (17, 31), (200, 24), (64, 64), (131, 67)])
-def test_average_of_cells_off_the_hole_never_sees_it(height, width):
-    """What the generator gets: cells that are not called a hole hold nothing of it."""
-    image, mask = _case(height, width)[:2]
-    lows = []
-    for colour in ((255, 0, 255), (0, 255, 0)):
-        image[mask > 0] = colour
-        lows.append(average_down(image, S)[~cells_touching(mask > 0, S)])
-    np.testing.assert_array_equal(*lows)
-
-
-@pytest.mark.parametrize("height, width", EXACT + INEXACT + [(1, 1), (3, 500)])
+@pytest.mark.parametrize("height, width", EXACT + INEXACT + SMALL)
 def test_cells_touching_equals_slow_numpy(height, width):
     hole = np.random.default_rng(0).random((height, width)) < 0.02
     hole[-1, -1] = True
@@ -150,7 +139,21 @@ def test_cells_touching_equals_slow_numpy(height, width):
         for column in range(S):
             part = rows[:, column * width // S : -(-(column + 1) * width // S)]
             expected[row, column] = part.any()
-    np.testing.assert_array_equal(cells_touching(hole, S), expected)
+    found = cells_touching(hole, S)
+    assert found[expected].all()
+    if min(height, width) >= S:  # enlarging reads pixels beyond a cell too, see the next test
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("height, width", [(32, 32), (17, 31), (200, 24), (64, 64), (131, 67)])
+def test_average_of_cells_off_the_hole_never_sees_it(height, width):
+    """What the generator gets: cells that are not called a hole hold nothing of it."""
+    image, mask = _case(height, width)[:2]
+    lows = []
+    for colour in ((255, 0, 255), (0, 255, 0)):
+        image[mask > 0] = colour
+        lows.append(average_down(image, S, mask > 0)[~cells_touching(mask > 0, S)])
+    np.testing.assert_array_equal(*lows)
 
 
 @pytest.mark.parametrize("height, width", EXACT + [(70, 129), (131, 67)])
