@@ -66,7 +66,8 @@ class Checkpoints:
             with np.load(path, allow_pickle=False) as archive:
                 arrays = dict(archive)
             header = json.loads(str(arrays.pop(_HEADER)))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            int(header["step"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
         variables = self._variables()
         weights.check(variables, arrays, str(path))
@@ -81,5 +82,7 @@ class Checkpoints:
                 found[f"{part}/{name}"] = variable
         for part, optimizer in self._optimizers.items():
             for index, variable in enumerate(optimizer.variables):
-                found[f"{part}/{index}"] = variable
+                # Keras 3 lists the learning rate too; it is the command's, not the checkpoint's.
+                if "learning_rate" not in variable.name:
+                    found[f"{part}/{index}"] = variable
         return found

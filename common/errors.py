@@ -5,7 +5,8 @@ another model. Its text is one line: what is wrong, with which file or flag, wha
 point of every command: it turns such an error into that one line on stderr and an exit code, so that no
 traceback is shown for a mistake that is not ours. Anything else is a bug and keeps its traceback.
 
-Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed), 2 wrong flags, 130 interrupted.
+Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed),
+or interrupted, 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | N
             print(f"error: {error}", file=sys.stderr)
             code = error.exit_code
         except KeyboardInterrupt:
-            print("interrupted", file=sys.stderr)
-            code = 130
+            print("error: interrupted; what was finished is kept", file=sys.stderr)
+            code = 1
         sys.exit(code or 0)
 
     def parse(argv: list[str]) -> list[str]:

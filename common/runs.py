@@ -19,6 +19,7 @@ import datetime
 import json
 import math
 import pathlib
+import re
 import sys
 import time
 from typing import Callable
@@ -139,12 +140,20 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
             shuffle=False,
             callbacks=[reporter],
         )
+    except tf.errors.OpError as error:
+        raise _from_pipeline(error) from error
     finally:
         reporter.bar.close()
     reporter.save()
     path = run.folder / "weights.npz"
     recipe.save_weights(path)
     run.log(f"step {reporter.step}: weights are in {path}")
+
+
+def _from_pipeline(error):
+    """tf.data hides a UserError of the Python that reads photographs in a long text: finds it again."""
+    found = re.search(r"UserError: (.*)", str(error))
+    return UserError(found.group(1)) if found else error
 
 
 class Reporter(keras.callbacks.Callback):

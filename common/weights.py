@@ -30,13 +30,14 @@ def named_variables(layer) -> dict:
 
 
 def _collect(layer, prefix, found):
-    children = list(_children(layer))
-    for name, child in children:
+    """Children first, by the names of their attributes; then the variables that are the layer's own."""
+    inherited = set()
+    for name, child in _children(layer):
         _collect(child, f"{prefix}{name}/", found)
-    if not children:
-        for variable in layer.weights:
-            short = variable.name.split("/")[-1].split(":")[0]
-            found[prefix + short] = variable
+        inherited.update(id(variable) for variable in child.weights)
+    for variable in layer.weights:
+        if id(variable) not in inherited:
+            found[prefix + variable.name.split("/")[-1].split(":")[0]] = variable
 
 
 def _children(layer):
@@ -71,14 +72,17 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = dict(archive)
         header = json.loads(str(arrays.pop(_HEADER)))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        owner, config = header["model"], header["config"]
+        known = header["format"] == _FORMAT
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
-    if header.get("format") != _FORMAT or header.get("model") != model_name:
+    if not known:
+        raise UserError(f"{path} was written by another version: format {header['format']}")
+    if owner != model_name:
         raise UserError(
-            f"{path} holds weights of '{header.get('model')}', not of '{model_name}'; pass --model "
-            f"{header.get('model')} or another file"
+            f"{path} holds weights of '{owner}', not of '{model_name}'; pass another file or model"
         )
-    return header["config"], arrays
+    return config, arrays
 
 
 def assign(layer, arrays: dict, source: str) -> None:

@@ -90,7 +90,7 @@ class AttentionTransfer(keras.layers.Layer):
     """ATM (eq. 3): (features [B, r*n, r*n, C], `Attention` over n*n patches) -> filled, same shape."""
 
     def __init__(self, config: HiFillConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # scores stay float32
         self.config = config
 
     def call(self, features, attention):

@@ -32,7 +32,7 @@ class HiFill(keras.Model):
     """
 
     def __init__(self, config: HiFillConfig = PAPER, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # both networks cast for themselves
         self.config = config
         self.coarse = CoarseNetwork(config)
         self.refinement = RefinementNetwork(config)
@@ -60,7 +60,7 @@ class HiFill(keras.Model):
         del training  # the generator has no layer that behaves differently in training
         image, mask = inputs
         mask = tf.cast(mask > 0.5, tf.float32)
-        masked = tf.where(mask > 0, 0.0, image)
+        masked = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
         coarse = tf.cast(self.coarse(tf.concat([masked, mask], axis=-1)), tf.float32)
         pasted = masked + coarse * mask
         refined, attention = self.refinement(tf.concat([pasted, mask], axis=-1), mask)
@@ -89,7 +89,14 @@ class HiFill(keras.Model):
                     f"{name} has shape {tuple(array.shape)}; generate needs "
                     f"[B, {size}, {size}, {channels}] (inpaint takes any size)"
                 )
-        return self._generate(tf.cast(image, tf.float32), tf.cast(mask, tf.float32))
+        if tf.as_dtype(image.dtype).is_integer:
+            raise UserError(f"image is {image.dtype}; generate needs floats in [0, 1]")
+        image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
+        if tf.executing_eagerly():  # a graph that contains this call has no values yet
+            known = tf.where(mask > 0.5, 0.0, image)
+            if not tf.reduce_all(tf.math.is_finite(known)):
+                raise UserError("image holds NaN or infinite values outside the hole")
+        return self._generate(image, mask)
 
     def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fills the hole of one photograph of any size.

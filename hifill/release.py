@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from common import weights
 from common.errors import UserError
-from hifill.config import RELEASE, HiFillConfig
+from hifill.config import RELEASE
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
 
@@ -103,10 +103,9 @@ def load_release(source) -> HiFill:
     """
     arrays, label = _read(source)
     _check_names(arrays, _GENERATOR, label)
-    config = _config(arrays, label)
-    model = HiFill(config)
-    renamed = {_GENERATOR[name]: _to_rgb(name, arrays[name]) for name in _GENERATOR}
-    weights.assign(model, renamed, label)
+    channels = _width(arrays, "generator/c_en_down_128_feat/w", label)
+    model = HiFill(dataclasses.replace(RELEASE, channels=channels))
+    _assign(model, arrays, _GENERATOR, label)
     return model
 
 
@@ -114,12 +113,11 @@ def load_release_discriminator(source, size: int = RELEASE.size) -> Discriminato
     """The authors' discriminator, RGB in [-1, 1]; a frozen graph does not hold it (UserError)."""
     arrays, label = _read(source)
     _check_names(arrays, _DISCRIMINATOR, label)
-    channels = arrays["discriminator/conv1/w"].shape[-1]
+    channels = _width(arrays, "discriminator/conv1/w", label)
     config = dataclasses.replace(RELEASE, discriminator_channels=channels, size=size)
     discriminator = Discriminator(config)
     discriminator(tf.zeros([1, size, size, 3]))
-    renamed = {_DISCRIMINATOR[name]: _to_rgb(name, arrays[name]) for name in _DISCRIMINATOR}
-    weights.assign(discriminator, renamed, label)
+    _assign(discriminator, arrays, _DISCRIMINATOR, label)
     return discriminator
 
 
@@ -133,15 +131,23 @@ def _check_names(arrays, needed, label):
             raise UserError(f"{label} {problem} {', '.join(sorted(names)[:5])}{more}")
 
 
-def _config(arrays, label) -> HiFillConfig:
-    shape = arrays["generator/c_en_down_128_feat/w"].shape
+def _width(arrays, name, label) -> int:
+    """Output channels of a layer, from its kernel's shape."""
+    shape = np.shape(arrays[name])
     if len(shape) != 4:
-        raise UserError(f"{label}: generator/c_en_down_128_feat/w has shape {list(shape)}")
-    return dataclasses.replace(RELEASE, channels=int(shape[-1]))
+        raise UserError(f"{label}: {name} has shape {list(shape)}, expected four dimensions")
+    return shape[-1]
+
+
+def _assign(layer, arrays, names, label):
+    variables = weights.named_variables(layer)
+    arrays = {name: np.asarray(arrays[name], np.float32) for name in names}
+    weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
+    for name, ours in names.items():
+        variables[ours].assign(_to_rgb(name, arrays[name]))
 
 
 def _to_rgb(name, array):
-    array = np.asarray(array, np.float32)
     if name in ("generator/c_en_down_128_feat/w", "generator/c_en_down_128_gate/w"):
         return _reverse_inputs(array)
     if name in ("generator/re_en_down_256/w", "generator/re_en_down_256/pw"):
@@ -176,7 +182,7 @@ def _read_checkpoint(path):
     try:
         reader = tf.train.load_checkpoint(str(path))
         return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         raise UserError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}") from error
 
 

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import pathlib
+import signal
+import subprocess
+import sys
+import time
 
 import cv2
 import numpy as np
 import pytest
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILL = ("--image=photo.png", "--mask=mask.png", "--output=out.png")
 
 
@@ -206,6 +211,25 @@ def test_a_run_goes_on_where_it_stopped(run_command, tmp_path):
     assert steps == [1, 2, 3]
     for name in ("options.json", "log.txt", "weights.npz", "pictures/latest.png"):
         assert (tmp_path / "run" / name).is_file()
+
+
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
+    flags = ["--output=run", "--resize", "--log_every=1", "--checkpoint_every=1", *TINY_RUN]
+    script = [sys.executable, str(ROOT / "train.py"), "--steps=100000", *flags]
+    with subprocess.Popen(script, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 120
+        while not list(tmp_path.glob("run/checkpoints/step-*.npz")):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        errors = process.communicate(timeout=60)[1]
+    assert process.returncode == 1
+    assert "error: interrupted" in errors and "Traceback" not in errors
+    assert not list(tmp_path.glob("run/checkpoints/.*"))
+    done = max(int(p.stem[5:]) for p in tmp_path.glob("run/checkpoints/step-*.npz"))
+    again = run_command("train", f"--steps={done + 1}", *flags, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert f"continuing from step {done}" in again.stdout
 
 
 @pytest.mark.parametrize(

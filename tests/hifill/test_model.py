@@ -135,7 +135,7 @@ def test_saved_and_loaded_model_gives_the_same(model, tmp_path):
     again = HiFill.load(path)
     assert again.config == model.config
     image, mask = _batch()
-    for a, b in zip(model.generate(image, mask), again.generate(image, mask)):
+    for a, b in zip(model((image, mask))[:2], again((image, mask))[:2]):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert [p.name for p in tmp_path.iterdir()] == ["weights.npz"]
 

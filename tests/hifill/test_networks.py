@@ -275,7 +275,9 @@ def test_every_variable_gets_a_gradient(model):
 
 def test_one_image_can_be_overfitted():
     keras.utils.set_random_seed(0)
-    network = HiFill(TINY[0])
+    network = HiFill(
+        dataclasses.replace(TINY[0], coarse_plain_layers=0)
+    )  # fewer layers trace faster
     image, mask = _image_and_mask()
     optimizer = keras.optimizers.Adam(1e-2)
     optimizer.build(network.trainable_variables)
@@ -290,7 +292,7 @@ def test_one_image_can_be_overfitted():
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
         return tf.stack(parts)
 
-    losses = np.array([step().numpy() for _ in range(60)])
+    losses = np.array([step().numpy() for _ in range(50)])
     assert (losses[-1] < 0.5 * losses[0]).all(), (losses[0], losses[-1])
 
 

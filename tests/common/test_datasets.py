@@ -1,0 +1,211 @@
+"""Listing photographs: every layout that is accepted, the order, and what is said when nothing is found."""
+
+from __future__ import annotations
+
+import pathlib
+
+import cv2
+import numpy as np
+import pytest
+
+from common import datasets, images
+from common.errors import UserError
+
+
+def _touch(root, *names):
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+
+
+def _listed(root, name, split):
+    found = datasets.files(name, str(root), split)
+    return [pathlib.Path(path).relative_to(root).as_posix() for path in found]
+
+
+def _refused(*arguments):
+    with pytest.raises(UserError) as error:
+        datasets.files(*arguments)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_images_below_are_sorted_and_hidden_ones_left_out(tmp_path):
+    wanted = ["B.JPG", "a.jpeg", "b/10.png", "b/9.webp", "b/c/d.tif", "e.bmp", "f.TIFF", "g.h.png"]
+    others = ["._a.jpg", ".hidden.png", ".git/x.png", "b/.cache/x.png", "notes.txt", "jpg", "x.gif"]
+    _touch(tmp_path, *wanted, *others)
+    (tmp_path / "folder.png").mkdir()
+    found = [
+        pathlib.Path(p).relative_to(tmp_path).as_posix() for p in datasets.images_below(tmp_path)
+    ]
+    assert found == sorted(wanted)
+
+
+def test_a_missing_or_empty_folder_has_no_images(tmp_path):
+    assert datasets.images_below(tmp_path) == []
+    assert datasets.images_below(tmp_path / "gone") == []
+
+
+def test_a_folder_without_splits_is_every_split(tmp_path):
+    _touch(tmp_path, "b.png", "deep/a.jpg")
+    for split in datasets.SPLITS:
+        assert _listed(tmp_path, "folder", split) == ["b.png", "deep/a.jpg"]
+
+
+def test_a_folder_with_splits_keeps_them_apart(tmp_path):
+    _touch(tmp_path, "train/a.png", "train/x/b.png", "validation/c.png", "test/d.png", "stray.png")
+    assert _listed(tmp_path, "folder", "train") == ["train/a.png", "train/x/b.png"]
+    assert _listed(tmp_path, "folder", "validation") == ["validation/c.png"]
+    assert _listed(tmp_path, "folder", "test") == ["test/d.png"]
+
+
+def test_a_folder_with_some_splits_does_not_score_on_what_it_trains_on(tmp_path):
+    _touch(tmp_path, "train/a.png")
+    assert _listed(tmp_path, "folder", "train") == ["train/a.png"]
+    for split in ("validation", "test"):
+        assert split in _refused("folder", str(tmp_path), split)
+
+
+def test_div2k(tmp_path):
+    _touch(
+        tmp_path, "DIV2K_train_HR/0002.png", "DIV2K_train_HR/0001.png", "DIV2K_valid_HR/0801.png"
+    )
+    assert _listed(tmp_path, "div2k", "train") == [
+        "DIV2K_train_HR/0001.png",
+        "DIV2K_train_HR/0002.png",
+    ]
+    for split in ("validation", "test"):  # test images are not public
+        assert _listed(tmp_path, "div2k", split) == ["DIV2K_valid_HR/0801.png"]
+
+
+PLACES2 = {
+    "train": (
+        "places365_standard/train/a/airfield/1.jpg",
+        "data_large_standard/a/airfield/1.jpg",
+        "data_256_standard/a/airfield/1.jpg",
+        "data_large/a/airfield/1.jpg",
+        "data_256/a/airfield/1.jpg",
+        "train/a/airfield/1.jpg",
+    ),
+    "validation": (
+        "places365_standard/val/airfield/1.jpg",
+        "val_large/1.jpg",
+        "val_256/1.jpg",
+        "val/1.jpg",
+    ),
+    "test": ("test_large/1.jpg", "test_256/1.jpg", "test/1.jpg"),
+}
+
+
+@pytest.mark.parametrize("split", datasets.SPLITS)
+def test_places2_in_each_of_its_archives_layouts(tmp_path, split):
+    for number, name in enumerate(PLACES2[split]):
+        root = tmp_path / str(number)
+        _touch(root, name, "filelist.txt", "other/x.jpg")
+        assert _listed(root, "places2", split) == [name]
+        for other in set(datasets.SPLITS) - {split}:
+            assert other in _refused("places2", str(root), other)
+
+
+@pytest.mark.parametrize("split", datasets.SPLITS)
+def test_places2_takes_one_resolution_the_larger(tmp_path, split):
+    _touch(tmp_path, *PLACES2[split])
+    assert _listed(tmp_path, "places2", split) == [PLACES2[split][0]]
+    _touch(tmp_path / "b", *PLACES2[split][1:])
+    (tmp_path / "b" / "places365_standard" / "train").mkdir(parents=True)  # empty: the next counts
+    (tmp_path / "b" / "places365_standard" / "val").mkdir(parents=True)
+    assert _listed(tmp_path / "b", "places2", split) == [PLACES2[split][1]]
+
+
+@pytest.fixture
+def package(tmp_path):
+    """The layout of the test package of Zoom-to-Inpaint's authors."""
+    _touch(
+        tmp_path,
+        *("image/2.png", "image/1.png"),
+        *("mask/small/1.png", "mask/small/2.png", "mask/large/1.png", "mask/large/2.png"),
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["folder", "div2k", "places2"])
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_test_package_gives_its_images_alone(package, name, split):
+    assert _listed(package, name, split) == ["image/1.png", "image/2.png"]
+
+
+@pytest.mark.parametrize("name", ["folder", "div2k", "places2"])
+def test_masks_of_a_test_package_are_never_trained_on(package, name):
+    try:
+        found = _listed(package, name, "train")
+    except UserError:
+        return
+    assert not [path for path in found if path.startswith("mask/")]
+
+
+def test_masks_of_a_test_package(package, tmp_path):
+    for kind in ("small", "large"):
+        assert datasets.package_masks(str(package), kind) == str(package / "mask" / kind)
+    assert datasets.package_masks(str(package), "irregular") is None
+    for other in (None, "", str(package / "image"), str(tmp_path / "gone")):
+        assert datasets.package_masks(other, "small") is None
+
+
+def test_an_ordinary_folder_has_no_package_masks(tmp_path):
+    _touch(tmp_path, "mask/small/1.png", "photos/1.png")
+    assert datasets.package_masks(str(tmp_path), "small") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("div2k", ["DIV2K_train_HR/", "DIV2K_valid_HR/", "ETH Zurich"]),
+        (
+            "places2",
+            ["data_large/", "val_large/", "test_large/", "places365_standard/train/", "MIT"],
+        ),
+        ("folder", [".jpg"]),
+    ],
+)
+def test_missing_data_says_what_was_expected_and_who_publishes_it(tmp_path, name, words):
+    for data_dir in (None, "", str(tmp_path / "gone"), str(tmp_path)):
+        message = _refused(name, data_dir, "train")
+        for word in (*words, "--data_dir"):
+            assert word in message
+        assert not data_dir or data_dir in message
+
+
+def test_unknown_names_are_listed(tmp_path):
+    message = _refused("imagenet", str(tmp_path), "train")
+    assert all(word in message for word in ("imagenet", *datasets.NAMES))
+    message = _refused("folder", str(tmp_path), "val")
+    assert all(word in message for word in ("val", *datasets.SPLITS))
+
+
+def _sample(split):
+    return datasets.files("sample", None, split)
+
+
+def test_every_sample_photograph_is_there_and_can_be_read():
+    for split in datasets.SPLITS:
+        paths = [pathlib.Path(path) for path in _sample(split)]
+        assert [path.name for path in paths] == list(datasets._SAMPLE[split])
+        for path in paths:
+            assert min(images.read_rgb(path).shape[:2]) >= 128
+
+
+def test_samples_for_training_are_not_those_for_scoring():
+    train = {pathlib.Path(path).name for path in _sample("train")}
+    assert len(train) == len(_sample("train"))
+    assert not train & {pathlib.Path(path).name for path in _sample("test") + _sample("validation")}
+
+
+def test_samples_for_training_do_not_show_the_scenes_for_scoring():
+    # The two pictures of a stereo pair have different names and nearly the same content.
+    def thumbnails(paths):
+        grays = [cv2.cvtColor(images.read_rgb(path), cv2.COLOR_RGB2GRAY) for path in paths]
+        small = [cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA) for gray in grays]
+        return np.array([(x - x.mean()).ravel() / np.linalg.norm(x - x.mean()) for x in small])
+
+    alike = thumbnails(_sample("train")) @ thumbnails(_sample("test") + _sample("validation")).T
+    assert alike.max() < 0.8  # a stereo pair has 0.86, unrelated photographs at most 0.42

@@ -1,0 +1,154 @@
+"""What a person sees when a command fails: one line, the right exit code, a traceback for our bugs only."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import UsageError, UserError
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+COMMAND = """
+import sys, time
+from absl import flags
+from common import errors
+
+flags.DEFINE_integer("number", 1, "a number", lower_bound=0)
+flags.DEFINE_string("word", "", "a word")
+flags.DEFINE_bool("loud", False, "a switch")
+
+def wait():
+    print("ready", flush=True)
+    time.sleep(60)
+
+def prepare():
+    if "prepare" in {hooks!r}:
+        {prepare}
+
+def main(argv):
+    FLAGS = flags.FLAGS
+    print(FLAGS.number, FLAGS.word, FLAGS.loud)
+    {main}
+
+errors.run(main, prepare)
+"""
+
+
+@pytest.fixture
+def command(tmp_path):
+    """command(main=..., prepare=...) -> the command line of a program made of these two lines."""
+
+    def make(main="pass", prepare=""):
+        path = tmp_path / "command.py"
+        hooks = "prepare" if prepare else ""
+        path.write_text(COMMAND.format(main=main, prepare=prepare or "pass", hooks=hooks))
+        return [sys.executable, str(path)]
+
+    return make
+
+
+def _environment():
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def _run(line, *arguments, cwd=None):
+    return subprocess.run(
+        [*line, *arguments],
+        cwd=cwd,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def _one_line(process, code, *words):
+    assert process.returncode == code, process.stderr
+    lines = process.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("error: "), process.stderr
+    for word in words:
+        assert word in lines[0], lines[0]
+
+
+def test_usage_errors_are_user_errors_with_their_own_code():
+    assert issubclass(UsageError, UserError)
+    assert (UserError.exit_code, UsageError.exit_code) == (1, 2)
+    assert str(UsageError("a line")) == "a line"
+
+
+@pytest.mark.parametrize(("value", "code"), [("None", 0), ("0", 0), ("1", 1), ("7", 7)])
+def test_exit_code_is_what_main_returns(command, value, code):
+    process = _run(command(f"return {value}"), "--number=3", "--word=a b", "--loud")
+    assert (process.returncode, process.stderr) == (code, "")
+    assert process.stdout == "3 a b True\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--nubmer=3"], ["nubmer"]),
+        (["--number=three"], ["number", "three"]),
+        (["--number=-1"], ["number", "-1"]),
+        (["--number"], ["number"]),
+        (["--loud=perhaps"], ["loud", "perhaps"]),
+        (["photo.png"], ["photo.png"]),
+        (["--number=2", "stray", "--loud"], ["stray"]),
+        (["--", "--number=2"], ["--number=2"]),
+        (["--flagfile=gone.cfg"], ["gone.cfg"]),
+    ],
+)
+def test_wrong_flags_are_one_line_and_code_2_before_any_work(command, arguments, words):
+    process = _run(command(), *arguments)
+    _one_line(process, 2, *words)
+    assert process.stdout == ""
+
+
+def test_flags_of_a_flagfile_are_parsed_and_later_ones_win(command, tmp_path):
+    (tmp_path / "a.cfg").write_text("# a comment\n--number=5\n--word=from file\n\n--loud\n")
+    process = _run(command(), "--number=4", "--flagfile=a.cfg", "--word=last", cwd=tmp_path)
+    assert (process.returncode, process.stdout) == (0, "5 last True\n")
+    (tmp_path / "a.cfg").write_text("--unknown=5\n")
+    _one_line(_run(command(), "--flagfile=a.cfg", cwd=tmp_path), 2, "unknown")
+
+
+@pytest.mark.parametrize("where", ["main", "prepare"])
+@pytest.mark.parametrize(("kind", "code"), [("UserError", 1), ("UsageError", 2)])
+def test_errors_for_people_are_one_line(command, where, kind, code):
+    line = f"raise errors.{kind}('a.png is empty; copy it again')"
+    process = _run(command(**{where: line}))
+    _one_line(process, code, "error: a.png is empty; copy it again")
+
+
+@pytest.mark.parametrize("where", ["main", "prepare"])
+def test_a_bug_keeps_its_traceback(command, where):
+    process = _run(command(**{where: "raise ValueError('ours')"}))
+    assert process.returncode == 1
+    assert "Traceback" in process.stderr and "ValueError: ours" in process.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize("where", ["main", "prepare"])
+def test_control_c_is_one_line_and_code_130(command, where):
+    # Preparing is when TensorFlow is imported: seconds, in which people do press it.
+    process = subprocess.Popen(
+        command(**{where: "wait()"}),
+        env=_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        while process.stdout.readline() not in ("ready\n", ""):
+            pass
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert process.returncode == 130, stderr
+    assert len(stderr.splitlines()) == 1 and "interrupted" in stderr, stderr
