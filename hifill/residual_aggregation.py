@@ -6,41 +6,25 @@
 The image is cut into n x n patches (n = 32); S = 512 is the generator's side. Any H and W: patch k starts at pixel
 round(k*H/n), so nothing is resampled, and known pixels are copied, never computed.
 
-How it stays small. Aggregation and upsampling are linear, so the blurred image is never built:
-
-    sum_i s_ij (I_i - bilinear(low)_i) = sum_i s_ij I_i - bilinear(sum_i s_ij low_i)
-
-Only rows of patches that touch the hole are computed, from patches without a hole pixel, a few pixel rows of every
-patch at a time. What lies under the hole never enters: cells of `low` that touch it hold the completion instead, so
-painting the hole magenta or green gives the same bytes. Float values are in 0..255 here, like the pixels.
+How it stays small: the blurred image is never built (`hifill.patches` says why it need not be), only rows of patches
+that touch the hole are computed, from patches without a hole pixel, and a few pixel rows of every patch at a time.
+What lies under the hole never enters: cells of `low` that touch it hold the completion instead, so painting the hole
+magenta or green gives the same bytes. Float values are in 0..255 here, like the pixels.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import math
 
 import cv2
 import numpy as np
 
 from common.errors import UserError
 from common.images import WHITE
+from hifill.patches import axis_of, gather, smooth_part
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
-
-
-class Axis(NamedTuple):
-    """One image axis cut into patches.
-
-    start: [n] first pixel of each patch; stop: [n] one past the last pixel it owns; length: pixels of a patch.
-    cells: [n, m] fractional positions on the low-resolution axis; weights: [length, m] bilinear from them.
-    """
-
-    start: np.ndarray
-    stop: np.ndarray
-    length: int
-    cells: np.ndarray
-    weights: np.ndarray
 
 
 def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
@@ -90,16 +74,18 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
             for x in (image * known[..., None], known)
         )
         return total / np.maximum(weight, 1e-6)[..., None]
-    # Rows of whole cells at a time, so that the float copy stays small.
-    step = max(1, _STRIP_VALUES // (3 * width * max(1, height // size)))
-    if height % size:
-        return cv2.resize(image.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
-    factor = height // size
+    blocks = math.gcd(
+        height, size
+    )  # of whole rows and whole cells, so that the float copy stays small
+    pixels, cells = height // blocks, size // blocks
+    step = max(1, _STRIP_VALUES // (pixels * width * 3))
     low = np.empty((size, size, 3), np.float32)
-    for first in range(0, size, step):
-        rows = image[first * factor : (first + step) * factor].astype(np.float32)
-        cells = (size, len(rows) // factor)
-        low[first : first + step] = cv2.resize(rows, cells, interpolation=cv2.INTER_AREA)
+    for first in range(0, blocks, step):
+        part = image[first * pixels : (first + step) * pixels].astype(np.float32)
+        shape = (size, len(part) // pixels * cells)
+        low[first * cells : first * cells + shape[1]] = cv2.resize(
+            part, shape, interpolation=cv2.INTER_AREA
+        )
     return low
 
 
@@ -120,36 +106,6 @@ def _any_in_spans(hole, row_spans, column_spans):
     return hole
 
 
-def axis_of(length: int, n: int, size: int) -> Axis:
-    """Cuts `length` pixels into `n` patches and relates them to `size` low-resolution cells."""
-    patch = -(-length // n)
-    start = np.minimum(np.round(np.arange(n) * length / n).astype(int), length - patch)
-    stop = np.append(start[1:], length)
-    per_pixel = size / length
-    halo = (
-        int(np.ceil(patch * per_pixel)) + 2
-    )  # one cell more on either side, for the interpolation
-    cells = start[:, None] * per_pixel + np.arange(-1, halo - 1)
-    position = (np.arange(patch) + 0.5) * per_pixel + 0.5  # in halo cells; cell centres are at .5
-    weights = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(halo))).astype(np.float32)
-    return Axis(start, stop, patch, cells, weights)
-
-
-def halos(low: np.ndarray, rows: Axis, columns: Axis) -> np.ndarray:
-    """[S, S, 3] -> [n, n, m, m', 3]: every patch's low-resolution cells with the cells around it."""
-    for axis, cells in ((0, rows.cells), (2, columns.cells)):
-        below = np.floor(cells)
-        share = (cells - below).astype(np.float32)
-        last = low.shape[axis] - 1
-        first = np.take(low, np.clip(below.astype(int), 0, last), axis=axis)
-        if share.any():  # patches do not start on a cell's edge: interpolate between cells
-            second = np.take(low, np.clip(below.astype(int) + 1, 0, last), axis=axis)
-            share = share.reshape((1,) * axis + share.shape + (1,) * (low.ndim - axis - 1))
-            first = first + share * (second - first)
-        low = first
-    return low.transpose(0, 2, 1, 3, 4)
-
-
 def fill(image, hole, low, touched, generated, attention) -> None:
     """`aggregate_residuals` in place, with the low-resolution image and mask already at hand.
 
@@ -163,25 +119,18 @@ def fill(image, hole, low, touched, generated, attention) -> None:
       attention: [N, N] float.
     """
     n = round(attention.shape[0] ** 0.5)
-    rows = axis_of(image.shape[0], n, low.shape[0])
-    columns = axis_of(image.shape[1], n, low.shape[1])
+    rows, columns = (axis_of(length, n) for length in image.shape[:2])
     targets, sources = _patches_by_hole(hole, rows, columns)
     if not len(targets):
         return
-    completed = np.where(touched[..., None], generated, low)
-    cells = halos(completed, rows, columns).reshape(n * n, -1)
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
-    smooth = cells[targets] - weights @ cells[sources]
-    smooth = smooth.reshape(len(targets), rows.weights.shape[1], columns.weights.shape[1], 3)
-    # Columns first: they are the same for every strip of rows.
-    smooth = np.einsum("xm,jlmc->jlxc", columns.weights, smooth, optimize=True)
-    most = max(len(sources), len(targets))
-    step = max(1, _STRIP_VALUES // (most * columns.length * 3))
+    completed = np.where(touched[..., None], generated, low)
+    smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2])
+    step = max(1, _STRIP_VALUES // (max(len(sources), len(targets)) * columns.length * 3))
     for first in range(0, rows.length, step):
         strip = slice(first, min(first + step, rows.length))
-        detail = weights @ _gather(image, sources, rows, columns, strip)
-        detail = detail.reshape(len(targets), -1, columns.length * 3)
-        detail += rows.weights[strip] @ smooth.reshape(len(targets), smooth.shape[1], -1)
+        detail = weights @ gather(image, sources, rows, columns, strip)
+        detail += smooth(strip)
         _paste(image, hole, detail, targets, rows, columns, strip)
 
 
@@ -195,17 +144,6 @@ def _patches_by_hole(hole, rows, columns):
         hole, *((axis.start, axis.start + axis.length) for axis in (rows, columns))
     )
     return np.flatnonzero(owned), np.flatnonzero(~full)
-
-
-def _gather(image, sources, rows, columns, strip):
-    """Rows `strip` of every source patch: [K, len(strip) * length * 3] float32."""
-    n, height, width = len(rows.start), strip.stop - strip.start, columns.length
-    values = np.empty((len(sources), height, width, 3), np.float32)
-    for value, source in zip(values, sources):
-        top = rows.start[source // n] + strip.start
-        left = columns.start[source % n]
-        value[...] = image[top : top + height, left : left + width]
-    return values.reshape(len(sources), height * width * 3)
 
 
 def _paste(output, hole, detail, targets, rows, columns, strip):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import threading
+import time
 import weakref
 
 import numpy as np
@@ -200,7 +202,26 @@ def test_the_cache_keeps_to_its_limit(reads, limit, most):
         for _ in pool.map(lambda i: photographs[int(i)].shape, order):
             pass
     gc.collect()
-    assert len(reads[1]) == most  # not less either: two readers of one photograph count it once
+    assert len(reads[1]) == most
+
+
+def test_two_readers_of_one_photograph_count_it_once(monkeypatch):
+    together, order = threading.Barrier(2), []
+
+    def read(path):
+        order.append(path)
+        if path == "a":
+            together.wait(timeout=30)  # both have found it missing
+        return np.zeros((10, 10, 3), np.uint8)
+
+    monkeypatch.setattr(pipeline, "read_rgb", read)
+    photographs = pipeline.Photographs(list("abc"), cache_bytes=900)  # room for three
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda i: photographs[i].shape, (0, 0)))
+    for index in (1, 2, 1, 2):
+        assert photographs[index] is not None
+    together.abort()  # reading "a" once more would fail now
+    assert photographs[0] is not None and sorted(order) == list("aabc")
 
 
 def test_no_photographs_is_an_error():
@@ -250,6 +271,18 @@ def test_going_on_at_a_sample_is_the_same_as_skipping_to_it(make, first):
     later = _taken(pipeline.training_dataset(make(), 4, first_sample=first), 2)
     np.testing.assert_array_equal(later[0], image[first:])
     np.testing.assert_array_equal(later[1], mask[first:])
+
+
+def test_samples_keep_their_order_when_some_take_longer():
+    class Slow:
+        size = 4
+
+        def __getitem__(self, i):
+            time.sleep(0.1 * (i in (0, 9, 10)))
+            return np.full((4, 4, 3), i, np.uint8), np.zeros((4, 4, 1), np.uint8)
+
+    image, _ = _taken(pipeline.training_dataset(Slow(), 4), 8)
+    assert np.rint(image[:, 0, 0, 0] * 255).astype(int).tolist() == list(range(32))
 
 
 def test_going_on_after_years_works(make):

@@ -82,30 +82,12 @@ def _twin(image, mask, generated, attention):
     return np.clip(output, 0, 255)
 
 
-@pytest.mark.parametrize("height, width", EXACT)
+@pytest.mark.parametrize("height, width", EXACT + INEXACT)
 def test_equals_slow_numpy(height, width):
     case = _case(height, width)
     found = aggregate_residuals(*case)
     # Half a level is rounding; float32 sums of 64 patches move it by less than 0.01.
     assert np.abs(found - _twin(*case)).max() < 0.51
-
-
-@pytest.mark.parametrize("height, width", INEXACT)
-def test_equals_slow_numpy_between_cells(height, width):
-    """The low-resolution part is interpolated twice there: slightly smoother, which a smooth picture hardly shows.
-
-    Rounding is half a level, the curvature of the picture between two cells about another one.
-    """
-    image, mask, _, attention = _case(height, width)
-    y, x = np.mgrid[:S, :S] / S
-    smooth = 128 + 90 * np.sin(np.stack([5 * x, 4 * y, 3 * (x + y)], axis=-1))
-    y, x = np.mgrid[:height, :width] / np.array([height, width]).reshape(2, 1, 1)
-    image = np.rint(128 + 90 * np.sin(np.stack([5 * x, 4 * y, 3 * (x + y)], axis=-1))).astype(
-        np.uint8
-    )
-    found = aggregate_residuals(image, mask, smooth.astype(np.float32), attention)
-    error = np.abs(found - _twin(image, mask, smooth, attention))[mask > 0]
-    assert error.max() < 1.5 and error.mean() < 0.5
 
 
 @pytest.mark.parametrize("height, width", EXACT + INEXACT + SMALL)
