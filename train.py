@@ -33,7 +33,7 @@ flags.DEFINE_float("learning_rate", 1e-4, "of both Adam optimizers", lower_bound
 flags.DEFINE_float("adam_beta_1", 0.5, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_float("adam_beta_2", 0.9, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_integer("seed", 0, "of weights, data order, crops and holes", lower_bound=0)
-flags.DEFINE_integer("num_replicas", 0, "GPUs, or logical CPUs without one; 0: all GPUs")
+flags.DEFINE_integer("num_replicas", 0, "GPUs, or logical CPUs without one; 0: all", lower_bound=0)
 flags.DEFINE_integer("log_every", 100, "steps between statistics", lower_bound=1)
 flags.DEFINE_integer("picture_every", 1000, "steps between picture grids", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 1000, "steps between checkpoints", lower_bound=1)

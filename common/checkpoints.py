@@ -81,8 +81,7 @@ class Checkpoints:
             for name, variable in weights.named_variables(layer).items():
                 found[f"{part}/{name}"] = variable
         for part, optimizer in self._optimizers.items():
-            for index, variable in enumerate(optimizer.variables):
-                # Keras 3 lists the learning rate too; it is the command's, not the checkpoint's.
-                if "learning_rate" not in variable.name:
-                    found[f"{part}/{index}"] = variable
+            # Keras 3 lists the learning rate too; it is the command's, not the checkpoint's.
+            slots = [v for v in optimizer.variables if "learning_rate" not in v.name]
+            found.update({f"{part}/{index}": variable for index, variable in enumerate(slots)})
         return found

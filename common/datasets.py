@@ -28,7 +28,6 @@ _SAMPLE = {
     "train": (
         "astronaut.png",
         "rocket.jpg",
-        "motorcycle_left.png",
         "coffee.png",
         "hubble_deep_field.jpg",
         "brick.png",
@@ -125,8 +124,8 @@ def _is_package(root):
 
 
 def _candidates(name, root, split):
-    if split != "train" and _is_package(root):
-        return [root / "image"]
+    if _is_package(root) and (split != "train" or name == "folder"):
+        return [root / "image"]  # its masks are no photographs
     if name == "folder":
         has_splits = any((root / s).is_dir() for s in SPLITS)
         return [root / split] if has_splits else [root]

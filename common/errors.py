@@ -47,26 +47,26 @@ def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | N
     prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.
     """
 
-    def guarded(argv: list[str]) -> None:
-        try:
-            code = main(argv)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            code = error.exit_code
-        except KeyboardInterrupt:
-            print("error: interrupted; what was finished is kept", file=sys.stderr)
-            code = 1
-        sys.exit(code or 0)
-
     def parse(argv: list[str]) -> list[str]:
-        try:
-            if prepare is not None:
-                prepare()
-            return _parse(argv)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(error.exit_code)
+        if prepare is not None:
+            prepare()
+        return _parse(argv)
 
     from absl import app
 
-    app.run(guarded, flags_parser=parse)
+    app.run(
+        lambda argv: sys.exit(_guarded(main, argv) or 0),
+        flags_parser=lambda argv: _guarded(parse, argv),
+    )
+
+
+def _guarded(call, argv):
+    """`call(argv)`; what a person can mend, and Ctrl-C, end the program with one line."""
+    try:
+        return call(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("error: interrupted; what was finished is kept", file=sys.stderr)
+        sys.exit(1)

@@ -90,13 +90,16 @@ def make_set(
 
 
 def _unique_names(paths):
-    """Stems, with a number where two photographs share one."""
-    seen, names = {}, []
+    """Stems, with a number where two photographs would share one."""
+    names = {}  # an ordered set
     for path in paths:
-        stem = pathlib.Path(path).stem
-        seen[stem] = seen.get(stem, 0) + 1
-        names.append(stem if seen[stem] == 1 else f"{stem}_{seen[stem]}")
-    return names
+        stem = name = pathlib.Path(path).stem
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{stem}_{number}"
+        names[name] = path
+    return list(names)
 
 
 def paint(cases: list[Case], painter: Callable, folder: pathlib.Path, label: str) -> dict:
@@ -138,7 +141,7 @@ def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seco
 
 
 def _prediction(folder, name):
-    for extension in datasets.EXTENSIONS:
+    for extension in (".png", *datasets.EXTENSIONS):
         path = pathlib.Path(folder) / f"{name}{extension}"
         if path.is_file():
             return path

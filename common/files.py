@@ -22,6 +22,8 @@ PathLike = Union[str, "os.PathLike[str]"]
 def _why(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space or choose another folder"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a part of the path is a file, not a folder"
     return error.strerror or str(error)
 
 

@@ -47,7 +47,7 @@ def _find(name):
 
 def _lines(path):
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # Windows' Notepad writes a mark
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--flagfile={path} is not a readable text file") from error
     lines = [line.strip() for line in text.splitlines()]

@@ -54,7 +54,7 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
             f"--output={output} is one file but {image} has {len(found)} masks; name a folder"
         )
     if to_file:
-        return [Pair(found[0][0], found[0][1], target)]
+        return _distinct([Pair(found[0][0], found[0][1], target)])
     return _distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
 
 
@@ -69,7 +69,7 @@ def _matches(image_path, mask_path):
         raise UserError(f"--image={image_path} is a folder but --mask={mask_path} is a file")
     masks = _image_files(mask_path)
     images = [image_path] if image_path.is_file() else _image_files(image_path)
-    if mask_path == _folder_of(image_path):
+    if mask_path.samefile(_folder_of(image_path)):
         images = [i for i in images if not _NUMBERED.match(i.stem)]
         masks = [m for m in masks if _NUMBERED.match(m.stem)]
     found = [match for image in images for match in _masks_of(image, masks, mask_path)]
@@ -95,12 +95,19 @@ def _masks_of(image, masks, folder):
 
 
 def _image_files(folder):
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in EXTENSIONS and p.is_file())
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name[0] != "."
+    )
 
 
 def _distinct(found):
     by_output = {}
     for pair in found:
+        for source in (pair.image, pair.mask):
+            if pair.output.exists() and pair.output.samefile(source):
+                raise UserError(f"--output would overwrite {source}; name another folder or file")
         other = by_output.setdefault(pair.output, pair)
         if other is not pair:
             raise UserError(

@@ -14,6 +14,8 @@ def strategy(num_replicas: int = 0) -> tf.distribute.Strategy:
       num_replicas: 0 takes every GPU (or the one CPU); N takes the first N GPUs, or N logical CPUs where there is
         no GPU. Call it before anything else touches TensorFlow's devices.
     """
+    if num_replicas < 0:
+        raise UsageError(f"--num_replicas={num_replicas} is negative; 0 takes every GPU")
     gpus = tf.config.list_physical_devices("GPU")
     wanted = num_replicas or max(1, len(gpus))
     if gpus and wanted > len(gpus):

@@ -38,7 +38,7 @@ from common.errors import UserError
 class Recipe:
     """What a paper gives to `train`.
 
-    trainer: Keras model whose `train_step` returns {loss term: scalar}.
+    trainer: Keras model whose `train_step` returns {loss term: scalar}, with an int64 variable `step`.
     layers, optimizers: what a checkpoint holds, by name.
     images_per_step: photographs one step consumes, over all replicas.
     size: side of the square crops.
@@ -89,7 +89,8 @@ class RunFolder:
 
     def statistics(self, step: int, values: dict) -> None:
         """One line of statistics.jsonl and the same as TensorBoard scalars."""
-        self._append("statistics.jsonl", json.dumps({"step": step, **values}))
+        finite = {name: v if math.isfinite(v) else str(v) for name, v in values.items()}
+        self._append("statistics.jsonl", json.dumps({"step": step, **finite}))
         with self._events.as_default(step=step):
             for name, value in values.items():
                 tf.summary.scalar(name, value)
@@ -121,13 +122,15 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
     checkpoints = Checkpoints(
         run.folder / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
     )
-    first = 0
+    first, weights_path = 0, run.folder / "weights.npz"
     if checkpoints.paths():
         first = checkpoints.restore(checkpoints.paths()[-1])["step"]
         recipe.trainer.step.assign(first)
         run.log(f"continuing from step {first}")
     if first >= schedule.steps:
         run.log(f"this run is finished ({first} steps); raise --steps to train on")
+        if not weights_path.exists():  # it died between its last checkpoint and its weights
+            recipe.save_weights(weights_path)
         return
     reporter = Reporter(recipe, checkpoints, preview_set, schedule, run, first)
     dataset = dataset_from(first * recipe.images_per_step)
@@ -145,9 +148,8 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
     finally:
         reporter.bar.close()
     reporter.save()
-    path = run.folder / "weights.npz"
-    recipe.save_weights(path)
-    run.log(f"step {reporter.step}: weights are in {path}")
+    recipe.save_weights(weights_path)
+    run.log(f"step {reporter.step}: weights are in {weights_path}")
 
 
 def _from_pipeline(error):

@@ -114,7 +114,7 @@ def test_weights_and_optimizers_come_back(saved, folder):
 
 
 def test_a_checkpoint_holds_every_variable_once(saved):
-    run, path = saved
+    _, path = saved
     content = _content(path)
     assert json.loads(str(content.pop(HEADER)))["step"] == 3
     # 8 variables of a net; of its Adam the counter and two slots for each of the 6 that are trained.
