@@ -147,7 +147,7 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
         raise _from_pipeline(error) from error
     finally:
         reporter.bar.close()
-    reporter.save()
+    reporter.finish()
     recipe.save_weights(weights_path)
     run.log(f"step {reporter.step}: weights are in {weights_path}")
 
@@ -205,6 +205,13 @@ class Reporter(keras.callbacks.Callback):
         values["steps_per_second"] = steps_per_s
         self.run.statistics(self.step, values)
         self.bar.set_postfix_str(f"{values['images_per_second']:.1f} images/s")
+
+    def finish(self):
+        """Shows and saves the last step, unless it was due anyway."""
+        if not self._due(self.schedule.picture_every):
+            self._show()
+        if not self._due(self.schedule.checkpoint_every):
+            self.save()
 
     def _show(self):
         image, mask = self.preview_set

@@ -4,16 +4,22 @@ model = hifill.load_release("checkpoint/prefix")     # or hifill.HiFill.load("we
 filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
 """
 
+from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import CONFIGS, PAPER, RELEASE, SMALL, HiFillConfig
+from hifill.gated_convolution import LWGC, GatedConv2D
 from hifill.model import HiFill
 from hifill.release import load_release, load_release_discriminator
 from hifill.residual_aggregation import aggregate_residuals
 
 __all__ = [
     "CONFIGS",
+    "LWGC",
     "PAPER",
     "RELEASE",
     "SMALL",
+    "AttentionTransfer",
+    "ContextualAttention",
+    "GatedConv2D",
     "HiFill",
     "HiFillConfig",
     "aggregate_residuals",
