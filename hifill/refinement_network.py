@@ -59,14 +59,25 @@ class RefinementNetwork(keras.layers.Layer):
         p3 = _chain(self.encoder_3 + self.dilated, p2)
         attention = self.attention(p3, mask)
 
-        attended_3 = self.attended_3(self.transfer(p3, attention))
+        attended_3 = self.attended_3(self.fill(p3, attention, mask))
         x = self.merge(tf.concat([p3, attended_3], axis=-1))
         x = _chain(self.decoder_2, self._upsample(x))
-        attended_2 = _chain(self.attended_2, self.transfer(p2, attention))
+        attended_2 = _chain(self.attended_2, self.fill(p2, attention, mask))
         x = _chain(self.decoder_1, self._upsample(tf.concat([attended_2, x], axis=-1)))
-        attended_1 = _chain(self.attended_1, self.transfer(p1, attention))
+        attended_1 = _chain(self.attended_1, self.fill(p1, attention, mask))
         x = self.to_rgb(self._upsample(tf.concat([attended_1, x], axis=-1)))
         return tf.clip_by_value(x, -1.0, 1.0), attention
+
+    def fill(self, features, attention, mask):
+        """The transferred features in the hole, the layer's own outside it (H section 3.2).
+
+        A patch that touches the hole is transferred whole; a position is replaced if its cell of `mask` touches it.
+        """
+        filled = self.transfer(features, attention)
+        if not self.config.fill_hole_only:
+            return filled
+        step = mask.shape[1] // features.shape[1]
+        return tf.where(tf.nn.max_pool2d(mask, step, step, "SAME") > 0, filled, features)
 
     def _upsample(self, x):
         return bilinear(x, 2, self.config.half_pixel_centers)

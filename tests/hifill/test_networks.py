@@ -345,3 +345,22 @@ def test_bilinear_keeps_shapes_and_half_precision_in_a_graph():
     graph = tf.function(lambda x: bilinear(x, 2, True), input_signature=signature)
     output = graph.get_concrete_function().outputs[0]
     assert output.shape.as_list() == [None, 12, 16, 3] and output.dtype == tf.bfloat16
+
+
+def test_only_the_hole_of_a_feature_map_is_filled():
+    """A patch that touches the hole is transferred, but what is known in it stays."""
+    config = dataclasses.replace(PAPER, size=64, channels=4)
+    network = HiFill(config).refinement
+    random = tf.random.Generator.from_seed(0)
+    mask = np.zeros((1, 64, 64, 1), np.float32)
+    mask[0, 17:30, 20:21] = 1
+    attention = network.attention(random.normal([1, 8, 8, 16]), tf.constant(mask))
+    for side in (8, 16, 32):
+        features = random.normal([1, side, side, 5])
+        found = network.fill(features, attention, tf.constant(mask)).numpy()
+        cell = 64 // side
+        hole = mask.reshape(side, cell, side, cell).max(axis=(1, 3)) > 0
+        moved = network.transfer(features, attention).numpy()
+        np.testing.assert_array_equal(found[0][~hole], features.numpy()[0][~hole])
+        np.testing.assert_array_equal(found[0][hole], moved[0][hole])
+        assert np.abs(moved - features.numpy())[0][~hole].max() > 0.1, "or the test shows nothing"
