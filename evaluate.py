@@ -73,10 +73,19 @@ def report(found: list) -> None:
     print(f"Tables, scores per image, masks and pictures are in {output}")
 
 
+def _check_distinct(flags_named, values):
+    names = [pathlib.Path(value).name for value in values]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{flags_named} name '{name}' twice; rename a folder")
+
+
 def main(_) -> int:
     painters.check_names(FLAGS.model)
     if not FLAGS.model and not FLAGS.predictions:
         raise UsageError("nothing to score: name --model or --predictions")
+    _check_distinct("--model and --predictions", FLAGS.model + FLAGS.predictions)
+    _check_distinct("--masks", FLAGS.masks)
     for folder in FLAGS.predictions:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")

@@ -44,7 +44,9 @@ def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
     if mask.all():
         raise UserError(f"{pair.mask} covers all of {pair.image}: nothing is left to continue from")
     if not mask.any():
-        _say(f"{pair.mask}: the mask is empty, so the result is the input")
+        _say(
+            f"{pair.mask}: the mask is empty (nothing is brighter than 127), so the result is the input"
+        )
     try:
         filled = paint(photograph.rgb, mask)
     except UserError as error:

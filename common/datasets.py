@@ -73,6 +73,10 @@ def files(name: str, data_dir: str | None, split: str) -> list[str]:
         raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
     if split not in SPLITS:
         raise UserError(f"--split={split} is not known; choose one of {', '.join(SPLITS)}")
+    if name == "sample" and data_dir:
+        raise UserError(
+            f"--data_dir={data_dir} is not read by --dataset=sample; add --dataset=folder"
+        )
     if name == "sample":
         return _sample_files(split)
     if not data_dir:

@@ -28,6 +28,15 @@ def _why(error: OSError) -> str:
 
 
 @contextlib.contextmanager
+def named_errors(target: PathLike) -> Iterator[None]:
+    """Turns an OSError in its block into a UserError that names `target` and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {_why(error)}") from error
+
+
+@contextlib.contextmanager
 def atomic_path(target: PathLike) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `target` (same suffix); renames it to `target` on success.
 

@@ -42,9 +42,12 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
     for flag, path in (("--image", image_path), ("--mask", mask_path)):
         if not path.exists():
             raise UserError(f"{flag}={path} does not exist; check its name")
-    found = _matches(image_path, mask_path)
+    try:
+        found = _matches(image_path, mask_path)
+    except UserError as error:
+        raise error if mask else UserError(f"--mask is missing, and {error}") from error
     target = pathlib.Path(output)
-    to_file = bool(target.suffix) and not target.is_dir()
+    to_file = bool(target.suffix) and not target.is_dir() and not output.endswith("/")
     if to_file and image_path.is_dir():
         raise UserError(
             f"--output={output} is one file but --image={image} is a folder; name a folder"

@@ -92,6 +92,9 @@ class Photograph:
         return not self.mode.endswith("A") or bool(self.pixels[..., -1].min() == full)
 
 
+_PROFILE_FITS = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
+
+
 def read_photograph(path: PathLike) -> Photograph:
     """Reads a JPEG, PNG, WebP, TIFF or BMP file, whatever its ending.
 
@@ -118,7 +121,9 @@ def read_photograph(path: PathLike) -> Photograph:
 def _metadata(decoded):
     header, found = decoded.header, {}
     profile = header.info.get("icc_profile")
-    if profile and header.mode != "CMYK":  # whose profile would be wrong for RGB pixels
+    if (
+        profile and header.mode in _PROFILE_FITS
+    ):  # one for CMYK or LAB would be wrong for RGB pixels
         found["icc_profile"] = profile
     dpi = tuple(map(float, header.info.get("dpi", ())))
     if dpi and min(dpi) > 0:

@@ -72,15 +72,38 @@ class RunFolder:
 
     def __init__(self, folder, options: dict):
         self.folder = pathlib.Path(folder)
+        self._options = json.loads(json.dumps(options, default=str))
+        self._events = None
+        with files.named_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> None:
+        """Writes options.json; options that differ from those of the run's last start go to log.txt.
+
+        Called when everything is loaded, so that a start that fails leaves the record of the one that did not.
+        """
         about = {
-            "options": options,
+            "options": self._options,
             "versions": environment.versions(),
             "git_commit": environment.git_commit(),
             "command": sys.argv,
             "started": datetime.datetime.now().isoformat(timespec="seconds"),
         }
-        files.write_text(self.folder / "options.json", json.dumps(about, indent=1, default=str))
+        path = self.folder / "options.json"
+        changed = self._changes(path)
+        files.write_text(path, json.dumps(about, indent=1))
         self._events = tf.summary.create_file_writer(str(self.folder))
+        for line in changed:
+            self.log(line)
+
+    def _changes(self, path):
+        try:
+            before = json.loads(path.read_text(encoding="utf-8"))["options"]
+        except (OSError, ValueError, KeyError):
+            return []
+        names = sorted(before.keys() | self._options.keys())
+        pairs = [(name, before.get(name), self._options.get(name)) for name in names]
+        return [f"--{name} was {old}, is now {new}" for name, old, new in pairs if old != new]
 
     def log(self, line: str) -> None:
         """Prints a line above the progress bar and keeps it in log.txt."""
@@ -102,11 +125,11 @@ class RunFolder:
         images.write_png(self.folder / "pictures" / "latest.png", grid)
 
     def _append(self, name, line):
-        try:
-            with open(self.folder / name, "a", encoding="utf-8") as stream:
-                stream.write(line + "\n")
-        except OSError as error:
-            raise UserError(f"cannot write {self.folder / name}: {error.strerror}") from error
+        with (
+            files.named_errors(self.folder / name),
+            open(self.folder / name, "a", encoding="utf-8") as stream,
+        ):
+            stream.write(line + "\n")
 
 
 def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedule, run: RunFolder):
@@ -126,6 +149,8 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
     if checkpoints.paths():
         first = checkpoints.restore(checkpoints.paths()[-1])["step"]
         recipe.trainer.step.assign(first)
+    run.start()
+    if first:
         run.log(f"continuing from step {first}")
     if first >= schedule.steps:
         run.log(f"this run is finished ({first} steps); raise --steps to train on")
@@ -143,6 +168,11 @@ def train(recipe: Recipe, dataset_from: Callable, preview_set, schedule: Schedul
             shuffle=False,
             callbacks=[reporter],
         )
+    except KeyboardInterrupt:
+        reporter.step = int(recipe.trainer.step.numpy())  # a step is done whole or not at all
+        reporter.save()
+        run.log(f"interrupted at step {reporter.step}; the same command goes on from there")
+        raise
     except tf.errors.OpError as error:
         raise _from_pipeline(error) from error
     finally:
@@ -193,8 +223,8 @@ class Reporter(keras.callbacks.Callback):
             if not math.isfinite(value):
                 self.run.log(f"step {self.step}: {name} is {value}")
                 raise UserError(
-                    f"the loss term '{name}' became {value} at step {self.step}; the last checkpoint in "
-                    f"{self.checkpoints.folder} is unharmed: lower --learning_rate and start again"
+                    f"the loss term '{name}' became {value} at step {self.step}; what {self.checkpoints.folder} "
+                    "holds is unharmed: try a lower --learning_rate"
                 )
 
     def _report(self, values):

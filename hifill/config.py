@@ -42,6 +42,8 @@ class HiFillConfig:
         for gate in (self.coarse_gate, self.refinement_gate):
             if gate not in GATES:
                 raise ValueError(f"gate '{gate}' is not one of {', '.join(GATES)}")
+        if min(self.channels, self.discriminator_channels) < 1:
+            raise ValueError(f"channels {self.channels}, {self.discriminator_channels}: at least 1")
         if self.size % 32 or self.size < 64:
             raise ValueError(f"size {self.size} is not a multiple of 32 of at least 64")
         if self.overlap and self.fill_hole_only:

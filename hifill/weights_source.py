@@ -42,6 +42,10 @@ def load(weights: str) -> HiFill:
         raise UserError(
             f"--weights={weights} is a folder; name a file in it, or a checkpoint's prefix"
         )
+    if path.is_file() and not path.name.endswith(_CHECKPOINT_PARTS):
+        raise UserError(
+            f"--weights={weights} is no weights file; give an .npz of train.py, a .pb or a checkpoint's prefix"
+        )
     for suffix in _CHECKPOINT_PARTS:  # what a shell's completion stops at
         if path.name.endswith(suffix):
             path = path.with_name(path.name[: -len(suffix)])

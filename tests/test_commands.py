@@ -108,6 +108,7 @@ BAD_FILES = {
         [],
         ["mask.png", "covers"],
     ),
+    "no mask": (lambda d: None, ["--mask="], ["--mask is missing", "photo_mask000.png"]),
     "unsupported output": (lambda d: None, ["--output=out.gif"], [".gif"]),
     "unwritable output": (
         lambda d: (d / "file").write_text("x"),
@@ -237,6 +238,8 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
     [
         (["--output=run", "--dataset=div2k"], 1, ["--data_dir"]),
         (["--output=run", "--dataset=div2k", "--data_dir=."], 1, ["DIV2K_train_HR"]),
+        (["--output=run", "--data_dir=."], 1, ["--data_dir", "--dataset=folder"]),
+        (["--output=run", "--hifill_channels=0"], 2, ["channels 0"]),
         (["--output=run", "--masks=round"], 1, ["round", "irregular"]),
         (["--steps=1"], 2, ["--output"]),
         (["--output=run", "--batch_size=3", "--num_replicas=2"], 2, ["3", "2", "4"]),
@@ -280,6 +283,8 @@ def test_evaluation_writes_tables_scores_masks_and_pictures(run_command, tmp_pat
 
 def test_evaluation_says_what_is_missing(run_command, tmp_path):
     one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
+    process = run_command("evaluate", "--model=ns", "--predictions=a/ns", cwd=tmp_path)
+    one_line(process, 2, "'ns' twice")
     process = run_command("evaluate", "--predictions=gone", "--output=x", cwd=tmp_path)
     one_line(process, 1, "gone")
     (tmp_path / "empty").mkdir()

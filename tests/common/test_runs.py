@@ -338,3 +338,34 @@ def test_a_damaged_checkpoint_is_named_and_not_passed_over(train, tmp_path):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"step-00000002\.npz"):
         train(4)
+
+
+def test_a_changed_option_is_logged_and_a_start_that_fails_changes_nothing(train, tmp_path):
+    folder = tmp_path / "run"
+    train(2)
+    before = (folder / "options.json").read_text()
+    (checkpoint,) = (folder / "checkpoints").glob("step-*.npz")
+    whole = checkpoint.read_bytes()
+    checkpoint.write_bytes(whole[:100])
+    with pytest.raises(UserError):
+        train(3)
+    assert (folder / "options.json").read_text() == before
+    checkpoint.write_bytes(whole)
+    train(3)
+    assert "--steps was 2, is now 3" in _log(folder)
+    assert json.loads((folder / "options.json").read_text())["options"] == {"steps": 3}
+
+
+def test_an_interrupt_keeps_the_last_whole_step(train, tmp_path, monkeypatch):
+    report = runs.Reporter.on_train_batch_end
+
+    def interrupted(self, batch, logs=None):
+        if batch == 2:  # the step is done, its report is not
+            raise KeyboardInterrupt
+        report(self, batch, logs)
+
+    monkeypatch.setattr(runs.Reporter, "on_train_batch_end", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(9)
+    assert _checkpoints(tmp_path / "run") == ["step-00000003.npz"]
+    assert "interrupted at step 3" in _log(tmp_path / "run")
