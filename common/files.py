@@ -46,18 +46,17 @@ def atomic_path(target: PathLike) -> Iterator[pathlib.Path]:
     target = pathlib.Path(target)
     temporary = None
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.is_dir():
-            raise UserError(f"{target} is a folder; name a file to write")
-        handle, name = tempfile.mkstemp(prefix=".", suffix=target.suffix, dir=target.parent)
-        os.close(handle)
-        temporary = pathlib.Path(name)
-        yield temporary
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, target)
-        temporary = None
-    except OSError as error:
-        raise UserError(f"cannot write {target}: {_why(error)}") from error
+        with named_errors(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise UserError(f"{target} is a folder; name a file to write")
+            handle, name = tempfile.mkstemp(prefix=".", suffix=target.suffix, dir=target.parent)
+            os.close(handle)
+            temporary = pathlib.Path(name)
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, target)
+            temporary = None
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
