@@ -4,18 +4,21 @@
     python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 --output=results
 
 The set is a function of the dataset, --size, --masks and --seed, and is saved with the results, so that any other
-method can paint it (`--predictions`). Scores are those of the 8-bit files, over whole pictures.
+method can paint it (`--predictions`). Scores are those of the 8-bit files, over whole pictures. What the paper prints
+for the same data set, masks and size stands below them as "paper: METHOD", in the table and under "reported" in
+scores.json; --noreported leaves it out.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import pathlib
 
 from absl import flags
 
 import painters
-from common import datasets, environment, errors, evaluation, files, scores
+from common import datasets, environment, errors, evaluation, files, mask_files, scores
 from common.errors import UsageError, UserError
 
 FLAGS = flags.FLAGS
@@ -33,15 +36,71 @@ flags.DEFINE_integer("size", 512, "side of the center crops; 0: whole photograph
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0)
 flags.DEFINE_string("output", "evaluation", "folder for everything that is written")
-flags.DEFINE_enum("table", "hifill", ("hifill", "zoom_to_inpaint"), "whose Table 2 to lay out like")
+flags.DEFINE_enum(
+    "table",
+    None,
+    ("hifill", "zoom_to_inpaint"),
+    "whose Table 2 to lay out like; default: of the paper whose network is among --model, else hifill",
+)
+flags.DEFINE_bool("reported", True, "print the paper's own rows below those measured here")
+
+
+def layout() -> str:
+    """--table, or the paper whose network is evaluated; HiFill's if both or none are."""
+    only_zoom = "zoom_to_inpaint" in FLAGS.model and "hifill" not in FLAGS.model
+    return FLAGS.table or ("zoom_to_inpaint" if only_zoom else "hifill")
+
+
+def split() -> str:
+    return FLAGS.split or ("test" if FLAGS.dataset == "sample" else "validation")
+
+
+def mask_source(masks: str) -> str:
+    """The fixed masks of a test package at --data_dir if it has some of this kind, else `masks` as given."""
+    return datasets.package_masks(FLAGS.data_dir, masks) or masks
+
+
+def masks_used() -> str:
+    """One line per kind of masks: drawn, or which files."""
+    lines = []
+    for masks in FLAGS.masks:
+        source = mask_source(masks)
+        drawn = f"drawn with --seed={FLAGS.seed}, not the papers' own masks"
+        used = drawn if source in mask_files.KINDS else f"the files of {source}"
+        lines.append(f"Masks {pathlib.Path(masks).name}: {used}")
+    return "\n".join(lines)
+
+
+def reported() -> tuple[list, list[str]]:
+    """The paper's rows for what is evaluated, and one line for every kind of masks that it has none for."""
+    if not FLAGS.reported:
+        return [], []
+    if FLAGS.dataset not in ("div2k", "places2"):
+        return [], [
+            "The papers report DIV2K and Places2 only (HiFill Places2 alone): no rows of theirs for "
+            f"--dataset={FLAGS.dataset}"
+        ]
+    environment.start_tensorflow()  # the papers' packages import it
+    paper = importlib.import_module(f"{layout()}.reported")
+    rows, missing = [], []
+    for masks in FLAGS.masks:
+        kind = pathlib.Path(masks).name
+        found = paper.rows(FLAGS.dataset, split(), kind, FLAGS.size)
+        rows += found
+        if not found:
+            evaluated = f"--dataset={FLAGS.dataset} --split={split()} --masks={kind}"
+            evaluated += f" --size={FLAGS.size}"
+            missing.append(f"No rows of the paper for {evaluated}: {paper.SCOPE}")
+    return rows, missing
 
 
 def evaluate(masks: str, paths: list[str], paint: dict) -> list:
     """Makes the set of one kind of masks, paints and scores it; returns the scores."""
     kind = pathlib.Path(masks).name
     folder = pathlib.Path(FLAGS.output) / kind
-    source = datasets.package_masks(FLAGS.data_dir, masks) or masks
-    cases = evaluation.make_set(paths, source, FLAGS.mask_dir, FLAGS.size, FLAGS.seed, folder)
+    cases = evaluation.make_set(
+        paths, mask_source(masks), FLAGS.mask_dir, FLAGS.size, FLAGS.seed, folder
+    )
     found, folders = [], {}
     for name, painter in paint.items():
         folders[name] = folder / "predictions" / name
@@ -55,17 +114,18 @@ def evaluate(masks: str, paths: list[str], paint: dict) -> list:
     return found
 
 
-def report(found: list) -> None:
-    """Prints the tables and writes them with JSON and CSV below --output."""
+def report(found: list, rows: list, missing: list[str]) -> None:
+    """Prints the tables and writes them with JSON and CSV below --output; `rows`, `missing`: see `reported`."""
     output = pathlib.Path(FLAGS.output)
     summaries, bins = scores.summarise(found), scores.by_hole_area(found)
+    means = scores.table(summaries, layout(), spread=True, references=rows)
     tables = "\n\n".join(
-        ("Mean over images:", scores.table(summaries, FLAGS.table, spread=True))
-        + ("By share of the picture that is hole:", scores.table(bins, FLAGS.table))
+        (masks_used(), "Mean over images:", means, *missing)
+        + ("By share of the picture that is hole:", scores.table(bins, layout()))
     )
     print(f"\n{tables}\n")
     files.write_text(output / "table.md", tables + "\n")
-    scores.write_json(output / "scores.json", found, summaries + bins)
+    scores.write_json(output / "scores.json", found, summaries + bins, rows)
     scores.write_csv(output / "scores.csv", found)
     run = {"flags": FLAGS.flag_values_dict(), "versions": environment.versions()}
     run["git_commit"] = environment.git_commit()
@@ -89,11 +149,11 @@ def main(_) -> int:
     for folder in FLAGS.predictions:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")
-    split = FLAGS.split or ("test" if FLAGS.dataset == "sample" else "validation")
-    paths = datasets.files(FLAGS.dataset, FLAGS.data_dir, split)
-    paths = paths[: FLAGS.count or None]
+    paths = datasets.files(FLAGS.dataset, FLAGS.data_dir, split())[: FLAGS.count or None]
     paint = {name: painters.painter(name, FLAGS.weights) for name in FLAGS.model}
-    report([score for masks in FLAGS.masks for score in evaluate(masks, paths, paint)])
+    rows, missing = reported()
+    found = [score for masks in FLAGS.masks for score in evaluate(masks, paths, paint)]
+    report(found, rows, missing)
     return 0
 
 

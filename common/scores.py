@@ -6,6 +6,9 @@ each image counting once, whatever its size. PSNR is infinite for a result witho
 images are left out of its mean and deviation and counted, and `table` says so below the table. If
 all are infinite, so is the mean.
 
+A `Reference` is a row that was not measured here, such as one of a paper's own table: `table` sets it
+below the measured rows of the same kind of masks as "paper: METHOD", and `write_json` keeps it apart.
+
 Formats: `table` gives Markdown that is aligned in plain text too; `write_csv` one row per image;
 `write_json` the summaries and the images. An infinite value is inf in CSV and the text "inf" in
 JSON, which knows no infinity; an undefined deviation (fewer than two images) is null in JSON.
@@ -34,13 +37,15 @@ class Column(NamedTuple):
     decimals: int
 
 
-# The columns of Table 2 of each paper, with its decimals. A column that no image has is left out.
+# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4). A column that no image has is
+# left out, so FID and the Inception Score, which are of sets, have none.
 LAYOUTS = {
     "zoom_to_inpaint": (
         Column("psnr", "PSNR ↑", 2),
         Column("ssim", "SSIM ↑", 4),
         Column("ms_ssim", "MS-SSIM ↑", 4),
         Column("l1_fraction", "L1 ↓", 5),
+        Column("seconds", "Time (s) ↓", 3),
     ),
     "hifill": (
         Column("l1_percent", "L1 (%) ↓", 3),
@@ -103,6 +108,25 @@ class Summary:
     n: int
     hole_fraction: float
     metrics: Mapping[str, Statistic]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A row that was not measured here: means over `n` images, without spread.
+
+    Attributes:
+      method: as its source names it.
+      masks: kind of mask, as in `Score`.
+      n: number of images behind each value.
+      metrics: values by name, as in `Score`.
+      source: where the values are printed and under which conditions, for a note below the table.
+    """
+
+    method: str
+    masks: str
+    n: int
+    metrics: Mapping[str, float]
+    source: str
 
 
 def _statistic(values: Sequence[float]) -> Statistic:
@@ -212,32 +236,60 @@ def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]
     return notes
 
 
-def table(summaries: Sequence[Summary], layout: str, spread: bool = False) -> str:
+def _measured_row(summary: Summary, columns: Sequence[Column], spread: bool, binned: bool) -> list:
+    names = [summary.method, summary.masks, *([summary.hole_area] if binned else [])]
+    numbers = [_number(summary.metrics.get(c.key), c.decimals, spread) for c in columns]
+    return [*names, f"{100 * summary.hole_fraction:.2f}", str(summary.n), *numbers]
+
+
+def _reference_row(reference: Reference, columns: Sequence[Column], binned: bool) -> list:
+    values = [(reference.metrics.get(c.key), c.decimals) for c in columns]
+    numbers = ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
+    names = [f"paper: {reference.method}", reference.masks, *(["all"] if binned else [])]
+    return [*names, "-", str(reference.n), *numbers]
+
+
+def table(
+    summaries: Sequence[Summary],
+    layout: str,
+    spread: bool = False,
+    references: Sequence[Reference] = (),
+) -> str:
     """The rows of `summaries` as an aligned Markdown table in the manner of a paper.
 
     Args:
-      summaries: from `summarise` or `by_hole_area`, printed in their order.
+      summaries: from `summarise` or `by_hole_area`, printed in their order, all of one kind of masks together.
       layout: a key of `LAYOUTS`.
       spread: whether to print "mean ± standard deviation" rather than the mean.
+      references: each is printed below the rows of its kind of masks, in their order; only in columns that a
+        summary fills.
 
     Returns:
-      Lines joined and ended by a newline; below the table one line per mean that leaves images out.
+      Lines joined and ended by a newline; below the table one line per mean that leaves images out and per source
+      of `references`.
 
     Raises:
       UserError: unknown layout.
+      ValueError: a reference is of a kind of masks that no summary has.
     """
     if layout not in LAYOUTS:
         raise UserError(f"no table is laid out '{layout}'; choose from {', '.join(LAYOUTS)}")
+    kinds = list(dict.fromkeys(summary.masks for summary in summaries))
+    for reference in references:
+        if reference.masks not in kinds:
+            raise ValueError(
+                f"{reference.method}: nothing was measured with masks '{reference.masks}'"
+            )
     columns = [c for c in LAYOUTS[layout] if any(c.key in summary.metrics for summary in summaries)]
     binned = any(summary.hole_area != "all" for summary in summaries)
-    header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
     rows = []
-    for summary in summaries:
-        names = [summary.method, summary.masks, *([summary.hole_area] if binned else [])]
-        numbers = [_number(summary.metrics.get(c.key), c.decimals, spread) for c in columns]
-        rows.append([*names, f"{100 * summary.hole_fraction:.2f}", str(summary.n), *numbers])
+    for kind in kinds:
+        rows += [_measured_row(s, columns, spread, binned) for s in summaries if s.masks == kind]
+        rows += [_reference_row(r, columns, binned) for r in references if r.masks == kind]
+    header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
     lines = _aligned([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
-    notes = _notes(summaries, columns)
+    sources = dict.fromkeys(reference.source for reference in references)
+    notes = [*_notes(summaries, columns), *(f"paper: {s}; not measured here." for s in sources)]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
@@ -258,14 +310,21 @@ def _plain(value: Any) -> Any:
 
 
 def write_json(
-    target: files.PathLike, scores: Sequence[Score], summaries: Sequence[Summary]
+    target: files.PathLike,
+    scores: Sequence[Score],
+    summaries: Sequence[Summary],
+    references: Sequence[Reference] = (),
 ) -> None:
-    """Writes {"summaries": [...], "images": [...]}, fields named as in `Summary` and `Score`.
+    """Writes {"summaries": [...], "reported": [...], "images": [...]}, fields as in `Summary`, `Reference`, `Score`.
+
+    What was measured is in "summaries" and "images" alone, what was not in "reported" alone.
 
     Raises:
       UserError: `target` cannot be written.
     """
-    content = _plain({"summaries": list(summaries), "images": list(scores)})
+    content = _plain(
+        {"summaries": list(summaries), "reported": list(references), "images": list(scores)}
+    )
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     files.write_text(target, text + "\n")
 

@@ -281,6 +281,116 @@ def test_evaluation_writes_tables_scores_masks_and_pictures(run_command, tmp_pat
     assert psnr("a") == psnr("b") and len(psnr("a")) == 2
 
 
+@pytest.fixture
+def authors_package(tmp_path):
+    """Folder in the layout of the Zoom-to-Inpaint authors' test package, with two pictures and masks of its own."""
+    rng = np.random.default_rng(0)
+    for kind in ("image", "mask/small", "mask/large"):
+        (tmp_path / "package" / kind).mkdir(parents=True)
+    for number, name in enumerate(("0801.png", "0802.png")):
+        coarse = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        cv2.imwrite(str(tmp_path / "package" / "image" / name), cv2.resize(coarse, (256, 256)))
+        for side, kind in ((20, "small"), (90, "large")):
+            mask = np.zeros((256, 256), np.uint8)
+            mask[40 : 40 + side, 30 + number : 30 + number + side] = 255
+            cv2.imwrite(str(tmp_path / "package" / "mask" / kind / name), mask)
+    return tmp_path / "package"
+
+
+@pytest.mark.parametrize(
+    ("dataset", "ours"),
+    [
+        ("div2k", ["-", "100", "27.07", "0.9094", "0.9346", "0.01462", "0.293"]),
+        ("places2", ["-", "200", "27.71", "0.9202", "0.9415", "0.01314", "-"]),
+    ],
+)
+def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
+    run_command, authors_package, tmp_path, dataset, ours
+):
+    process = run_command(
+        *("evaluate", "--model=ns", f"--dataset={dataset}", f"--data_dir={authors_package}"),
+        *("--masks=small,large", "--size=256", "--table=zoom_to_inpaint", "--output=out"),
+        cwd=tmp_path,
+    )
+    assert process.returncode == 0, process.stderr
+    for kind in ("small", "large"):
+        assert f"Masks {kind}: the files of {authors_package / 'mask' / kind}" in process.stdout
+        for path in (authors_package / "mask" / kind).iterdir():
+            used = cv2.imread(str(tmp_path / "out" / kind / "masks" / path.name), 0)
+            assert np.array_equal(used, cv2.imread(str(path), 0))
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert table in process.stdout and "Time (s) ↓ |" in table
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    methods = ["HiFill [48]", "Pluralistic [53]", "DeepFill-v2 [50]", "EdgeConnect [31]", "Ours"]
+    papers = [f"paper: {method}" for method in methods]
+    wanted = [[method, kind] for kind in ("small", "large") for method in ("ns", *papers)]
+    means = rows[rows.index([]) :]
+    means = [row for row in means if row][2:14]
+    assert [row[:2] for row in means] == wanted
+    assert means[-1][2:] == ours
+    content = json.loads((tmp_path / "out" / "scores.json").read_text())
+    assert [row["method"] for row in content["reported"]] == 2 * methods
+    assert {row["method"] for row in content["summaries"] + content["images"]} == {"ns"}
+    assert "Ours" not in (tmp_path / "out" / "scores.csv").read_text()
+
+
+def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
+    run_command, authors_package, tmp_path
+):
+    process = run_command(
+        *("evaluate", "--model=ns", "--dataset=places2", f"--data_dir={authors_package}"),
+        *("--masks=irregular", "--size=1024", "--count=1", "--output=out"),
+        cwd=tmp_path,
+    )
+    assert process.returncode == 0, process.stderr
+    (ours,) = [line for line in process.stdout.splitlines() if line.startswith("| paper: Ours")]
+    cells = [cell.strip() for cell in ours.split("|")[2:-1]]
+    assert cells == ["irregular", "-", "36500", "5.439", "0.8840", "0.031"]
+    assert "paper: HiFill, Table 2" in process.stdout
+
+
+def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_package, tmp_path):
+    def output(*flags):
+        process = run_command(
+            *("evaluate", "--model=ns", "--count=1", "--output=out", *flags), cwd=tmp_path
+        )
+        assert process.returncode == 0, process.stderr
+        return process.stdout
+
+    sample = output("--masks=small", "--size=64", "--table=zoom_to_inpaint")
+    assert "paper:" not in sample
+    assert "Masks small: drawn with --seed=0" in sample
+    (line,) = [line for line in sample.splitlines() if "--dataset=sample" in line]
+    assert "DIV2K and Places2 only" in line
+    package = ("--dataset=div2k", f"--data_dir={authors_package}", "--masks=small")
+    cropped = output(*package, "--size=64", "--table=zoom_to_inpaint")
+    assert "paper:" not in cropped
+    assert (
+        "No rows of the paper for --dataset=div2k --split=validation --masks=small --size=64"
+        in cropped
+    )
+    assert "No rows of the paper" in output(*package, "--size=256", "--table=hifill")
+    silent = output(*package, "--size=256", "--table=zoom_to_inpaint", "--noreported")
+    assert "paper" not in silent.replace("papers'", "")
+
+
+@pytest.mark.parametrize(
+    ("flags", "layout"),
+    [
+        ([], "hifill"),
+        (["--model=zoom_to_inpaint,telea"], "zoom_to_inpaint"),
+        (["--model=zoom_to_inpaint,hifill"], "hifill"),
+        (["--model=zoom_to_inpaint", "--table=hifill"], "hifill"),
+        (["--model=hifill", "--table=zoom_to_inpaint"], "zoom_to_inpaint"),
+    ],
+)
+def test_the_table_is_laid_out_like_that_of_the_paper_that_is_evaluated(flags, layout):
+    script = "import evaluate, sys; evaluate.FLAGS(sys.argv); print(evaluate.layout())"
+    command = [sys.executable, "-c", script, *flags]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout == f"{layout}\n"
+
+
 def test_evaluation_says_what_is_missing(run_command, tmp_path):
     one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
     process = run_command("evaluate", "--model=ns", "--predictions=a/ns", cwd=tmp_path)

@@ -152,6 +152,75 @@ def test_table_in_the_layout_of_hifill():
     assert "0.031 |" in scores.table(scores.summarise(timed), "hifill")
 
 
+def test_time_ends_the_layout_of_zoom_to_inpaint():
+    full = _score(30.0, ssim=0.9, ms_ssim=0.95, l1_fraction=0.01, seconds=0.2934)
+    header, _, row = scores.table(scores.summarise([full]), "zoom_to_inpaint").splitlines()
+    assert header.endswith("L1 ↓ | Time (s) ↓ |") and row.endswith("0.01000 |      0.293 |")
+
+
+def _reference(masks="small", method="Ours", source="Table 2", **values):
+    return scores.Reference(method, masks, 100, values, source)
+
+
+def test_references_stand_below_the_rows_of_their_masks_and_only_in_measured_columns():
+    images = [_score(30.0), _score(28.0, method="telea"), _score(20.0, masks="large")]
+    references = [
+        _reference("large", psnr=27.071, fid=4.9),
+        _reference("small", psnr=34.08, seconds=0.3),
+        _reference("small", "Other", "Table 9", ssim=0.9),
+    ]
+    text = scores.table(
+        scores.summarise(images), "zoom_to_inpaint", spread=True, references=references
+    )
+    assert text == (
+        "| Method       | Masks | Hole (%) |   n | PSNR ↑ |\n"
+        "| ------------ | ----- | -------: | --: | -----: |\n"
+        "| ns           | small |     4.00 |   1 |  30.00 |\n"
+        "| telea        | small |     4.00 |   1 |  28.00 |\n"
+        "| paper: Ours  | small |        - | 100 |  34.08 |\n"
+        "| paper: Other | small |        - | 100 |      - |\n"
+        "| ns           | large |     4.00 |   1 |  20.00 |\n"
+        "| paper: Ours  | large |        - | 100 |  27.07 |\n"
+        "\n"
+        "paper: Table 2; not measured here.\n"
+        "paper: Table 9; not measured here.\n"
+    )
+
+
+def test_a_reference_for_masks_that_were_not_measured_is_not_dropped_silently():
+    with pytest.raises(ValueError, match="Ours: nothing was measured with masks 'large'"):
+        scores.table(
+            scores.summarise([_score(30.0)]), "hifill", references=[_reference("large", psnr=27.0)]
+        )
+
+
+def test_references_are_rows_of_tables_by_hole_area_too():
+    text = scores.table(
+        scores.by_hole_area([_score(30.0)]), "zoom_to_inpaint", references=[_reference(psnr=34.08)]
+    )
+    assert "| paper: Ours | small | all       |        - | 100 |  34.08 |" in text
+
+
+def test_json_keeps_references_apart(tmp_path):
+    images = [_score(30.0)]
+    target = tmp_path / "scores.json"
+    scores.write_json(target, images, scores.summarise(images), [_reference(psnr=34.08, fid=4.9)])
+    content = json.loads(target.read_text(encoding="utf-8"))
+    assert list(content) == ["summaries", "reported", "images"]
+    assert content["reported"] == [
+        {
+            "method": "Ours",
+            "masks": "small",
+            "n": 100,
+            "metrics": {"psnr": 34.08, "fid": 4.9},
+            "source": "Table 2",
+        }
+    ]
+    assert [row["method"] for row in content["summaries"] + content["images"]] == ["ns", "ns"]
+    scores.write_json(target, images, scores.summarise(images))
+    assert json.loads(target.read_text(encoding="utf-8"))["reported"] == []
+
+
 def test_table_by_hole_area_is_aligned():
     text = scores.table(scores.by_hole_area(_random_scores()), "zoom_to_inpaint", spread=True)
     lines = text.splitlines()

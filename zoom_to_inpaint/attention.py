@@ -1,0 +1,234 @@
+"""Contextual attention at the bottleneck of the refinement network (Z section A.3, after DeepFill).
+
+    f        gated convolution of the bottleneck                     [h, w, C]
+    score    3x3 patches of f at half its size, hole against all     [h/2 * w/2, h/2 * w/2]
+    filled   2x2 blocks of f, weighted by softmax(10 * score)        [h, w, C]
+
+What is known stays as it is, so a block without hole needs no scores: they are computed for blocks that touch the
+hole alone, a bounded number at a time, which changes no number of the result. Queries are patches of unit length,
+keys are not normalised. Scores are propagated to neighbouring pairs of patches, first along rows and then along
+columns; both walks continue on the next line where a line ends, as a flat 3x3 identity convolution does.
+Keys within one position of the hole get weight 0 and the others share it. In the release a softmax over all keys comes
+first and what is left for the others is divided by at least 1e-9, so a position that resembles the hole itself far
+more than the context, itself for one, is filled with zeros (`floored`); here its weights add up to 1.
+
+Positions: sampling by nearest neighbour at half size takes the odd rows and columns. Scores, softmax and transfer are
+float32 whatever the layers' precision. No op extracts patches: slices do, whose gradients are slices again.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import tensorflow as tf
+from tensorflow import keras
+
+from zoom_to_inpaint.gated_convolution import GatedConv2D
+
+# Squared length of a query patch below this is treated as this (1e-9 on the length).
+_MIN_SQUARED_LENGTH = 1e-18
+_MIN_WEIGHT = 1e-9
+# Added to the logits of keys without weight: far below any score, so that they count only where there is no other.
+_NO_CONTEXT = -1e9
+# Scores computed at once: a matrix of them takes 64 MiB.
+_SCORES_AT_ONCE = 1 << 24
+
+
+class ContextualAttention(keras.layers.Layer):
+    """The CA module: (x [B, h, w, C], mask [B, H, W, 1]) -> [B, h, w, C]; h and w even, H and W multiples of them.
+
+    Args:
+      filters: of its two gated convolutions, 2C.
+      temperature: factor on the scores before softmax.
+      floored: the release's softmax, see the module docstring.
+    """
+
+    def __init__(self, filters, temperature=10.0, floored=False, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.temperature, self.floored = temperature, floored
+        self.features = GatedConv2D(filters, dtype=self.dtype_policy)
+        self.output_convolution = GatedConv2D(filters, dtype=self.dtype_policy)
+
+    def call(self, inputs, training=None):
+        x, mask = inputs
+        f = self.features(x, training=training)
+        filled = fill(tf.cast(f, tf.float32), mask_at(mask, f), self.temperature, self.floored)
+        return self.output_convolution(tf.cast(filled, f.dtype), training=training)
+
+
+def mask_at(mask: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
+    """Mask [B, H, W, 1] by nearest neighbour at the size of `features` [B, h, w, C], float32."""
+    size = tf.shape(features)[1:3]
+    return tf.image.resize(tf.cast(mask, tf.float32), size, "nearest")
+
+
+def fill(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False) -> tf.Tensor:
+    """Features with the hole filled from the context.
+
+    Args:
+      features: [B, h, w, C] float32, h and w even.
+      mask: [B, h, w, 1] float32, 1 = hole.
+
+    Returns:
+      [B, h, w, C]; equal to `features` where the mask is 0.
+    """
+
+    share = functools.partial(_share, temperature=temperature, floored=floored)
+
+    def fill_one(inputs):
+        image, hole = inputs
+        patches = _patches(image, hole)
+        touched = tf.nn.max_pool2d(hole[tf.newaxis], 2, 2, "VALID")
+        targets = tf.where(tf.reshape(touched, [-1]) > 0)[:, 0]
+        blocks = _to_blocks(image)
+        filled = _fill_blocks(patches, blocks, tf.cast(targets, tf.int32), share)
+        return tf.where(hole > 0, _from_blocks(filled, tf.shape(image)), image)
+
+    spec = tf.TensorSpec(features.shape[1:], tf.float32)
+    return tf.map_fn(fill_one, (features, mask), fn_output_signature=spec, parallel_iterations=1)
+
+
+def attention_map(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False):
+    """The whole map [B, N, N] of features [B, h, w, C] and mask [B, h, w, 1], N = h/2 * w/2 positions in reading order.
+
+    Row j holds the weights of all positions for position j, inside the hole or not. `fill` needs few of these rows.
+    """
+
+    def map_one(inputs):
+        patches = _patches(*inputs)
+        targets = tf.range(patches.height * patches.width)
+        weights = _share(patches, targets, temperature, floored)
+        return _swap_axes(weights, patches.width, patches.height)
+
+    spec = tf.TensorSpec([None, None], tf.float32)
+    return tf.map_fn(map_one, (features, mask), fn_output_signature=spec, parallel_iterations=1)
+
+
+class _Patches(NamedTuple):
+    """3x3 patches of one image at half size: `keys` [N, 9C], `context` [N] in {0, 1}, the grid's sides."""
+
+    keys: tf.Tensor
+    context: tf.Tensor
+    height: tf.Tensor
+    width: tf.Tensor
+
+
+def _patches(image, hole):
+    small, hole = image[1::2, 1::2], hole[1::2, 1::2]
+    height, width = tf.shape(small)[0], tf.shape(small)[1]
+    padded = tf.pad(small, [[1, 1], [1, 1], [0, 0]])
+    shifts = [padded[dy : dy + height, dx : dx + width] for dy in range(3) for dx in range(3)]
+    keys = tf.reshape(tf.concat(shifts, axis=-1), [height * width, 9 * image.shape[-1]])
+    near_hole = tf.nn.max_pool2d(hole[tf.newaxis], 3, 1, "SAME")
+    return _Patches(keys, tf.reshape(1.0 - near_hole, [-1]), height, width)
+
+
+def _fill_blocks(patches, blocks, targets, share):
+    """[N, 4C] blocks -> the same with rows `targets` replaced, a bounded number of scores at a time."""
+    count = patches.height * patches.width
+    values = _swap_grid(blocks, patches.height, patches.width)
+    step = tf.maximum(1, _SCORES_AT_ONCE // count)
+
+    def some_more(first, filled):
+        rows = targets[first : first + step]
+        weights = share(patches, rows)
+        updates = tf.matmul(weights, values)
+        return first + step, tf.tensor_scatter_nd_update(filled, rows[:, tf.newaxis], updates)
+
+    _, filled = tf.while_loop(
+        lambda first, _: first < tf.size(targets), some_more, (0, blocks), parallel_iterations=1
+    )
+    return filled
+
+
+def _share(patches, targets, temperature, floored):
+    """[K, N] weights of all keys, listed column by column, for the positions `targets` [K] int32."""
+    logits = temperature * _propagated_scores(patches, targets)
+    context = _swap_axes(patches.context[tf.newaxis], patches.height, patches.width)
+    if not floored:
+        return tf.nn.softmax(logits + _NO_CONTEXT * (1.0 - context))
+    weights = tf.nn.softmax(logits) * context
+    return weights / tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), _MIN_WEIGHT)
+
+
+def _propagated_scores(patches, targets):
+    """Scores of `targets`, each with those of the pairs beside it; keys listed column by column.
+
+    along rows     p(i, j) = s(i - 1, j - 1) + s(i, j) + s(i + 1, j + 1), positions in reading order
+    along columns  the same with p, positions listed column by column
+    """
+    height, width = patches.height, patches.width
+    count = height * width
+    down = tf.stack([_move_down(targets, step, height, width) for step in (-1, 0, 1)])
+    middle, middle_rank = _distinct(down, count)
+    along = tf.stack([_within(middle + step, count) for step in (-1, 0, 1)])
+    rows, rank = _distinct(along, count)
+    scores = tf.matmul(_unit(tf.gather(patches.keys, rows)), patches.keys, transpose_b=True)
+    propagated = _add_moved(scores, tf.gather(rank, along))
+    return _add_moved(_swap_axes(propagated, height, width), tf.gather(middle_rank, down))
+
+
+def _within(positions, count):
+    """Positions, those outside [0, count) replaced by `count`: the row that does not exist."""
+    inside = tf.logical_and(positions >= 0, positions < count)
+    return tf.where(inside, positions, count)
+
+
+def _move_down(positions, step, height, width):
+    """Positions moved `step` rows down, from the bottom of a column to the top of the next one."""
+    by_column = positions % width * height + positions // width + step
+    moved = by_column % height * width + by_column // height
+    return tf.where(_within(by_column, height * width) < height * width, moved, height * width)
+
+
+def _distinct(positions, count):
+    """The distinct valid positions [M], ascending, and the rank [count + 1] of each (M for an invalid one)."""
+    flat = tf.reshape(positions, [-1, 1])
+    marked = tf.scatter_nd(flat, tf.ones_like(flat[:, 0]), [count + 1])
+    marked = tf.cast(marked > 0, tf.int32)[:count]
+    found = tf.cast(tf.where(marked > 0)[:, 0], tf.int32)
+    rank = tf.concat([tf.cumsum(marked) - 1, [tf.size(found)]], axis=0)
+    return found, rank
+
+
+def _add_moved(scores, ranks):
+    """Sum over step -1, 0, 1 of row `ranks[step]` of scores [M, N] with its keys moved as far; [K, N].
+
+    A rank of M is the row that does not exist: zeros.
+    """
+    padded = tf.pad(scores, [[0, 1], [0, 0]])
+    before, same, after = (tf.gather(padded, ranks[step]) for step in range(3))
+    before = tf.pad(before[:, :-1], [[0, 0], [1, 0]])
+    after = tf.pad(after[:, 1:], [[0, 0], [0, 1]])
+    return before + same + after
+
+
+def _unit(patches):
+    squared = tf.reduce_sum(tf.square(patches), axis=-1, keepdims=True)
+    return patches * tf.math.rsqrt(tf.maximum(squared, _MIN_SQUARED_LENGTH))
+
+
+def _swap_axes(rows, height, width):
+    """[K, height * width] in reading order -> listed column by column."""
+    grids = tf.reshape(rows, [-1, height, width])
+    return tf.reshape(tf.transpose(grids, [0, 2, 1]), [-1, height * width])
+
+
+def _swap_grid(rows, height, width):
+    """[height * width, D] in reading order -> listed column by column."""
+    grid = tf.reshape(rows, [height, width, rows.shape[-1]])
+    return tf.reshape(tf.transpose(grid, [1, 0, 2]), [height * width, rows.shape[-1]])
+
+
+def _to_blocks(image):
+    """[h, w, C] -> [h/2 * w/2, 4C]: its 2x2 blocks in reading order."""
+    shape, channels = tf.shape(image), image.shape[-1]
+    grid = tf.reshape(image, [shape[0] // 2, 2, shape[1] // 2, 2, channels])
+    return tf.reshape(tf.transpose(grid, [0, 2, 1, 3, 4]), [-1, 4 * channels])
+
+
+def _from_blocks(blocks, shape):
+    """The inverse of `_to_blocks`; shape: that of the image."""
+    grid = tf.reshape(blocks, [shape[0] // 2, shape[1] // 2, 2, 2, shape[2]])
+    return tf.reshape(tf.transpose(grid, [0, 2, 1, 3, 4]), shape)

@@ -1,0 +1,30 @@
+"""Coarse network f_c: a first completion at the input's resolution (Z section 3.1.1, A.1, Figure 9).
+
+    X_c = M * f_c(X_m, M) + X_m        (eq. 2), X_m = (1 - M) * X (eq. 1)
+
+Input: masked image [B, H, W, 3] in [0, 1] and mask [B, H, W, 1], H and W multiples of 4. Output: f_c [B, H, W, 3],
+float32 and unbounded, before the blend.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.encoder_decoder import Decoder, Encoder, hole_box
+
+
+class CoarseNetwork(keras.layers.Layer):
+    """(masked image, mask) -> f_c [B, H, W, 3]; see the module docstring."""
+
+    def __init__(self, config: ZoomConfig, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.encoder = Encoder(config.channels, dtype=self.dtype_policy)
+        self.decoder = Decoder(config.channels, dtype=self.dtype_policy)
+
+    def call(self, inputs, training=None, hole_only=False):
+        """hole_only: spares what the blend drops; outside the hole's bounding box the result is then 0."""
+        x = tf.cast(tf.concat(inputs, axis=-1), self.compute_dtype)
+        box = hole_box(inputs[1], 0) if hole_only else None
+        return self.decoder(self.encoder(x, training=training), training=training, box=box)

@@ -1,0 +1,40 @@
+"""PatchGAN discriminator: is the refined image real, patch by patch? (Z section 3.1.3, A.4, Figure 8)
+
+    5 x (5x5 convolution with stride 2, spectral normalization, LeakyReLU 0.2), channels ch, 2ch, 4ch, 4ch, 4ch
+
+Input: high-resolution image [B, sH, sW, 3] in [0, 1] (blended, eq. 4, or the label) and mask [B, sH, sW, 1]. Output:
+the last layer's values flattened, [B, P] float32: every one is the score of a patch.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.spectral_normalization import SpectralNormalization
+
+_WIDTHS = (1, 2, 4, 4, 4)
+_LEAK = 0.2
+
+
+class Discriminator(keras.layers.Layer):
+    """(image, mask) -> patch scores [B, P]; see the module docstring."""
+
+    def __init__(self, config: ZoomConfig, **kwargs):
+        super().__init__(**kwargs)
+        self.convolutions = [
+            SpectralNormalization(
+                keras.layers.Conv2D(
+                    width * config.discriminator_channels, 5, strides=2, padding="same"
+                )
+            )
+            for width in _WIDTHS
+        ]
+
+    def call(self, inputs, training=None):
+        """training: True takes one step of power iteration and normalises the kernels anew."""
+        x = tf.concat(inputs, axis=-1)
+        for convolution in self.convolutions:
+            x = tf.nn.leaky_relu(convolution(x, training=training), _LEAK)
+        return tf.reshape(x, [tf.shape(x)[0], -1])

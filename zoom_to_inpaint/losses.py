@@ -1,0 +1,64 @@
+"""Training losses of Zoom-to-Inpaint (Z section 3.1, eq. 3, 5, 6) and the blending of eq. 2, 4 and 7.
+
+They know no networks. Images are [B, H, W, 3] float32 in [0, 1], masks [B, H, W, 1] with 1 = hole, VGG features
+[B, h, w, C], discriminator scores [B, P]: the flattened patches of a sample. Every loss returns one value per
+sample, [B] float32, so that a caller can divide the sum by the global batch size whatever the number of replicas.
+Half precision is computed in float32. The paper's norms are means over a sample's values (as in the release), so
+that its coefficients hold for every size.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def blend(generated, known, mask):
+    """mask * generated + (1 - mask) * known: eq. 2 (X_c), 4 (X~_r, known = the label) and 7 (X_r).
+
+    [B, H, W, C] float32. Outside a binary mask the result is `known` to the bit, as long as `generated` is finite.
+    """
+    generated, known = tf.cast(generated, tf.float32), tf.cast(known, tf.float32)
+    return mask * generated + (1.0 - mask) * known
+
+
+def l1(prediction, label):
+    """|X_c - X|_1 (eq. 3), L_SR (section 3.1.2) and |X~_r - X~|_1 (eq. 5)."""
+    return _mean(tf.abs(_difference(prediction, label)))
+
+
+def feature_l1(features_prediction, features_label):
+    """|phi(X_c) - phi(X)|_1 of VGG features (eq. 3 and 5), see `vgg.VGGFeatures`."""
+    return l1(features_prediction, features_label)
+
+
+def gradient(prediction, label, factor):
+    """L_grad (eq. 6): factor * mean(dx^2 + dy^2) of the image prediction - label under [-1, 1] and [-1, 1]^T.
+
+    prediction: the release takes the network's raw output, the paper X~_r, which is blended with the label (eq. 4).
+    factor: 0.5 in eq. 6, 1 in the release.
+
+    Border: the difference image goes on past its last row and column as it ends there, so the filters give 0 on
+    them; the means are over all H * W * C places, those zeros included. This is the release's loss to float32.
+    """
+    dy, dx = tf.image.image_gradients(_difference(prediction, label))
+    return factor * (_mean(tf.square(dx)) + _mean(tf.square(dy)))
+
+
+def hinge_discriminator(real_scores, fake_scores):
+    """Hinge loss of the discriminator: max(0, 1 - D(x)) + max(0, 1 + D(x~)), each a mean over the patches."""
+    real, fake = tf.cast(real_scores, tf.float32), tf.cast(fake_scores, tf.float32)
+    return _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake))
+
+
+def hinge_generator(fake_scores):
+    """L_h of eq. 5, the generator's side of the hinge loss: -D(x~), a mean over the patches."""
+    return -_mean(tf.cast(fake_scores, tf.float32))
+
+
+def _difference(prediction, label):
+    return tf.cast(prediction, tf.float32) - tf.cast(label, tf.float32)
+
+
+def _mean(values):
+    """[B, ...] -> [B]."""
+    return tf.reduce_mean(values, axis=list(range(1, len(values.shape))))

@@ -1,0 +1,206 @@
+"""Zoom-to-Inpaint: coarse completion, zoom in, refinement at high resolution, zoom out (Z section 3.1, Figure 2).
+
+    X_m = (1 - M) X                                      (eq. 1)
+    X_c = M f_c(X_m, M) + X_m                            (eq. 2)
+    X~_SR = zoom_in(X_c),   M~ = nearest(M)              (section 3.1.2, 3.1.3)
+    X_r = M zoom_out(f_r(X~_SR, M~)) + (1 - M) X_m       (eq. 7), clipped to [0, 1]
+
+The idea asks nothing of the networks but their inputs and outputs, so any may be plugged in (Z section 5). Images are
+[B, H, W, 3] float32 RGB in [0, 1], masks [B, H, W, 1] with 1 = hole.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+
+from common import weights
+from common.errors import UserError
+from common.files import PathLike
+from zoom_to_inpaint import photograph
+from zoom_to_inpaint.coarse_network import CoarseNetwork
+from zoom_to_inpaint.config import PAPER, ZoomConfig
+from zoom_to_inpaint.losses import blend
+from zoom_to_inpaint.refinement_network import RefinementNetwork
+from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_in, zoom_out
+
+MODEL_NAME = "zoom_to_inpaint"
+
+
+class ZoomToInpaint(keras.Model):
+    """The three networks and what connects them, with random weights until loaded.
+
+    Args:
+      config: `zoom_to_inpaint.PAPER` (default), one of `zoom_to_inpaint.CONFIGS`, or one of your own.
+      coarse: in place of the paper's coarse network, a Keras layer ((masked image, mask), training) -> f_c, all
+        [B, H, W, *]; what it gives outside the hole is not used.
+      super_resolution: in place of the zoom, a layer (image, training) -> [B, sH, sW, 3].
+      refinement: in place of the refinement network, a layer ((zoomed image, zoomed mask), training) -> f_r.
+      dtype: Keras dtype policy of the paper's networks, "float32" or "mixed_bfloat16".
+    """
+
+    def __init__(
+        self,
+        config: ZoomConfig = PAPER,
+        coarse=None,
+        super_resolution=None,
+        refinement=None,
+        dtype="float32",
+        **kwargs,
+    ):
+        super().__init__(autocast=False, **kwargs)  # the networks cast for themselves
+        self.config = config
+        self.plugged_in = tuple(
+            name
+            for name, layer in (
+                ("coarse", coarse),
+                ("super_resolution", super_resolution),
+                ("refinement", refinement),
+            )
+            if layer is not None
+        )
+        self.coarse = coarse or CoarseNetwork(config, dtype=dtype)
+        self.super_resolution = super_resolution or zoom_in(config, dtype=dtype)
+        self.refinement = refinement or RefinementNetwork(config, dtype=dtype)
+        side = config.size if self.plugged_in else 2 * config.multiple  # ours take any size
+        self((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))  # makes the variables
+        signature = [tf.TensorSpec([None, None, None, channels], tf.float32) for channels in (3, 1)]
+        self._generate = tf.function(self._generate_padded, input_signature=signature)
+        self._fill = tf.function(self._fill_padded, input_signature=signature)
+
+    def call(self, inputs, training=None, hole_only=False):
+        """The whole pipeline on sides that need no padding (`config.multiple`).
+
+        Args:
+          inputs: (image, mask). image: [B, H, W, 3] float32 in [0, 1]; what it holds under the mask is ignored.
+            mask: [B, H, W, 1] float32, 1 = hole.
+          hole_only: spares what the final blend drops; the first three results are then right in the hole alone.
+
+        Returns:
+          X_c, X~_SR, f_r(X~_SR, M~) before any blend, and the final output in [0, 1]; float32.
+        """
+        image, mask = inputs
+        masked = tf.where(mask > 0, 0.0, image)
+        mask = tf.cast(mask > 0, tf.float32)
+        coarse = self.complete_coarsely(masked, mask, training, hole_only)
+        zoomed = self.super_resolution(coarse, training=training)
+        zoomed_mask = enlarge_mask(mask, self.config.scale)
+        refined = _apply(self.refinement, (zoomed, zoomed_mask), training, hole_only)
+        output = blend(zoom_out(refined, self.config.scale), masked, mask)
+        return coarse, zoomed, refined, tf.clip_by_value(output, 0.0, 1.0)
+
+    def complete_coarsely(self, masked, mask, training=None, hole_only=False):
+        """X_c (eq. 2) of a masked image."""
+        return blend(_apply(self.coarse, (masked, mask), training, hole_only), masked, mask)
+
+    def _generate_padded(self, image, mask):
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        results = self((self._padded(image), self._padded(mask)), training=False)
+        scales = (1, self.config.scale, self.config.scale, 1)
+        return tuple(x[:, : s * height, : s * width] for x, s in zip(results, scales))
+
+    def _fill_padded(self, image, mask):
+        height, width = tf.shape(image)[1], tf.shape(image)[2]
+        inputs = self._padded(image), self._padded(mask)
+        return self(inputs, training=False, hole_only=True)[3][:, :height, :width]
+
+    def _padded(self, x):
+        """Extended to the right and below by reflection; what is reflected is context like any other."""
+        for axis in (1, 2):
+            length = tf.shape(x)[axis]
+            position = tf.range(-(-length // self.config.multiple) * self.config.multiple)
+            position = position % (2 * length)
+            x = tf.gather(x, tf.minimum(position, 2 * length - 1 - position), axis=axis)
+        return x
+
+    def generate(self, image, mask):
+        """The pipeline on a batch (Z section 3.1).
+
+        Args:
+          image: [B, H, W, 3] float32 RGB in [0, 1], any H and W; ignored under the mask.
+          mask: [B, H, W, 1] float32, 1 = hole.
+
+        Returns:
+          coarse [B, H, W, 3]: X_c, blended with the input (eq. 2).
+          super_resolved [B, sH, sW, 3]: X~_SR.
+          refined_hr [B, sH, sW, 3]: f_r(X~_SR, M~), before any blend.
+          output [B, H, W, 3]: X_r (eq. 7) in [0, 1], equal to `image` where the mask is 0.
+
+        Raises:
+          UserError: wrong shapes, integers, or NaN outside the hole.
+        """
+        image, mask = check_batch(image, mask)
+        return self._generate(image, mask)
+
+    def fill(self, image, mask):
+        """The output of `generate` alone, for less work: what does not reach the hole is not computed."""
+        image, mask = check_batch(image, mask)
+        return self._fill(image, mask)
+
+    def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Fills the hole of one photograph of any size.
+
+        Args:
+          image: uint8 [H, W, 3] RGB.
+          mask: uint8 [H, W], nonzero = hole.
+
+        Returns:
+          uint8 [H, W, 3]; equal to `image` wherever the mask is 0.
+
+        Raises:
+          UserError: wrong shapes or dtypes, or a mask without any known pixel.
+        """
+        return photograph.inpaint(self.fill, image, mask)
+
+    def save(self, path: PathLike) -> None:  # a weights file, not Keras' archive
+        """Writes configuration and weights to one file (`common.weights`)."""
+        if self.plugged_in:
+            raise UserError(
+                f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "
+                "save its networks one by one"
+            )
+        weights.save(path, MODEL_NAME, self.config.to_dict(), self)
+
+    @classmethod
+    def load(cls, path: PathLike, dtype="float32") -> ZoomToInpaint:
+        """The model that `save` wrote; UserError when the file is missing, cut short or another model's."""
+        fields, arrays = weights.read(path, MODEL_NAME)
+        model = cls(read_config(fields, path), dtype=dtype)
+        weights.assign(model, arrays, str(path))
+        return model
+
+
+def read_config(fields: dict, path: PathLike) -> ZoomConfig:
+    """The configuration in a weights file's header, or a UserError."""
+    try:
+        return ZoomConfig.from_dict(fields)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} has a configuration this version cannot read: {error}") from error
+
+
+def _apply(network, inputs, training, hole_only):
+    """Calls a network; a plugged-in one need not know what `hole_only` means."""
+    if hole_only and isinstance(network, (CoarseNetwork, RefinementNetwork)):
+        return network(inputs, training=training, hole_only=True)
+    return network(inputs, training=training)
+
+
+def check_batch(image, mask):
+    """image [B, H, W, 3] and mask [B, H, W, 1] as float32 tensors, the mask binary; UserError if they are not such."""
+    for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
+        shape = tuple(array.shape)
+        if len(shape) != 4 or shape[3] != channels:
+            raise UserError(f"{name} has shape {shape}; expected [B, H, W, {channels}]")
+    if tuple(image.shape[:3]) != tuple(mask.shape[:3]):
+        raise UserError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ in size")
+    if 0 in tuple(image.shape):
+        raise UserError(f"image has shape {tuple(image.shape)}: it holds no pixel")
+    if tf.as_dtype(image.dtype).is_integer:
+        raise UserError(f"image is {image.dtype}; expected floats in [0, 1]")
+    image, hole = tf.cast(image, tf.float32), tf.cast(mask, tf.float32) > 0.5
+    known = tf.where(hole, 0.0, image)
+    # A graph that contains this call has no values yet.
+    if tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(known)):
+        raise UserError("image holds NaN or infinite values outside the hole")
+    return image, tf.cast(hole, tf.float32)

@@ -1,0 +1,81 @@
+"""One photograph of any size (Z section 5 leaves it open: the paper works on 256 x 256).
+
+Up to `LARGEST_SIDE` the whole photograph goes through the networks at its own resolution. Of a larger one a window is
+cut out around the hole, with as much context on every side as the hole is long; a window that is still too large is
+reduced to `LARGEST_SIDE` and the fill is enlarged again. Pixels of the hole are taken from the result, all others are
+the photograph's. What lies under the hole never enters.
+"""
+
+from __future__ import annotations
+
+from typing import Callable
+
+import cv2
+import numpy as np
+
+from common.errors import UserError
+from common.images import check_array, to_uint8, to_unit
+
+LARGEST_SIDE = 1024
+# Of a window, where the photograph has that much: what the networks were trained on.
+SMALLEST_WINDOW = 256
+
+
+def inpaint(fill: Callable, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Fills one photograph.
+
+    Args:
+      fill: ([1, H, W, 3] float32 in [0, 1], [1, H, W, 1] float32) -> [1, H, W, 3], as `ZoomToInpaint.fill`.
+      image, mask, and what is returned and raised: see `ZoomToInpaint.inpaint`.
+    """
+    check_array(image, mask)
+    hole = mask > 0
+    if hole.all():
+        raise UserError("the mask covers the whole image, so there is nothing to continue from")
+    output = image.copy()
+    if hole.any():
+        window = choose_window(hole)
+        filled = _fill_window(fill, image[window], hole[window])
+        np.copyto(output[window], filled, where=hole[window][..., None])
+    return output
+
+
+def choose_window(hole: np.ndarray) -> tuple[slice, slice]:
+    """[H, W] bool with a hole -> the rows and columns that are looked at."""
+    left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
+    if max(hole.shape) <= LARGEST_SIDE:
+        return slice(0, hole.shape[0]), slice(0, hole.shape[1])
+    side = max(SMALLEST_WINDOW, 3 * max(width, height))
+    window = []
+    for first, extent, length in ((top, height, hole.shape[0]), (left, width, hole.shape[1])):
+        start = max(0, min(first + extent // 2 - side // 2, length - side))
+        window.append(slice(start, min(start + side, length)))
+    return window[0], window[1]
+
+
+def _fill_window(fill, image, hole):
+    """uint8 [H, W, 3], bool [H, W] -> uint8 [H, W, 3], right in the hole."""
+    height, width = hole.shape
+    scale = LARGEST_SIDE / max(height, width)
+    if scale >= 1:
+        return _filled(fill, to_unit(image), hole)
+    size = tuple(max(1, round(side * scale)) for side in (width, height))
+    small, small_hole = _reduce(image, hole, size)
+    filled = _filled(fill, small, small_hole)
+    return cv2.resize(filled, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+def _filled(fill, unit, hole):
+    filled = fill(unit[None], hole[None, ..., None].astype(np.float32))
+    return to_uint8(np.asarray(filled)[0])
+
+
+def _reduce(image, hole, size):
+    """Averages of the known pixels and the cells that touch the hole, at `size` = (width, height)."""
+    known = np.float32(1) - hole
+    total, weight = (
+        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
+        for x in (to_unit(image) * known[..., None], known)
+    )
+    touched = weight < 1 - 1e-6
+    return total / np.maximum(weight, 1e-6)[..., None], touched

@@ -1,0 +1,207 @@
+"""The numbers that Zoom-to-Inpaint ("Z") prints, digit for digit: Tables 1-5, 9 and 10. Nothing here is measured.
+
+Data sets and masks are named as everywhere: "div2k", "places2"; "small", "large". PSNR is in dB, SSIM and MS-SSIM are
+at most 1, L1 is a fraction of the full range, parameters are in millions, times in milliseconds.
+
+Not here: Table 6 is prose; of Table 7, its scores on small and large masks are those of Table 2, the rest is copied
+there from other papers; Table 8 and the last column of Table 2 are a user study.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from common.scores import Reference
+
+
+class Scores(NamedTuple):
+    """PSNR, SSIM, MS-SSIM and L1 error, under the names of `common.metrics`."""
+
+    psnr: float
+    ssim: float
+    ms_ssim: float
+    l1_fraction: float
+
+
+class HoleShare(NamedTuple):
+    """Per cent of the picture that is hole, over 10,000 random masks."""
+
+    mean: float
+    max: float
+
+
+class Cost(NamedTuple):
+    """Parameters in millions, those of [48], [53] and [50] copied from their papers; milliseconds per image."""
+
+    parameters: float
+    milliseconds: float
+
+
+class Ablation(NamedTuple):
+    """A row of Table 5; `parameters` in millions."""
+
+    name: str
+    channels: int
+    small: Scores
+    large: Scores
+    parameters: float
+
+
+# Table 1, last column: "Invalid pixel ratio".
+TABLE_1 = {"small": HoleShare(4.3, 15.75), "large": HoleShare(15.12, 50.24)}
+
+# Table 2, 256 x 256. The other methods with their released weights, trained on Places2 (section 4.1).
+TABLE_2 = {
+    ("places2", "small"): {
+        "HiFill [48]": Scores(31.12, 0.9586, 0.9742, 0.00744),
+        "Pluralistic [53]": Scores(33.23, 0.9670, 0.9807, 0.00558),
+        "DeepFill-v2 [50]": Scores(34.03, 0.9719, 0.9834, 0.00485),
+        "EdgeConnect [31]": Scores(33.98, 0.9718, 0.9841, 0.00388),
+        "Ours": Scores(34.78, 0.9755, 0.9863, 0.00357),
+    },
+    ("places2", "large"): {
+        "HiFill [48]": Scores(24.94, 0.8891, 0.9134, 0.02034),
+        "Pluralistic [53]": Scores(26.17, 0.9022, 0.9191, 0.01784),
+        "DeepFill-v2 [50]": Scores(26.77, 0.9158, 0.9326, 0.01536),
+        "EdgeConnect [31]": Scores(27.61, 0.9166, 0.9382, 0.01328),
+        "Ours": Scores(27.71, 0.9202, 0.9415, 0.01314),
+    },
+    ("div2k", "small"): {
+        "HiFill [48]": Scores(30.91, 0.9633, 0.9777, 0.00700),
+        "Pluralistic [53]": Scores(32.73, 0.9703, 0.9820, 0.00543),
+        "DeepFill-v2 [50]": Scores(33.11, 0.9741, 0.9852, 0.00467),
+        "EdgeConnect [31]": Scores(33.11, 0.9734, 0.9845, 0.00388),
+        "Ours": Scores(34.08, 0.9787, 0.9886, 0.00329),
+    },
+    ("div2k", "large"): {
+        "HiFill [48]": Scores(24.23, 0.8739, 0.8993, 0.02302),
+        "Pluralistic [53]": Scores(25.62, 0.8890, 0.9071, 0.01949),
+        "DeepFill-v2 [50]": Scores(26.07, 0.9018, 0.9229, 0.01735),
+        "EdgeConnect [31]": Scores(26.87, 0.9036, 0.9291, 0.01494),
+        "Ours": Scores(27.07, 0.9094, 0.9346, 0.01462),
+    },
+}
+
+# Table 3: ablations on DIV2K. "SR zoom+L∇" is the full model.
+TABLE_3 = {
+    "small": {
+        "No zoom": Scores(32.12, 0.9714, 0.9812, 0.00441),
+        "Bicubic zoom": Scores(32.80, 0.9753, 0.9832, 0.00391),
+        "SR zoom": Scores(33.40, 0.9770, 0.9853, 0.00363),
+        "SR zoom+L∇": Scores(34.08, 0.9787, 0.9886, 0.00329),
+    },
+    "large": {
+        "No zoom": Scores(25.89, 0.8977, 0.9180, 0.01747),
+        "Bicubic zoom": Scores(26.09, 0.9016, 0.9219, 0.01657),
+        "SR zoom": Scores(26.95, 0.9080, 0.9307, 0.01497),
+        "SR zoom+L∇": Scores(27.07, 0.9094, 0.9346, 0.01462),
+    },
+}
+
+# Table 4: time per image on an NVIDIA Tesla T4, files apart; 100 center crops of DIV2K under large masks. HiFill at
+# 512 x 512 with its pre- and post-processing (60 ms without).
+TABLE_4 = {
+    "HiFill [48]": Cost(2.7, 127),
+    "Pluralistic [53]": Cost(6, 37),
+    "DeepFill-v2 [50]": Cost(4.1, 71),
+    "EdgeConnect [31]": Cost(21.53, 21),
+    "Ours": Cost(4.5, 293),
+}
+HIFILL_NETWORK_MILLISECONDS = 60
+
+# Table 5: Table 3 and networks of 70 channels, with their size.
+TABLE_5 = (
+    Ablation(
+        "No zoom",
+        64,
+        small=Scores(32.12, 0.9714, 0.9812, 0.00441),
+        large=Scores(25.89, 0.8977, 0.9180, 0.01747),
+        parameters=4.03,
+    ),
+    Ablation(
+        "Bicubic zoom",
+        64,
+        small=Scores(32.80, 0.9753, 0.9832, 0.00391),
+        large=Scores(26.09, 0.9016, 0.9219, 0.01657),
+        parameters=4.03,
+    ),
+    Ablation(
+        "No zoom",
+        70,
+        small=Scores(32.72, 0.9723, 0.9818, 0.00432),
+        large=Scores(26.00, 0.8993, 0.9195, 0.01761),
+        parameters=4.82,
+    ),
+    Ablation(
+        "Bicubic zoom",
+        70,
+        small=Scores(32.78, 0.9730, 0.9833, 0.00413),
+        large=Scores(25.99, 0.9000, 0.9212, 0.01685),
+        parameters=4.82,
+    ),
+    Ablation(
+        "SR zoom",
+        64,
+        small=Scores(33.40, 0.9770, 0.9853, 0.00363),
+        large=Scores(26.95, 0.9080, 0.9307, 0.01497),
+        parameters=4.48,
+    ),
+    Ablation(
+        "SR zoom+L∇",
+        64,
+        small=Scores(34.08, 0.9787, 0.9886, 0.00329),
+        large=Scores(27.07, 0.9094, 0.9346, 0.01462),
+        parameters=4.48,
+    ),
+)
+
+# Table 9: scale factors, trained on 128 x 128 without the gradient loss, on DIV2K. x1 is "No zoom".
+TABLE_9 = {
+    "small": {
+        1: Scores(29.91, 0.9382, 0.9608, 0.00955),
+        2: Scores(30.85, 0.9439, 0.9658, 0.00855),
+        3: Scores(30.70, 0.9433, 0.9648, 0.00868),
+        4: Scores(29.92, 0.9404, 0.9625, 0.00932),
+    },
+    "large": {
+        1: Scores(23.54, 0.8186, 0.8555, 0.03066),
+        2: Scores(24.23, 0.8273, 0.8700, 0.02821),
+        3: Scores(24.36, 0.8290, 0.8710, 0.02739),
+        4: Scores(23.91, 0.8265, 0.8664, 0.02963),
+    },
+}
+
+# Table 10: SSIM of the levels of a Laplacian pyramid, "high" being level 0; DIV2K, small masks (Figure 6).
+TABLE_10 = {
+    "low": {"No zoom": 0.9858, "Bicubic zoom": 0.9870, "SR zoom": 0.9888, "SR zoom+L∇": 0.9907},
+    "mid": {"No zoom": 0.9730, "Bicubic zoom": 0.9756, "SR zoom": 0.9772, "SR zoom+L∇": 0.9793},
+    "high": {"No zoom": 0.9674, "Bicubic zoom": 0.9717, "SR zoom": 0.9727, "SR zoom+L∇": 0.9743},
+}
+
+SIZE = 256  # side of the pictures of Table 2
+IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; of Places2, 100 each of validation and test
+SCOPE = (
+    "Zoom-to-Inpaint, Table 2, scores --dataset=div2k and places2 (held-out images) with --masks=small and large "
+    f"at --size={SIZE}"
+)
+
+
+def rows(dataset: str, split: str, masks: str, size: int) -> list[Reference]:
+    """Table 2's rows of the same data set, kind of masks and size of picture; empty if it has none.
+
+    DIV2K with large masks is what Table 4 times, so these rows have "seconds" too.
+    """
+    if split == "train" or size != SIZE:
+        return []
+    source = (
+        f"Zoom-to-Inpaint, Table 2, {size}x{size}, other methods with weights trained on Places2"
+    )
+    if dataset == "div2k":
+        source += "; time under large masks from Table 4, on an NVIDIA Tesla T4"
+    found = []
+    for method, printed in TABLE_2.get((dataset, masks), {}).items():
+        metrics = printed._asdict()
+        if (dataset, masks) == ("div2k", "large"):
+            metrics["seconds"] = TABLE_4[method].milliseconds / 1000
+        found.append(Reference(method, masks, IMAGES[dataset], metrics, source))
+    return found

@@ -1,0 +1,107 @@
+"""Super-resolution network: zooms the coarse result in by s (Z section 3.1.2, A.2, Figure 7).
+
+    conv ch ReLU - 4 x (x + conv ReLU conv ReLU) - conv ch*s*s ReLU - pixel shuffle - conv 3  + bicubic(x)
+
+All kernels 3x3, initialised Glorot-normal. [B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels
+are changed too, so that the refinement network can carry sharp patches into the hole.
+
+`zoom_in` is what stands between the two inpainting networks: this network, bicubic interpolation, or nothing.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.strips import Strips
+
+_BLOCKS = 4
+# Rows that the convolutions before and after the pixel shuffle see beyond their own.
+_SPREAD_HALO = 2
+
+
+class SuperResolution(keras.layers.Layer):
+    """[B, H, W, 3] -> [B, sH, sW, 3]; see the module docstring."""
+
+    def __init__(self, config: ZoomConfig, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.scale = config.scale
+        channels = config.sr_channels
+        self.first = self._convolution(channels)
+        self.blocks = [self._convolution(channels) for _ in range(2 * _BLOCKS)]
+        self.spread = self._convolution(channels * self.scale**2)
+        self.last = self._convolution(3, activation=None)
+
+    def _convolution(self, filters, activation="relu"):
+        return keras.layers.Conv2D(
+            filters,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer="glorot_normal",
+            dtype=self.dtype_policy,
+        )
+
+    def call(self, inputs, training=None):
+        x = self.first(tf.cast(inputs, self.compute_dtype))
+        for one, two in zip(self.blocks[::2], self.blocks[1::2]):
+            x = x + two(one(x))
+        if training:
+            return self._spread(x) + enlarge(inputs, self.scale)
+        strips = Strips(1, self.scale, _SPREAD_HALO, self.spread.filters)
+        return strips.apply(self._spread, x, 3, "float32") + enlarge(inputs, self.scale)
+
+    def _spread(self, x):
+        """Features [B, H, W, ch] -> detail [B, sH, sW, 3]."""
+        x = tf.nn.depth_to_space(self.spread(x), self.scale)
+        return tf.cast(self.last(x), tf.float32)
+
+
+class BicubicZoom(keras.layers.Layer):
+    """The ablation "Bicubic zoom" (Z section 4.4): [B, H, W, 3] -> [B, sH, sW, 3]."""
+
+    def __init__(self, config: ZoomConfig, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.scale = config.scale
+
+    def call(self, inputs, training=None):
+        del training
+        return enlarge(inputs, self.scale)
+
+
+class NoZoom(keras.layers.Layer):
+    """The ablation "No zoom" (Z section 4.4): an identity."""
+
+    def __init__(self, config: ZoomConfig, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.scale = config.scale
+
+    def call(self, inputs, training=None):
+        del training
+        return tf.identity(inputs)
+
+
+def zoom_in(config: ZoomConfig, **kwargs) -> keras.layers.Layer:
+    """The layer that a configuration puts between the coarse and the refinement network."""
+    layer = {"sr": SuperResolution, "bicubic": BicubicZoom, "none": NoZoom}[config.zoom]
+    return layer(config, **kwargs)
+
+
+def enlarge(image: tf.Tensor, scale: int) -> tf.Tensor:
+    """Bicubic interpolation, [B, H, W, 3] -> [B, sH, sW, 3] float32."""
+    size = scale * tf.shape(image)[1:3]
+    return tf.image.resize(tf.cast(image, tf.float32), size, "bicubic")
+
+
+def enlarge_mask(mask: tf.Tensor, scale: int) -> tf.Tensor:
+    """M~: the mask by nearest neighbour (Z section 3.1.3), [B, H, W, 1] -> [B, sH, sW, 1] float32."""
+    return tf.repeat(tf.repeat(tf.cast(mask, tf.float32), scale, axis=1), scale, axis=2)
+
+
+def zoom_out(image: tf.Tensor, scale: int) -> tf.Tensor:
+    """Bicubic with antialiasing (Z eq. 7): [B, sH, sW, 3] -> [B, H, W, 3] float32."""
+    if scale == 1:
+        return tf.cast(image, tf.float32)
+    size = tf.shape(image)[1:3] // scale
+    return tf.image.resize(image, size, "bicubic", antialias=True)
