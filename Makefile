@@ -4,6 +4,7 @@
 #   PYTHON         interpreter of .venv, 3.10 to 3.13 (several words: the first that fits)
 #   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later ones)
 #   PYTEST_FLAGS   added to pytest, e.g. make test PYTEST_FLAGS="-k masks"
+#   WORKERS        test processes side by side, of up to 2 GB each; 0: in pytest's own process
 #   LOCK_FLAGS     added to the locker, e.g. make lock LOCK_FLAGS=--upgrade
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python3.10
@@ -12,6 +13,7 @@ VENV := .venv
 VENV_ADDONS := .venv-addons
 VENV_LOCK := .venv-lock
 UV_VERSION := 0.13.8
+WORKERS ?= 2
 
 # TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
@@ -56,14 +58,18 @@ $(VENV_ADDONS)/.installed: requirements/addons.txt
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo --output demo_output
 
+# Most of the tests' time is one thread each: starting TensorFlow and tracing graphs. A file's tests stay
+# together, as they share models that take seconds to make; tests/conftest.py says which files start first.
+PYTEST = -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
+
 test: lint
-	$(VENV)/bin/python -m pytest $(PYTEST_FLAGS)
+	$(VENV)/bin/python $(PYTEST) $(PYTEST_FLAGS)
 
 test-addons: $(VENV_ADDONS)/.installed
-	$(VENV_ADDONS)/bin/python -m pytest $(PYTEST_FLAGS)
+	$(VENV_ADDONS)/bin/python $(PYTEST) $(PYTEST_FLAGS)
 
 test-full: lint
-	$(VENV)/bin/python -m pytest -m "" $(PYTEST_FLAGS)
+	$(VENV)/bin/python $(PYTEST) -m "" $(PYTEST_FLAGS)
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
@@ -75,6 +81,7 @@ format: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.hifill --output=benchmarks/results/hifill.json
+	$(VENV)/bin/python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
 
 # setuptools packs whatever an earlier build left in build/.
 wheel: $(VENV)/.installed

@@ -23,7 +23,12 @@ from common.errors import UsageError, UserError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("model", [], f"methods, of {', '.join(painters.NAMES)}")
-flags.DEFINE_string("weights", None, "weights of the network among --model; 'none': untrained")
+flags.DEFINE_list(
+    "weights",
+    [],
+    "weights of the network among --model, or NAME=FILE of several; 'none': untrained",
+)
+flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
 flags.DEFINE_list(
     "predictions", [], "folders of PNGs painted by other methods, named as in images/"
 )
@@ -140,6 +145,13 @@ def _check_distinct(flags_named, values):
             raise UsageError(f"{flags_named} name '{name}' twice; rename a folder")
 
 
+def make_painter(name: str) -> painters.Painter:
+    """The painter of one of --model."""
+    weights = painters.weights_of(name, FLAGS.weights, FLAGS.model)
+    precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
+    return painters.painter(name, weights, precision)
+
+
 def main(_) -> int:
     painters.check_names(FLAGS.model)
     if not FLAGS.model and not FLAGS.predictions:
@@ -150,7 +162,7 @@ def main(_) -> int:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")
     paths = datasets.files(FLAGS.dataset, FLAGS.data_dir, split())[: FLAGS.count or None]
-    paint = {name: painters.painter(name, FLAGS.weights) for name in FLAGS.model}
+    paint = {name: make_painter(name) for name in FLAGS.model}
     rows, missing = reported()
     found = [score for masks in FLAGS.masks for score in evaluate(masks, paths, paint)]
     report(found, rows, missing)

@@ -1,6 +1,7 @@
 """Writes a model as a SavedModel that fills photographs of any size without this package.
 
     python export.py --model=hifill --weights=W --output=saved/hifill
+    python export.py --model=zoom_to_inpaint --weights=W --output=saved/zoom_to_inpaint
 
 The folder's README.txt says what goes in and comes out and shows how to call it. A SavedModel that was exported
 to --output before is replaced, a folder with anything else in it is refused. Exit code: 0 done, 1 failed, 2 wrong
@@ -37,12 +38,22 @@ def _check_flags():
         )
 
 
+def _modules(model):
+    """The modules `export` and `weights_source` of a model."""
+    if model == "hifill":
+        from hifill import export, weights_source
+    else:
+        from zoom_to_inpaint import export, weights_source
+    return export, weights_source
+
+
 def main(_) -> None:
     _check_flags()
     environment.start_tensorflow()  # takes seconds, so after the flags are checked
-    from hifill import export, weights_source
+    from common import saved_model
 
-    export.check_folder(FLAGS.output)
+    saved_model.check_folder(FLAGS.output)
+    export, weights_source = _modules(FLAGS.model)
     described = FLAGS.weights
     if weights_source.is_untrained(FLAGS.weights):
         described = "none (an untrained network, its fill has no meaning)"

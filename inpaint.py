@@ -1,7 +1,7 @@
 """Fills holes in photographs.
 
     python inpaint.py --model=hifill --weights=W --image=photo.jpg --mask=mask.png --output=filled.png
-    python inpaint.py --model=hifill --weights=W --image=photos/ --mask=masks/ --output=results/
+    python inpaint.py --model=zoom_to_inpaint --weights=W --image=photos/ --mask=masks/ --output=results/
 
 White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
 (after its EXIF orientation); a folder of results gets PNGs. Results that exist are skipped unless --overwrite. One
@@ -22,7 +22,14 @@ from common.errors import UsageError, UserError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
-flags.DEFINE_string("weights", None, "weights file, release checkpoint or .pb; 'none': untrained")
+flags.DEFINE_string("weights", None, "weights file or the authors' release; 'none': untrained")
+flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "high_res",
+    "crop",
+    painters.HIGH_RES,
+    "zoom_to_inpaint on large photographs: a window around the hole, or reduced plus HiFill's residuals",
+)
 flags.DEFINE_string("image", None, "photograph, or folder of photographs")
 flags.DEFINE_string("mask", None, "mask, or folder of masks named like the photographs")
 flags.DEFINE_string("output", None, "file to write, or folder")
@@ -86,7 +93,7 @@ def main(_) -> int:
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
     for pair in work:
         photographs.output_format(pair.output)  # an impossible extension fails before any work
-    paint = painters.painter(FLAGS.model, FLAGS.weights)
+    paint = painters.painter(FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res)
     return 1 if fill_all(work, paint) else 0
 
 

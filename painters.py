@@ -1,12 +1,16 @@
-"""What `--model` and `--weights` mean to every command: a function that fills a hole.
+"""What `--model`, `--weights`, `--precision` and `--high_res` mean to every command: a function that fills a hole.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
 the known pixels unchanged. The papers' models need weights; OpenCV's Telea and Navier-Stokes do not.
+
+This is also where the two papers meet: `--high_res=residual` gives Zoom-to-Inpaint's completion of a reduced photograph
+and its attention to HiFill's residual aggregation, neither of which knows the other.
 """
 
 from __future__ import annotations
 
 import sys
+import types
 from typing import Callable
 
 import numpy as np
@@ -16,20 +20,47 @@ from common.errors import UsageError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
-MODELS = ("hifill",)
+MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES)
+PRECISIONS = ("float32", "bfloat16")
+# How Zoom-to-Inpaint fills photographs that are too large for its networks.
+HIGH_RES = ("crop", "residual")
+# The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
+_RESIDUAL = types.SimpleNamespace(size=256, grid=32)
 
 
 def check_names(names: list[str]) -> None:
     """UsageError for a --model that does not exist; lists those that do."""
     for name in names:
-        if name == "zoom_to_inpaint":
-            raise UsageError("--model=zoom_to_inpaint is not in this version yet; use hifill")
         if name not in NAMES:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
 
 
-def painter(name: str, weights: str | None) -> Painter:
+def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
+    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one.
+
+    Raises:
+      UsageError: an entry for no model of `models`, or one FILE for several.
+    """
+    pairs = [entry.split("=", 1) for entry in given if entry.split("=", 1)[0] in MODELS]
+    plain = [entry for entry in given if entry.split("=", 1)[0] not in MODELS]
+    named = dict(pairs)
+    networks = [model for model in models if model in MODELS]
+    unused = [model for model in named if model not in networks]
+    if unused:
+        raise UsageError(f"--weights={unused[0]}=... but {unused[0]} is not among --model")
+    if plain and not networks:
+        raise UsageError(f"--weights={plain[0]} but no network is among --model")
+    if len(plain) > 1 or (plain and (named or len(networks) > 1)) or len(named) < len(pairs):
+        raise UsageError(
+            f"--weights has to say whose: --weights={','.join(f'{model}=FILE' for model in networks)}"
+        )
+    return named.get(name, plain[0] if plain else None)
+
+
+def painter(
+    name: str, weights: str | None, precision: str = "float32", high_res: str = "crop"
+) -> Painter:
     """The painter of a --model with --weights (a path, or "none" for an untrained network).
 
     Raises:
@@ -37,6 +68,8 @@ def painter(name: str, weights: str | None) -> Painter:
       UserError: the weights cannot be loaded.
     """
     check_names([name])
+    if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "crop"):
+        raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
     if not weights:
@@ -44,8 +77,44 @@ def painter(name: str, weights: str | None) -> Painter:
             f"--model={name} needs --weights=FILE; --weights=none runs an untrained network"
         )
     environment.start_tensorflow()  # takes seconds: only when needed
-    from hifill import weights_source
-
-    if weights_source.is_untrained(weights):
+    if weights == "none":
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
-    return weights_source.load(weights).inpaint
+    if name == "hifill":
+        from hifill import weights_source
+
+        return weights_source.load(weights).inpaint
+    return _zoom_to_inpaint(weights, precision, high_res)
+
+
+def _zoom_to_inpaint(weights, precision, high_res):
+    from zoom_to_inpaint import weights_source
+
+    dtype = "mixed_bfloat16" if precision == "bfloat16" else precision
+    model = weights_source.load(weights, dtype)
+    return with_residuals(model) if high_res == "residual" else model.inpaint
+
+
+def with_residuals(model) -> Painter:
+    """Zoom-to-Inpaint on a reduced photograph, detail by HiFill's residual aggregation (H section 3.2).
+
+    The attention between the patches is Z's own, at the bottleneck of the refinement network, whose positions are
+    `scale` x `scale` to a patch: a patch's weights are the mean over its positions.
+    """
+    from hifill import photograph
+
+    def generate(image, mask):
+        attention = np.asarray(model.attention(image, mask))
+        output = np.asarray(model.fill(image, mask))
+        return None, output, pooled(attention[0], _RESIDUAL.grid)[None]
+
+    return lambda image, mask: photograph.inpaint(generate, _RESIDUAL, image, mask)
+
+
+def pooled(attention: np.ndarray, grid: int) -> np.ndarray:
+    """Attention [N, N] between positions -> [grid^2, grid^2] between the squares of positions they fall into.
+
+    A row that adds up to 1 still does: keys are summed, queries averaged.
+    """
+    per_side = round(attention.shape[0] ** 0.5) // grid
+    cells = attention.reshape(*(grid, per_side) * 4).sum(axis=(5, 7)).mean(axis=(1, 3))
+    return cells.reshape(grid * grid, grid * grid)

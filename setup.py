@@ -42,6 +42,6 @@ setup(
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
-        "test": ["pytest>=8", "wheel"],
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "wheel"],
     },
 )

@@ -70,11 +70,17 @@ def random_crop(image: np.ndarray, size: int, rng, resize: bool, flip: bool) -> 
 
 
 class Samples:
-    """Sample i -> (image uint8 [size, size, 3], mask uint8 [size, size, 1]); see the module docstring."""
+    """Sample i -> (image uint8 [size, size, 3], mask uint8 [mask_size, mask_size, 1]); see the module docstring.
 
-    def __init__(self, photographs, mask_source, size, seed, resize=False, flip=False):
+    mask_size: side of the masks, where images are labels of a higher resolution; by default the images'.
+    """
+
+    def __init__(
+        self, photographs, mask_source, size, seed, resize=False, flip=False, mask_size=None
+    ):
         self.photographs, self.mask_source = photographs, mask_source
         self.size, self.seed, self.resize, self.flip = size, seed, resize, flip
+        self.mask_size = mask_size or size
         self._permutation = (None, None)
 
     def __getitem__(self, sample: int):
@@ -82,7 +88,7 @@ class Samples:
         rng = np.random.default_rng((self.seed, _CROP, sample))
         photograph = self.photographs[int(self._order(epoch)[position])]
         image = random_crop(photograph, self.size, rng, self.resize, self.flip)
-        mask = self.mask_source(self.size, self.size, (self.seed, _MASK, sample))
+        mask = self.mask_source(self.mask_size, self.mask_size, (self.seed, _MASK, sample))
         return np.ascontiguousarray(image), mask[..., np.newaxis]
 
     def _order(self, epoch):
@@ -96,21 +102,21 @@ class Samples:
 
 
 def training_dataset(samples: Samples, batch_size: int, first_sample: int = 0) -> tf.data.Dataset:
-    """Endless batches (image [B, S, S, 3] float32 in [0, 1], mask [B, S, S, 1] float32, 1 = hole).
+    """Endless batches (image [B, S, S, 3] float32 in [0, 1], mask [B, M, M, 1] float32, 1 = hole).
 
     Args:
       samples: random access to (seed, i) samples.
       batch_size: images of one element, over all replicas and critic steps.
       first_sample: where to go on after an interruption.
     """
-    size = samples.size
+    size, mask_size = samples.size, samples.mask_size
 
     def load(index):
         image, mask = tf.numpy_function(
             lambda i: samples[int(i)], [index], (tf.uint8, tf.uint8), stateful=True
         )
         image.set_shape([size, size, 3])
-        mask.set_shape([size, size, 1])
+        mask.set_shape([mask_size, mask_size, 1])
         return image, mask
 
     def to_float(image, mask):

@@ -42,6 +42,8 @@ class Recipe:
     layers, optimizers: what a checkpoint holds, by name.
     images_per_step: photographs one step consumes, over all replicas.
     size: side of the square crops.
+    mask_size, preview_size: side of the masks, and of the images and masks of a preview; by default the crops'.
+    holes: whether a preview's images have holes.
     preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}, last one the result.
     save_weights: writes the network for inference to a path.
     """
@@ -53,6 +55,9 @@ class Recipe:
     size: int
     preview: Callable
     save_weights: Callable
+    mask_size: int | None = None
+    preview_size: int | None = None
+    holes: bool = True
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,6 +66,20 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
     Raises:
       UserError: no such file, not a weights file, cut short, or the weights of another model.
     """
+    owner, config, arrays = read_any(path)
+    if owner != model_name:
+        raise UserError(
+            f"{path} holds weights of '{owner}', not of '{model_name}'; pass another file or model"
+        )
+    return config, arrays
+
+
+def read_any(path: PathLike) -> tuple[str, dict, dict]:
+    """Returns (model name, config, {path: array}) of a weights file.
+
+    Raises:
+      UserError: no such file, not a weights file, or cut short.
+    """
     if not pathlib.Path(path).is_file():
         raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
     try:
@@ -78,11 +92,7 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
     if not known:
         raise UserError(f"{path} was written by another version: format {header['format']}")
-    if owner != model_name:
-        raise UserError(
-            f"{path} holds weights of '{owner}', not of '{model_name}'; pass another file or model"
-        )
-    return config, arrays
+    return owner, config, arrays
 
 
 def assign(layer, arrays: dict, source: str) -> None:

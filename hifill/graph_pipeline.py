@@ -1,8 +1,7 @@
 """The pipeline of `hifill.photograph` and `hifill.residual_aggregation` as TensorFlow ops, for `hifill.export`.
 
 Window, average down, generator, residual aggregation, paste: the same steps with the same numbers, within one level,
-because sums are rounded in another order. Known pixels are equal. Wrong sizes and a mask without known pixels fail
-with `tf.errors.InvalidArgumentError` and a text that says why.
+because sums are rounded in another order. Known pixels are equal. Input is checked by `common.saved_model`.
 
 The window's side is a multiple of the grid, so all patches are alike: p pixels and S / n cells, which makes every
 halo whole cells. Rows of all patches are gathered together and a few at a time, so memory beside the image and its
@@ -14,49 +13,25 @@ from __future__ import annotations
 import tensorflow as tf
 
 from common.images import WHITE
-from hifill.photograph import LARGEST_SHARE, MIN_SIDE
+from common.saved_model import any_between, paste, span_of_hole
+from hifill.photograph import LARGEST_SHARE
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
 
 
-def inpaint(generate, grid, size, image, mask):
-    """`HiFill.inpaint` on tensors: uint8 [H, W, 3], uint8 [H, W] -> uint8 [H, W, 3]."""
-    hole = mask > 0
-    with tf.control_dependencies(_checks(image, hole)):
-        image, hole = tf.identity(image), tf.identity(hole)
-
-    def filled():
-        top, left, side = _choose_window(hole, grid)
-        window = _cut(image, top, left, side)
-        window_hole = _cut(hole, top, left, side)
-        return _paste(image, _fill_window(generate, grid, size, window, window_hole), top, left)
-
-    return tf.ensure_shape(tf.cond(tf.reduce_any(hole), filled, lambda: image), [None, None, 3])
-
-
-def _checks(image, hole):
-    sides = tf.shape(image)[:2]
-    same = tf.reduce_all(tf.equal(sides, tf.shape(hole)))
-    small = f"HiFill needs at least {MIN_SIDE} pixels on each side; got (height, width)"
-    different = "image and mask must have the same size (height, width); got"
-    covered = "the mask covers the whole image, so there is nothing to continue from"
-    # An empty image has all of its pixels in the hole; it is reported as too small.
-    has_context = tf.logical_or(tf.equal(tf.size(hole), 0), tf.reduce_any(~hole))
-    return [
-        tf.debugging.Assert(same, [different, sides, tf.shape(hole)]),
-        tf.debugging.Assert(tf.reduce_min(sides) >= MIN_SIDE, [small, sides]),
-        tf.debugging.Assert(has_context, [covered]),
-    ]
+def fill(generate, grid, size, image, hole):
+    """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3]."""
+    top, left, side = _choose_window(hole, grid)
+    window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
+    filled = _fill_window(generate, grid, size, window, window_hole)
+    return paste(image, filled, top, left)
 
 
 def _choose_window(hole, grid):
     """[H, W] bool with a hole -> (top, left, side) of the square to look at; see `photograph`."""
     sides = tf.shape(hole)
-    bounds = []
-    for axis in (1, 0):
-        lines = tf.cast(tf.where(tf.reduce_any(hole, axis=axis))[:, 0], tf.int32)
-        bounds.append((lines[0], lines[-1] - lines[0] + 1))
+    bounds = [span_of_hole(hole, axis) for axis in (0, 1)]
     extent = tf.maximum(bounds[0][1], bounds[1][1])
     part, parts = LARGEST_SHARE
     inner = tf.reduce_min(sides) // grid * grid
@@ -85,14 +60,6 @@ def _cut_axis(array, axis, start, side):
         lambda: array[start : start + side] if axis == 0 else array[:, start : start + side],
         lambda: tf.gather(array, reflected, axis=axis),
     )
-
-
-def _paste(image, window, top, left):
-    """`image` with the part of `window` that lies inside it; the window's known pixels are its own."""
-    inside = window[: tf.shape(image)[0] - top, : tf.shape(image)[1] - left]
-    bottom, right = top + tf.shape(inside)[0], left + tf.shape(inside)[1]
-    middle = tf.concat([image[top:bottom, :left], inside, image[top:bottom, right:]], axis=1)
-    return tf.concat([image[:top], middle, image[bottom:]], axis=0)
 
 
 def _fill_window(generate, grid, size, window, hole):
@@ -130,20 +97,8 @@ def _cells_touching(hole, size):
     edges = tf.range(size + 1) * side
     first, last = edges[:-1] // size, -(-edges[1:] // size) - 1
     for _ in range(2):
-        hole = tf.transpose(_any_between(hole, first, last))
+        hole = tf.transpose(any_between(hole, first, last))
     return tf.ensure_shape(hole, [size, size])
-
-
-def _any_between(hole, first, last):
-    """[H, W] bool -> [K, W] bool: whether any of the rows first[k] .. last[k] is a hole there."""
-    longest = tf.reduce_max(last - first) + 1
-
-    def one_more(step, found):
-        return step + 1, found | tf.gather(hole, tf.minimum(first + step, last))
-
-    found = tf.gather(hole, first)
-    _, found = tf.while_loop(lambda step, _: step < longest, one_more, (1, found))
-    return found
 
 
 def _halos(low, grid):

@@ -54,6 +54,7 @@ def options() -> TrainingOptions:
     """The coefficients that the flags give."""
     names = {field.name for field in dataclasses.fields(TrainingOptions)} & set(FLAGS)
     given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
     return TrainingOptions(**given)
 
 

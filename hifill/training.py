@@ -13,6 +13,7 @@ import dataclasses
 import tensorflow as tf
 from tensorflow import keras
 
+from common import learning_rate
 from hifill import losses
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
@@ -29,6 +30,8 @@ class TrainingOptions:
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
     gradient_penalty_weight: float = 10.0  # eq. 9, sigma
     learning_rate: float = 1e-4
+    learning_rate_drops: tuple = ()  # see common.learning_rate
+    steps: int = 300000
     adam_beta_1: float = 0.5
     adam_beta_2: float = 0.9
     seed: int = 0
@@ -55,7 +58,8 @@ class HiFillTrainer(keras.Model):
 
     def _adam(self, layer):
         o = self.options
-        optimizer = keras.optimizers.Adam(o.learning_rate, o.adam_beta_1, o.adam_beta_2)
+        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, o.steps)
+        optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
         # Slots must exist before the first step and before a restore, inside the scope.
         optimizer.build(layer.trainable_variables)
         return optimizer

@@ -15,6 +15,11 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Files of whole commands, the longest, run first: with several workers none is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
+
+
 @pytest.fixture(scope="session")
 def run_command():
     """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text."""
@@ -53,6 +58,19 @@ def tiny_weights(tiny_config, tmp_path_factory):
 
     path = tmp_path_factory.mktemp("weights") / "tiny.npz"
     hifill.HiFill(tiny_config).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_zoom_weights(tmp_path_factory):
+    """Path of a weights file of an untrained tiny Zoom-to-Inpaint."""
+    import zoom_to_inpaint
+
+    path = tmp_path_factory.mktemp("weights") / "tiny_zoom.npz"
+    config = zoom_to_inpaint.ZoomConfig(
+        name="tiny", channels=4, sr_channels=4, discriminator_channels=4, size=16
+    )
+    zoom_to_inpaint.ZoomToInpaint(config).save(path)
     return path
 
 

@@ -196,61 +196,53 @@ def test_a_wrong_keras_backend_is_said_at_once(run_command, photo):
     one_line(process, 1, "KERAS_BACKEND")
 
 
-TINY_RUN = ("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0")
-
-
-def test_a_run_goes_on_where_it_stopped(run_command, tmp_path):
-    flags = ("--output=run", "--resize", "--log_every=1", "--picture_every=2", *TINY_RUN)
-    first = run_command("train", "--steps=2", *flags, cwd=tmp_path)
-    assert first.returncode == 0, first.stderr
-    second = run_command("train", "--steps=3", *flags, cwd=tmp_path)
-    assert second.returncode == 0, second.stderr
-    third = run_command("train", "--steps=3", *flags, cwd=tmp_path)
-    assert third.returncode == 0 and "finished" in third.stdout
-    lines = (tmp_path / "run" / "statistics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in lines if "generator" in line]
-    assert steps == [1, 2, 3]
-    for name in ("options.json", "log.txt", "weights.npz", "pictures/latest.png"):
-        assert (tmp_path / "run" / name).is_file()
+# Gates of one operation each, and no critic: the seconds of a step at this size go into tracing its graph.
+TINY_NETWORK = ("--hifill_size=64", "--hifill_channels=4", "--coarse_gate=pw")
+TINY_RUN = (*TINY_NETWORK, "--batch_size=1", "--critic_steps=0")
 
 
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
+    # That going on changes no number: tests/common/test_runs.py, without the minute of three processes.
     flags = ["--output=run", "--resize", "--log_every=1", "--checkpoint_every=1", *TINY_RUN]
     script = [sys.executable, str(ROOT / "train.py"), "--steps=100000", *flags]
     with subprocess.Popen(script, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300  # it takes 20 seconds where nothing else runs
         while not list(tmp_path.glob("run/checkpoints/step-*.npz")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)
         process.send_signal(signal.SIGINT)
-        errors = process.communicate(timeout=60)[1]
+        errors = process.communicate(timeout=300)[1]
     assert process.returncode == 1
     assert "error: interrupted" in errors and "Traceback" not in errors
     assert not list(tmp_path.glob("run/checkpoints/.*"))
     done = max(int(p.stem[5:]) for p in tmp_path.glob("run/checkpoints/step-*.npz"))
-    again = run_command("train", f"--steps={done + 1}", *flags, cwd=tmp_path)
+    again = run_command("train", f"--steps={done + 2}", "--picture_every=100", *flags, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"continuing from step {done}" in again.stdout
+    lines = (tmp_path / "run" / "statistics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines if "generator" in line]
+    # The interrupt may have come between the last step's checkpoint and its line.
+    assert sorted({*steps, done}) == list(range(1, done + 3)) and len(set(steps)) == len(steps)
+    for name in ("options.json", "log.txt", "weights.npz", "pictures/latest.png"):
+        assert (tmp_path / "run" / name).is_file()
 
 
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
-        (["--output=run", "--dataset=div2k"], 1, ["--data_dir"]),
         (["--output=run", "--dataset=div2k", "--data_dir=."], 1, ["DIV2K_train_HR"]),
         (["--output=run", "--data_dir=."], 1, ["--data_dir", "--dataset=folder"]),
         (["--output=run", "--hifill_channels=0"], 2, ["channels 0"]),
         (["--output=run", "--masks=round"], 1, ["round", "irregular"]),
         (["--steps=1"], 2, ["--output"]),
         (["--output=run", "--batch_size=3", "--num_replicas=2"], 2, ["3", "2", "4"]),
-        (["--output=run", "--hifill_size=100"], 2, ["100"]),
         (["--output=run", "--weights=gone.npz"], 1, ["gone.npz"]),
     ],
 )
 def test_training_that_cannot_work_stops_before_it_starts(
     run_command, tmp_path, flags, code, words
 ):
-    process = run_command("train", *TINY_RUN[:2], *flags, cwd=tmp_path)
+    process = run_command("train", *TINY_NETWORK, *flags, cwd=tmp_path)
     one_line(process, code, *words)
     assert not list(tmp_path.iterdir())
 

@@ -19,11 +19,18 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line]
 PYTHON = [text for kind, text in BLOCKS if kind == "python"]
 # The paper's experiments take days: here they run at toy size. Everything else runs as it is written.
-TOY = ("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1")
+TOY = (
+    *("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1"),
+    "--coarse_gate=pw",  # one operation each: quick to trace
+)
+TOY_ZOOM = (
+    *("--zoom_channels=4", "--zoom_size=16", "--batch_size=1", "--steps=1", "--vgg_weights=none"),
+    "--stages=pretrain_coarse",  # all of them: tests/test_zoom_commands.py
+)
 
 
 @pytest.fixture(scope="module")
-def workplace(tmp_path_factory, tiny_weights):
+def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
     """A folder as README's reader has it: photographs, masks, the demo's weights, data sets."""
     folder = tmp_path_factory.mktemp("readme")
     image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
@@ -38,9 +45,13 @@ def workplace(tmp_path_factory, tiny_weights):
     for path in ("data/DIV2K/DIV2K_valid_HR/0801.png", "data/places2/data_large/a/1.png"):
         (folder / path).parent.mkdir(parents=True)
         cv2.imwrite(str(folder / path), cv2.resize(image, (300, 280)))
-    weights = folder / "demo_output" / "run" / "weights.npz"
-    weights.parent.mkdir(parents=True)
-    shutil.copy(tiny_weights, weights)
+    trained = {
+        "demo_output/run/weights.npz": tiny_weights,
+        "runs/zoom/joint_large/weights.npz": tiny_zoom_weights,
+    }
+    for path, weights in trained.items():
+        (folder / path).parent.mkdir(parents=True)
+        shutil.copy(weights, folder / path)
     return folder
 
 
@@ -49,7 +60,8 @@ def test_command(workplace, run_command, command):
     words = shlex.split(command.replace("/data/", f"{workplace}/data/"))
     script, arguments = words[1].removesuffix(".py"), words[2:]
     if script == "train":
-        arguments += TOY
+        zoom = any("--stages" in a or "zoom_to_inpaint" in a for a in arguments)
+        arguments += TOY_ZOOM if zoom else TOY
     process = run_command(script, *arguments, cwd=workplace)
     assert process.returncode == 0, process.stderr
     output = next(a.split("=", 1)[1] for a in arguments if a.startswith("--output="))

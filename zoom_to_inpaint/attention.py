@@ -29,7 +29,7 @@ from zoom_to_inpaint.gated_convolution import GatedConv2D
 # Squared length of a query patch below this is treated as this (1e-9 on the length).
 _MIN_SQUARED_LENGTH = 1e-18
 _MIN_WEIGHT = 1e-9
-# Added to the logits of keys without weight: far below any score, so that they count only where there is no other.
+# Added to the logits of keys without weight: far below any score.
 _NO_CONTEXT = -1e9
 # Scores computed at once: a matrix of them takes 64 MiB.
 _SCORES_AT_ONCE = 1 << 24
@@ -55,6 +55,12 @@ class ContextualAttention(keras.layers.Layer):
         f = self.features(x, training=training)
         filled = fill(tf.cast(f, tf.float32), mask_at(mask, f), self.temperature, self.floored)
         return self.output_convolution(tf.cast(filled, f.dtype), training=training)
+
+    def map(self, inputs):
+        """The whole map of the module's inputs, [B, N, N]; see `attention_map`."""
+        x, mask = inputs
+        f = tf.cast(self.features(x), tf.float32)
+        return attention_map(f, mask_at(mask, f), self.temperature, self.floored)
 
 
 def mask_at(mask: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
@@ -147,7 +153,9 @@ def _share(patches, targets, temperature, floored):
     logits = temperature * _propagated_scores(patches, targets)
     context = _swap_axes(patches.context[tf.newaxis], patches.height, patches.width)
     if not floored:
-        return tf.nn.softmax(logits + _NO_CONTEXT * (1.0 - context))
+        # Where the hole is near everything, everything counts.
+        allowed = tf.maximum(context, 1.0 - tf.reduce_max(context))
+        return tf.nn.softmax(logits + _NO_CONTEXT * (1.0 - allowed))
     weights = tf.nn.softmax(logits) * context
     return weights / tf.maximum(tf.reduce_sum(weights, axis=-1, keepdims=True), _MIN_WEIGHT)
 

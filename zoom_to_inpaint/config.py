@@ -47,6 +47,11 @@ class ZoomConfig:
             raise ValueError(
                 f"size {self.size} is not a multiple of {self.multiple} of at least 16"
             )
+        for field in ("temperature", "gradient_factor"):
+            if not getattr(self, field) > 0:
+                raise ValueError(f"{field} {getattr(self, field)} is not above 0")
+        if not self.gradient_weight >= 0:
+            raise ValueError(f"gradient_weight {self.gradient_weight} is below 0")
 
     @property
     def multiple(self) -> int:
@@ -88,7 +93,7 @@ SCALE_3 = dataclasses.replace(SR_ZOOM, name="scale_3", size=128, scale=3)
 SCALE_4 = dataclasses.replace(SR_ZOOM, name="scale_4", size=128, scale=4)
 
 # A model small enough to learn something on two CPU cores within minutes.
-SMALL = _variant("small", channels=16, sr_channels=16, discriminator_channels=16, size=64)
+SMALL = _variant("small", channels=16, sr_channels=16, discriminator_channels=16, size=128)
 
 CONFIGS = {
     config.name: config

@@ -3,7 +3,8 @@
     5 x (5x5 convolution with stride 2, spectral normalization, LeakyReLU 0.2), channels ch, 2ch, 4ch, 4ch, 4ch
 
 Input: high-resolution image [B, sH, sW, 3] in [0, 1] (blended, eq. 4, or the label) and mask [B, sH, sW, 1]. Output:
-the last layer's values flattened, [B, P] float32: every one is the score of a patch.
+the last layer's values flattened, [B, P] float32: every one is the score of a patch. It computes in float32 whatever
+the policy: the power iteration writes kernels back, and half precision would round them.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ class Discriminator(keras.layers.Layer):
     """(image, mask) -> patch scores [B, P]; see the module docstring."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(**kwargs)
-        self.convolutions = [
-            SpectralNormalization(
-                keras.layers.Conv2D(
-                    width * config.discriminator_channels, 5, strides=2, padding="same"
-                )
-            )
-            for width in _WIDTHS
-        ]
+        super().__init__(dtype="float32", autocast=False, **kwargs)
+        widths = [width * config.discriminator_channels for width in _WIDTHS]
+        self.convolutions = [_convolution(filters) for filters in widths]
 
     def call(self, inputs, training=None):
         """training: True takes one step of power iteration and normalises the kernels anew."""
-        x = tf.concat(inputs, axis=-1)
+        x = tf.concat([tf.cast(part, tf.float32) for part in inputs], axis=-1)
         for convolution in self.convolutions:
-            x = tf.nn.leaky_relu(convolution(x, training=training), _LEAK)
+            x = convolution(x, training=training)
+            # Not tf.nn.leaky_relu, over which TensorFlow's graph optimizer stumbles here.
+            x = tf.maximum(x, _LEAK * x)
         return tf.reshape(x, [tf.shape(x)[0], -1])
+
+
+def _convolution(filters):
+    convolution = keras.layers.Conv2D(filters, 5, strides=2, padding="same", dtype="float32")
+    return SpectralNormalization(convolution, dtype="float32")

@@ -18,6 +18,8 @@ from tensorflow import keras
 EPSILON = 1e-3
 MOMENTUM = 0.99
 
+_KERAS_3 = hasattr(keras, "ops")
+
 
 class GatedConv2D(keras.layers.Layer):
     """Gated convolution and batch normalization: [B, H, W, Cin] -> [B, H, W, filters / 2].
@@ -36,24 +38,25 @@ class GatedConv2D(keras.layers.Layer):
     def build(self, input_shape):
         half = self.filters // 2
         shape = (3, 3, int(input_shape[-1]), self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="glorot_uniform")
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
-        self.gamma = self.add_weight(name="gamma", shape=(half,), initializer="ones")
-        self.beta = self.add_weight(name="beta", shape=(half,), initializer="zeros")
+        self.kernel = self._weight("kernel", shape, "glorot_uniform")
+        self.bias = self._weight("bias", (self.filters,), "zeros")
+        self.gamma = self._weight("gamma", (half,), "ones")
+        self.beta = self._weight("beta", (half,), "zeros")
         self.moving_mean = self._statistic("moving_mean", half, "zeros")
         self.moving_variance = self._statistic("moving_variance", half, "ones")
         self.built = True
 
+    def _weight(self, name, shape, initializer, **kwargs):
+        # Read as the float32 that it is: a policy of half precision would round it, moving averages included.
+        autocast = "autocast" if _KERAS_3 else "experimental_autocast"
+        kwargs[autocast] = False
+        return self.add_weight(name=name, shape=shape, initializer=initializer, **kwargs)
+
     def _statistic(self, name, size, initializer):
         # Replicas assign the same value, the global batch's, so any of them may be kept. Keras 3 names it by a word.
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        return self.add_weight(
-            name=name,
-            shape=(size,),
-            initializer=initializer,
-            trainable=False,
-            aggregation="only_first_replica" if hasattr(keras, "ops") else first,
-        )
+        aggregation = "only_first_replica" if _KERAS_3 else first
+        return self._weight(name, (size,), initializer, trainable=False, aggregation=aggregation)
 
     def call(self, inputs, training=None):
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
@@ -64,10 +67,8 @@ class GatedConv2D(keras.layers.Layer):
         convolved = tf.nn.bias_add(convolved, tf.cast(self.bias, inputs.dtype))
         if training:
             return self._normalize_batch(convolved)
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        scale = gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
-        shift = beta - scale * self.moving_mean
-        return _gate(convolved) * tf.cast(scale, inputs.dtype) + tf.cast(shift, inputs.dtype)
+        scale = self.gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
+        return _normalize(convolved, self.moving_mean, scale, self.beta)
 
     def _normalize_batch(self, convolved):
         gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
@@ -146,13 +147,12 @@ def _over_replicas(sums):
 
 
 def _global_moments(convolved):
-    sums = _over_replicas(_shifted_sums(convolved))
-    mean, square, count = sums[0] / sums[2], sums[1] / sums[2], sums[2]
-    del count
-    return mean, tf.maximum(square - tf.square(mean), 0.0)
+    total, square, count = tf.unstack(_over_replicas(_sums(convolved)))
+    mean = total / count
+    return mean, tf.maximum(square / count - tf.square(mean), 0.0)
 
 
-def _shifted_sums(convolved):
+def _sums(convolved):
     """[3, C] float32: sums of h, of its square, and the number of values."""
     h = _gate(tf.cast(convolved, tf.float32))
     axes = [0, 1, 2]

@@ -60,14 +60,42 @@ class ZoomToInpaint(keras.Model):
             )
             if layer is not None
         )
-        self.coarse = coarse or CoarseNetwork(config, dtype=dtype)
-        self.super_resolution = super_resolution or zoom_in(config, dtype=dtype)
-        self.refinement = refinement or RefinementNetwork(config, dtype=dtype)
+        # `is None` because a container of layers may count as false.
+        self.coarse = CoarseNetwork(config, dtype=dtype) if coarse is None else coarse
+        self.super_resolution = (
+            zoom_in(config, dtype=dtype) if super_resolution is None else super_resolution
+        )
+        self.refinement = (
+            RefinementNetwork(config, dtype=dtype) if refinement is None else refinement
+        )
         side = config.size if self.plugged_in else 2 * config.multiple  # ours take any size
+        self._try_plugged_in(side)
         self((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))  # makes the variables
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32) for channels in (3, 1)]
         self._generate = tf.function(self._generate_padded, input_signature=signature)
         self._fill = tf.function(self._fill_padded, input_signature=signature)
+
+    def build(self, input_shape=None):
+        """Makes nothing: the networks make their variables. Without it Keras 3 traces `call` to find that out."""
+        self.built = True
+
+    def _try_plugged_in(self, side):
+        """UserError unless the plugged-in networks give images of the right size; others would be broadcast."""
+        large = self.config.scale * side
+        image, mask = tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])
+        zoomed, zoomed_mask = tf.zeros([1, large, large, 3]), tf.zeros([1, large, large, 1])
+        calls = {
+            "coarse": ((image, mask), side),
+            "super_resolution": (image, large),
+            "refinement": ((zoomed, zoomed_mask), large),
+        }
+        for name in self.plugged_in:
+            inputs, expected = calls[name]
+            shape = tuple(getattr(self, name)(inputs, training=False).shape)
+            if shape != (1, expected, expected, 3):
+                raise UserError(
+                    f"the {name} network gives {shape} where {(1, expected, expected, 3)} is expected"
+                )
 
     def call(self, inputs, training=None, hole_only=False):
         """The whole pipeline on sides that need no padding (`config.multiple`).
@@ -138,6 +166,22 @@ class ZoomToInpaint(keras.Model):
         image, mask = check_batch(image, mask)
         return self._fill(image, mask)
 
+    def attention(self, image, mask):
+        """Where the refinement network looks: [B, N, N] float32, row j the weights of all positions for position j.
+
+        image, mask: as for `generate`, sides multiples of `config.multiple`; N = (sH / 8) * (sW / 8).
+        """
+        if "refinement" in self.plugged_in:
+            raise UserError("another refinement network is plugged in; its attention is unknown")
+        image, mask = check_batch(image, mask)
+        if any(side % self.config.multiple for side in image.shape[1:3]):
+            raise UserError(
+                f"image has shape {tuple(image.shape)}; sides must be multiples of {self.config.multiple}"
+            )
+        coarse = self.complete_coarsely(tf.where(mask > 0, 0.0, image), mask)
+        zoomed_mask = enlarge_mask(mask, self.config.scale)
+        return self.refinement.attention_map((self.super_resolution(coarse), zoomed_mask))
+
     def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fills the hole of one photograph of any size.
 
@@ -189,6 +233,8 @@ def _apply(network, inputs, training, hole_only):
 def check_batch(image, mask):
     """image [B, H, W, 3] and mask [B, H, W, 1] as float32 tensors, the mask binary; UserError if they are not such."""
     for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
+        if not hasattr(array, "shape"):
+            raise UserError(f"{name} must be an array or a tensor, got {type(array).__name__}")
         shape = tuple(array.shape)
         if len(shape) != 4 or shape[3] != channels:
             raise UserError(f"{name} has shape {shape}; expected [B, H, W, {channels}]")
@@ -196,11 +242,16 @@ def check_batch(image, mask):
         raise UserError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ in size")
     if 0 in tuple(image.shape):
         raise UserError(f"image has shape {tuple(image.shape)}: it holds no pixel")
-    if tf.as_dtype(image.dtype).is_integer:
+    if not tf.as_dtype(image.dtype).is_floating:
         raise UserError(f"image is {image.dtype}; expected floats in [0, 1]")
-    image, hole = tf.cast(image, tf.float32), tf.cast(mask, tf.float32) > 0.5
-    known = tf.where(hole, 0.0, image)
-    # A graph that contains this call has no values yet.
-    if tf.executing_eagerly() and not tf.reduce_all(tf.math.is_finite(known)):
-        raise UserError("image holds NaN or infinite values outside the hole")
+    kind = tf.as_dtype(mask.dtype)
+    if not (kind.is_floating or kind.is_integer or kind.is_bool):
+        raise UserError(f"mask is {mask.dtype}; expected numbers, 1 = hole")
+    image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
+    hole = mask > 0.5
+    if tf.executing_eagerly():  # a graph that contains this call has no values yet
+        if not tf.reduce_all(tf.math.is_finite(mask)):
+            raise UserError("mask holds NaN or infinite values")
+        if not tf.reduce_all(tf.math.is_finite(tf.where(hole, 0.0, image))):
+            raise UserError("image holds NaN or infinite values outside the hole")
     return image, tf.cast(hole, tf.float32)

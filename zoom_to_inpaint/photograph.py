@@ -17,6 +17,7 @@ from common.errors import UserError
 from common.images import check_array, to_uint8, to_unit
 
 LARGEST_SIDE = 1024
+_ROUNDING = 1e-6  # of float32 averages between 0 and 1
 # Of a window, where the photograph has that much: what the networks were trained on.
 SMALLEST_WINDOW = 256
 
@@ -71,11 +72,17 @@ def _filled(fill, unit, hole):
 
 
 def _reduce(image, hole, size):
-    """Averages of the known pixels and the cells that touch the hole, at `size` = (width, height)."""
+    """Averages of the known pixels and the cells that are hole, at `size` = (width, height).
+
+    A cell that touches the hole belongs to it, unless that would leave less than half of what is known.
+    """
     known = np.float32(1) - hole
-    total, weight = (
-        cv2.resize(x, size, interpolation=cv2.INTER_AREA)
-        for x in (to_unit(image) * known[..., None], known)
-    )
-    touched = weight < 1 - 1e-6
-    return total / np.maximum(weight, 1e-6)[..., None], touched
+    weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
+    # One channel after the other: a photograph as float32 takes four times its memory.
+    channels = (to_unit(image[..., channel]) * known for channel in range(3))
+    total = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in channels], axis=-1)
+    touched = weight < 1 - _ROUNDING
+    if 2 * np.count_nonzero(~touched) < weight.sum():
+        # Fine scratches touch nearly every cell; what is known of a cell then has to do.
+        touched = weight < _ROUNDING
+    return total / np.maximum(weight, _ROUNDING)[..., None], touched

@@ -41,3 +41,8 @@ class RefinementNetwork(keras.layers.Layer):
         x = self.merge(tf.concat([x, attended], axis=-1), training=training)
         box = hole_box(mask, self._margin) if hole_only else None
         return tf.cast(image, tf.float32) + self.decoder(x, training=training, box=box)
+
+    def attention_map(self, inputs):
+        """(zoomed image, zoomed mask) -> [B, N, N], see `zoom_to_inpaint.attention`; N = (sH / 8) * (sW / 8)."""
+        x = self.encoder(tf.cast(tf.concat(inputs, axis=-1), self.compute_dtype))
+        return self.attention.map((x, inputs[1]))

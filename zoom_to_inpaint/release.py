@@ -68,12 +68,13 @@ _DISCRIMINATOR = [
     for index in range(5)
     for variable in _DISCRIMINATOR_VARIABLES
 ]
-# Optimizer slots, counters and the like: training state, not weights. In an object graph slots hang below the
-# variable they belong to, optimizers and counters have names of their own.
-_TRAINING_STATE = re.compile(
-    r"\.OPTIMIZER_SLOT|^(optimizer|ckpt|epoch|step|global_step|save_counter|iter|best)[\w./-]*$|"
-    r"^_CHECKPOINTABLE_OBJECT_GRAPH$"
-)
+_KNOWN = {*_COARSE, *_REFINEMENT, *_SUPER_RESOLUTION, *_DISCRIMINATOR}
+# Training state, not weights. In an object graph slots hang below the variable they belong to; optimizers
+# ("optimizer", "optimizer_d") and counters, which are scalars, stand beside the models.
+_SLOT = "/.OPTIMIZER_SLOT/"
+_OPTIMIZER = re.compile(r"optimizer(_\w+)?/")
+_COUNTER = re.compile(r"(ckpt|epoch|step|global_step|save_counter|iter|best)(_\w+)?$")
+_OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 _VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -92,9 +93,12 @@ def load_release(source, dtype="float32") -> ZoomToInpaint:
     with_sr = any(name.startswith("model_sr/") for name in arrays)
     if with_sr:
         names.update(_SUPER_RESOLUTION)
-    _check_names(arrays, names, label)
+    arrays = _needed(arrays, names, label)
     model = ZoomToInpaint(_config(arrays, with_sr, label), dtype=dtype)
-    _assign(model, arrays, names, label)
+    variables = weights.named_variables(model)
+    weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
+    for name, ours in names.items():
+        variables[ours].assign(arrays[name])
     return model
 
 
@@ -104,74 +108,95 @@ def load_release_discriminator(source, size: int = 512) -> Discriminator:
     size: side of the images it will see; it sets nothing but the number of patches.
     """
     arrays, label = _read(source)
-    _check_names(arrays, _DISCRIMINATOR, label)
-    channels = _channels(arrays, "model_d/layer_with_weights-0/kernel", label)
-    discriminator = Discriminator(dataclasses.replace(RELEASE, discriminator_channels=channels))
+    arrays = _needed(arrays, _DISCRIMINATOR, label)
+    layer = "model_d/layer_with_weights-0"
+    channels = _channels(arrays, f"{layer}/kernel", f"{layer}/layer/bias", label)
+    discriminator = Discriminator(_changed(label, discriminator_channels=channels))
     discriminator((tf.zeros([1, size, size, 3]), tf.zeros([1, size, size, 1])))
     for index, layer in enumerate(discriminator.convolutions):
         prefix = f"model_d/layer_with_weights-{index}"
-        found = {name: np.asarray(arrays[f"{prefix}/{name}"]) for name in _DISCRIMINATOR_VARIABLES}
+        found = {name: arrays[f"{prefix}/{name}"] for name in _DISCRIMINATOR_VARIABLES}
         kernel, bias = layer.layer.kernel, layer.layer.bias
         (vector,) = (v for v in layer.weights if v is not kernel and v is not bias)
         ours = {"kernel": kernel, "layer/bias": bias, "spectral_norm_u": vector}
-        theirs = {name: found[name] for name in ours}
-        weights.check(ours, theirs, f"{label}, {prefix}")
+        # The other vector is no state: every step computes it from this one.
+        other = np.empty([1, int(np.prod(kernel.shape[:-1]))])
+        weights.check({**ours, "spectral_norm_v": other}, found, f"{label}, {prefix}")
         for name, variable in ours.items():
-            variable.assign(theirs[name])
+            variable.assign(found[name])
     return discriminator
 
 
 def _config(arrays, with_sr, label):
     """The release's configuration with channels and scale read from the shapes."""
-    channels = _channels(arrays, "model/layer_with_weights-0/kernel", label)
+    layer = "layer_with_weights"
+    names = [("model", 0), ("model_sr", 0), ("model_sr", 9)] if with_sr else [("model", 0)]
+    channels, *of_sr = (
+        _channels(arrays, f"{model}/{layer}-{i}/kernel", f"{model}/{layer}-{i}/bias", label)
+        for model, i in names
+    )
     if not with_sr:
         # Bicubic and no zoom leave no trace in the weights; the paper's better one is taken.
-        return dataclasses.replace(RELEASE, zoom="bicubic", channels=channels)
-    sr_channels = _channels(arrays, "model_sr/layer_with_weights-0/kernel", label)
-    spread = _channels(arrays, "model_sr/layer_with_weights-9/kernel", label)
+        return _changed(label, zoom="bicubic", channels=channels)
+    sr_channels, spread = of_sr
     scale = round((spread / sr_channels) ** 0.5)
+    size = RELEASE.size if scale == RELEASE.scale else 128  # Z section E
+    return _changed(label, channels=channels, sr_channels=sr_channels, scale=scale, size=size)
+
+
+def _changed(label, **changes):
     try:
-        return dataclasses.replace(
-            RELEASE, channels=channels, sr_channels=sr_channels, scale=scale, size=_size(scale)
-        )
+        return dataclasses.replace(RELEASE, **changes)
     except ValueError as error:
         raise UserError(f"{label}: {error}") from error
 
 
-def _size(scale):
-    return RELEASE.size if scale == RELEASE.scale else 128  # Z section E
+def _channels(arrays, kernel, bias, label) -> int:
+    """Output channels of a layer; where its kernel and its bias disagree, that is the error to report."""
+    shapes = arrays[kernel].shape, arrays[bias].shape
+    if len(shapes[0]) != 4 or shapes[0][-1:] != shapes[1] or 0 in shapes[0]:
+        raise UserError(
+            f"{label}: {kernel} has shape {list(shapes[0])} and {bias} {list(shapes[1])}, "
+            "expected a 4-dimensional kernel and one bias for each of its channels"
+        )
+    return shapes[0][-1]
 
 
-def _channels(arrays, name, label) -> int:
-    """Output channels of a layer, from its kernel's shape."""
-    shape = np.shape(arrays[name])
-    if len(shape) != 4:
-        raise UserError(f"{label}: {name} has shape {list(shape)}, expected four dimensions")
-    return shape[-1]
+def _needed(arrays, names, label) -> dict:
+    """{name: float32 array} of `names`, or a UserError: one is missing, or `arrays` holds what nobody knows."""
+    missing = [name for name in names if name not in arrays]
+    unknown = [n for n, a in arrays.items() if n not in _KNOWN and not _is_training_state(n, a)]
+    for problem, wrong in (("lacks", missing), ("holds unknown", unknown)):
+        if wrong:
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            raise UserError(f"{label} {problem} {', '.join(sorted(wrong)[:5])}{more}")
+    return {name: _as_floats(arrays[name], name, label) for name in names}
 
 
-def _check_names(arrays, needed, label):
-    missing = [name for name in needed if name not in arrays]
-    known = {*_COARSE, *_REFINEMENT, *_SUPER_RESOLUTION, *_DISCRIMINATOR}
-    unknown = [n for n in arrays if n not in known and not _TRAINING_STATE.search(n)]
-    for problem, names in (("lacks", missing), ("holds unknown", unknown)):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise UserError(f"{label} {problem} {', '.join(sorted(names)[:5])}{more}")
+def _is_training_state(name, array) -> bool:
+    variable, slot, _ = name.partition(_SLOT)
+    if slot:
+        return variable in _KNOWN
+    if _COUNTER.match(name):
+        return np.ndim(array) == 0
+    return name == _OBJECT_GRAPH or _OPTIMIZER.match(name) is not None
 
 
-def _assign(model, arrays, names, label):
-    variables = weights.named_variables(model)
-    arrays = {name: np.asarray(arrays[name], np.float32) for name in names}
-    weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
-    for name, ours in names.items():
-        variables[ours].assign(arrays[name])
+def _as_floats(array, name, label):
+    try:
+        return np.asarray(array, np.float32)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{label}: {name} is not an array of numbers") from error
 
 
 def _read(source):
     if isinstance(source, dict):
-        return dict(source), "the given dict"
-    path = pathlib.Path(os.fspath(source))
+        return {str(name).replace(_VALUE, ""): a for name, a in source.items()}, "the given dict"
+    if not isinstance(source, (str, os.PathLike)):
+        raise UserError(
+            f"expected a checkpoint's prefix or a dict of arrays, got {type(source).__name__}"
+        )
+    path = pathlib.Path(source)
     if not pathlib.Path(f"{path}.index").is_file():
         raise UserError(
             f"no checkpoint {path}: {path}.index is missing; give the prefix, without suffix"

@@ -31,7 +31,7 @@ _BLOCKS = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # channels; 2x2 
 _INPUT_CHANNELS = 3
 
 
-def _convolutions():
+def convolutions():
     """(name, shape of the kernel) of every convolution, in order, under Keras' names."""
     before = _INPUT_CHANNELS
     for block, widths in enumerate(_BLOCKS, start=1):
@@ -53,7 +53,7 @@ class VGGFeatures(keras.layers.Layer):
                 self._frozen(f"{name}_kernel", arrays[name][0]),
                 self._frozen(f"{name}_bias", arrays[name][1]),
             )
-            for name, _ in _convolutions()
+            for name, _ in convolutions()
         ]
 
     def _frozen(self, name, array):
@@ -108,7 +108,7 @@ def _published():
             f"--vgg_weights={IMAGENET}: Keras could not download the weights; fetch {PUBLISHED} elsewhere and put it "
             f"into {folder}, or name it with --vgg_weights=FILE, or train without the term: --vgg_weights={NONE}"
         ) from error
-    return {name: model.get_layer(name).get_weights() for name, _ in _convolutions()}
+    return {name: model.get_layer(name).get_weights() for name, _ in convolutions()}
 
 
 def _read(path):
@@ -120,7 +120,7 @@ def _read(path):
         with h5py.File(path, "r") as file:
             return {
                 name: _pair(path, file, index, name, shape)
-                for index, (name, shape) in enumerate(_convolutions())
+                for index, (name, shape) in enumerate(convolutions())
             }
     except (OSError, RuntimeError) as error:  # what HDF5 raises, at once or at an array
         raise UserError(

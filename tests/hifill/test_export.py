@@ -157,7 +157,8 @@ def test_reduction_equals_its_numpy_twin(side):
 
 def test_every_variable_is_exported_and_no_keras_object(model, saved):
     loaded = tf.saved_model.load(str(saved))
-    for found, variable in zip(loaded.model_variables, model.variables, strict=True):
+    assert len(loaded.model_variables) == len(model.variables)
+    for found, variable in zip(loaded.model_variables, model.variables):
         np.testing.assert_array_equal(found, np.asarray(variable))
     graph = (saved / "saved_model.pb").read_bytes()
     assert b"_tf_keras" not in graph
@@ -173,8 +174,7 @@ def test_no_hole_gives_the_image_unchanged(signatures):
     ("image_size", "mask_size", "level", "message"),
     [
         ((40, 50), (40, 50), 1, "nothing to continue from"),
-        ((15, 50), (15, 50), 0, "at least 16 pixels"),
-        ((50, 0), (50, 0), 0, "at least 16 pixels"),
+        ((15, 50), (15, 50), 0, "HiFill takes sides of 16 or more"),
         ((40, 50), (50, 40), 0, "same size"),
     ],
 )
@@ -182,57 +182,6 @@ def test_impossible_input_fails_with_a_reason(signatures, image_size, mask_size,
     image, mask = np.zeros((*image_size, 3), np.uint8), np.full(mask_size, level, np.uint8)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         signatures["serving_default"](image=tf.constant(image), mask=tf.constant(mask))
-
-
-def encoded(pixels, extension):
-    """RGB(A) or gray pixels as the bytes of a file."""
-    order = {4: cv2.COLOR_RGBA2BGRA, 3: cv2.COLOR_RGB2BGR}.get(pixels.shape[-1])
-    pixels = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, order)
-    return tf.constant(cv2.imencode(extension, pixels)[1].tobytes())
-
-
-@pytest.mark.parametrize("extension", [".png", ".bmp", ".jpg"])
-def test_encoded_files_give_the_pixels_result(signatures, module, extension):
-    image, _ = photo_and_hole((70, 90), (0, 0, 0, 0))
-    mask = np.zeros((70, 90), np.uint8)
-    mask[16:40, 24:56] = 255  # whole JPEG blocks, which stay exact
-    files = encoded(image, extension), encoded(np.repeat(mask[..., None], 3, 2), extension)
-    found = signatures["encoded"](image_bytes=files[0], mask_bytes=files[1])
-    expected = module.inpaint(tf.io.decode_image(files[0]), mask)["image"]
-    np.testing.assert_array_equal(found["image"], expected)
-    np.testing.assert_array_equal(tf.io.decode_png(found["png_bytes"]), expected)
-
-
-def test_gray_photograph_and_mask_levels(signatures, module):
-    gray = photo_and_hole((70, 90), (0, 0, 0, 0))[0][..., 0]
-    levels = np.zeros((70, 90), np.uint8)
-    levels[20:30], levels[30:40] = 127, 128  # the first is known, the second hole
-    found = signatures["encoded"](
-        image_bytes=encoded(gray, ".png"), mask_bytes=encoded(levels, ".png")
-    )
-    expected = module.inpaint(np.repeat(gray[..., None], 3, 2), np.uint8(levels > 127))["image"]
-    np.testing.assert_array_equal(found["image"], expected)
-
-
-@pytest.mark.parametrize("colour", [0, 255])
-def test_mask_drawn_on_a_transparent_layer(signatures, module, colour):
-    image, mask = photo_and_hole((70, 90), (20, 40, 30, 50))
-    layer = np.full((70, 90, 4), colour, np.uint8)
-    layer[..., 3] = np.where(mask, 255, 0)
-    found = signatures["encoded"](
-        image_bytes=encoded(image, ".png"), mask_bytes=encoded(layer, ".png")
-    )
-    np.testing.assert_array_equal(found["image"], module.inpaint(image, mask)["image"])
-
-
-def test_alpha_of_a_mask_with_black_and_white_is_ignored(signatures, module):
-    image, mask = photo_and_hole((70, 90), (20, 40, 30, 50))
-    layer = np.repeat(np.where(mask[..., None], np.uint8(255), np.uint8(0)), 4, axis=2)
-    layer[:10, :, 3] = 255
-    found = signatures["encoded"](
-        image_bytes=encoded(image, ".png"), mask_bytes=encoded(layer, ".png")
-    )
-    np.testing.assert_array_equal(found["image"], module.inpaint(image, mask)["image"])
 
 
 _ALONE = """
@@ -248,8 +197,8 @@ def test_readme_example_in_a_new_process(model, saved):
     image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
     levels = np.where(mask, np.uint8(255), np.uint8(0))
     # PNG bytes under the example's name, so that no pixel changes: the content decides, not the name.
-    (folder / "photo.jpg").write_bytes(encoded(image, ".png").numpy())
-    (folder / "mask.png").write_bytes(encoded(levels, ".png").numpy())
+    (folder / "photo.jpg").write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
+    cv2.imwrite(str(folder / "mask.png"), levels)
     example = readme.split("Example:\n")[1]
     (folder / "example.py").write_text(example + _ALONE, encoding="utf-8")
     done = run([sys.executable, "-I", "example.py"], folder)  # -I: no PYTHONPATH
@@ -273,45 +222,6 @@ def test_command_refuses_wrong_flags(tmp_path, flags, message):
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
     assert not list(tmp_path.iterdir())
-
-
-def test_foreign_files_are_kept(model, saved, tmp_path):
-    (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match=r"notes\.txt"):
-        export.export(model, tmp_path)
-    (tmp_path / "saved_model.pb").write_bytes(b"")
-    with pytest.raises(UserError, match=r"notes\.txt"):
-        export.export(model, tmp_path)
-    with pytest.raises(UserError, match="is a file"):
-        export.check_folder(tmp_path / "notes.txt")
-    export.check_folder(saved)  # what was exported may be replaced
-    export.check_folder(tmp_path / "new")
-
-
-def test_previous_export_is_replaced_whole_or_kept(model, module, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "build_module", lambda _: module)  # tracing takes seconds
-    folder = tmp_path / "saved"
-    folder.mkdir()
-    (folder / "saved_model.pb").write_bytes(b"old")
-
-    def full_disk(module, path, signatures):
-        pathlib.Path(path, "saved_model.pb").write_bytes(b"half")
-        raise tf.errors.ResourceExhaustedError(None, None, "No space left on device")
-
-    monkeypatch.setattr(tf.saved_model, "save", full_disk)
-    with pytest.raises(UserError, match="No space left"):
-        export.export(model, folder)
-    assert (folder / "saved_model.pb").read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [folder]
-
-    def small(module, path, signatures):
-        pathlib.Path(path, "saved_model.pb").write_bytes(b"new")
-
-    monkeypatch.setattr(tf.saved_model, "save", small)
-    export.export(model, folder)
-    assert sorted(entry.name for entry in folder.iterdir()) == ["README.txt", "saved_model.pb"]
-    assert (folder / "saved_model.pb").read_bytes() == b"new"
-    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_weights_are_named_or_refused(model, tmp_path):

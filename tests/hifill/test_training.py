@@ -15,7 +15,10 @@ from hifill import PAPER, HiFill
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TINY = dataclasses.replace(PAPER, size=64, channels=2, discriminator_channels=2)
+# Fewer layers than the paper's, to run faster.
+TINY = dataclasses.replace(
+    PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0
+)
 TERMS = {
     "critic",
     "wasserstein",
@@ -220,9 +223,10 @@ class Plain(HiFillTrainer):
         return tf.fill([count, 1, 1, 1], 0.3)
 
 def make():
-    # Fewer layers than the paper's, to trace faster.
+    # Fewer layers than the paper's, and gates of one operation each, to trace faster.
     config = dataclasses.replace(
-        PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0)
+        PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0,
+        coarse_gate="pw")
     trainer = Plain(HiFill(config), TrainingOptions(batch_size=4, critic_steps=1))
     rng = np.random.default_rng(1)
     for v in trainer.trainable_variables:

@@ -1,0 +1,1 @@
+"""What can be built from both papers; none of it is installed."""

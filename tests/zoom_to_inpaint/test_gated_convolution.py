@@ -1,0 +1,398 @@
+"""The gated, normalised convolution: slow NumPy twin, gradients, enlarging, half precision, two replicas."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from zoom_to_inpaint.gated_convolution import (
+    GatedConv2D,
+    enlarge_and_convolve,
+    gate_and_normalize,
+)
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# (height, width, dilation, enlarge): the network's combinations, on even, odd and tiny sides.
+CASES = [
+    (6, 8, 1, False),
+    (7, 5, 1, False),
+    (9, 6, 2, False),
+    (5, 12, 4, False),
+    (4, 3, 8, False),
+    (1, 1, 1, False),
+    (4, 6, 1, True),
+    (5, 3, 1, True),
+    (1, 1, 1, True),
+]
+ANY_CASE = pytest.mark.parametrize("height, width, dilation, enlarge", CASES)
+TRAINED = ("kernel", "bias", "gamma", "beta")
+STATISTICS = ("moving_mean", "moving_variance")
+
+
+def _layer(dilation=1, enlarge=False, filters=6, channels=3, dtype="float32"):
+    """A built layer with random weights everywhere, moving averages included."""
+    layer = GatedConv2D(filters, dilation, enlarge, dtype=keras.mixed_precision.Policy(dtype))
+    layer(tf.zeros([1, 4, 4, channels]))
+    rng = np.random.default_rng(0)
+    for name in TRAINED + STATISTICS:
+        variable = getattr(layer, name)
+        variable.assign(rng.normal(0, 0.5, tuple(variable.shape)))
+    layer.moving_variance.assign(rng.uniform(0.1, 2, filters // 2))
+    return layer
+
+
+def _inputs(height, width, channels=3, batch=2, seed=1):
+    shape = (batch, height, width, channels)
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _weights(layer):
+    return {n: np.asarray(getattr(layer, n), np.float64) for n in TRAINED + STATISTICS}
+
+
+def _convolve(x, kernel, dilation=1):
+    """A 'same' 3x3 convolution, one output pixel at a time; float64."""
+    height, width = x.shape[1:3]
+    padded = np.pad(x.astype(np.float64), [(0, 0), (dilation,) * 2, (dilation,) * 2, (0, 0)])
+    out = np.zeros((len(x), height, width, kernel.shape[3]))
+    for row in range(height):
+        for column in range(width):
+            reach = 2 * dilation + 1
+            window = padded[:, row : row + reach : dilation, column : column + reach : dilation]
+            out[:, row, column] = np.einsum("bijc,ijco->bo", window, kernel)
+    return out
+
+
+def _nearest(x):
+    return np.repeat(np.repeat(x, 2, axis=1), 2, axis=2)
+
+
+def _gated_twin(layer, x):
+    w = _weights(layer)
+    x = _nearest(x) if layer.enlarge else x
+    features, gates = np.split(_convolve(x, w["kernel"], layer.dilation_rate) + w["bias"], 2, -1)
+    elu = np.where(features > 0, features, np.expm1(np.minimum(features, 0)))
+    return elu / (1 + np.exp(-gates))
+
+
+def _normalized_twin(layer, h, mean, variance):
+    w = _weights(layer)
+    return w["gamma"] * (h - mean) / np.sqrt(variance + 1e-3) + w["beta"]
+
+
+@ANY_CASE
+def test_inference_equals_slow_numpy(height, width, dilation, enlarge):
+    layer, x = _layer(dilation, enlarge), _inputs(height, width)
+    w = _weights(layer)
+    expected = _normalized_twin(
+        layer, _gated_twin(layer, x), w["moving_mean"], w["moving_variance"]
+    )
+    scale = 2 if enlarge else 1
+    for found in (layer(x, training=False), layer(x)):
+        assert found.shape == expected.shape == (2, scale * height, scale * width, 3)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+    for name in STATISTICS:  # inference leaves them alone
+        np.testing.assert_array_equal(_weights(layer)[name], w[name])
+
+
+@ANY_CASE
+def test_training_equals_slow_numpy(height, width, dilation, enlarge):
+    layer, x = _layer(dilation, enlarge), _inputs(height, width)
+    moving, h = _weights(layer), _gated_twin(layer, x)
+    mean, variance = h.mean(axis=(0, 1, 2)), h.var(axis=(0, 1, 2))
+    found = layer(x, training=True)
+    # Two values may be as close together as sqrt(eps): their rounding grows thirtyfold.
+    np.testing.assert_allclose(found, _normalized_twin(layer, h, mean, variance), atol=3e-5)
+    for name, now in (("moving_mean", mean), ("moving_variance", variance)):
+        expected = 0.99 * moving[name] + 0.01 * now
+        np.testing.assert_allclose(_weights(layer)[name], expected, atol=1e-6)
+
+
+def test_moving_averages_find_the_batch():
+    """After many steps on one batch inference gives what training does."""
+    layer, x = _layer(), _inputs(6, 8)
+    step = tf.function(lambda: layer(x, training=True))
+    for _ in range(1500):  # 0.99**1500 = 3e-7
+        trained = step()
+    np.testing.assert_allclose(layer(x), trained, atol=1e-4)
+
+
+def _dilated(kernel, rate):
+    """The kernel with rate - 1 zeros between its taps: dilated convolutions have no float64 gradient on a CPU."""
+    gaps = [[0, 0], [0, rate - 1]]
+    spread = tf.pad(kernel[:, tf.newaxis, :, tf.newaxis], [*gaps, *gaps, [0, 0], [0, 0]])
+    spread = tf.reshape(spread, [3 * rate, 3 * rate, *kernel.shape[2:]])
+    return spread[: 2 * rate + 1, : 2 * rate + 1]
+
+
+def _plain(layer, x, kernel, bias, gamma, beta):
+    """The layer in training, of ordinary TensorFlow ops in the type of its arguments."""
+    if layer.enlarge:
+        x = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+    x = tf.nn.conv2d(x, _dilated(kernel, layer.dilation_rate), 1, "SAME") + bias
+    features, gates = tf.split(x, 2, axis=-1)
+    h = tf.nn.elu(features) * tf.sigmoid(gates)
+    mean, variance = tf.nn.moments(h, [0, 1, 2])
+    return gamma * (h - mean) / tf.sqrt(variance + 1e-3) + beta
+
+
+def _gradients(function, arguments, weighting):
+    with tf.GradientTape() as tape:
+        tape.watch(arguments)
+        loss = tf.reduce_sum(function(*arguments) * tf.cast(weighting, arguments[0].dtype))
+    return tape.gradient(loss, arguments)
+
+
+@pytest.mark.parametrize(
+    "height, width, dilation, enlarge", [case for case in CASES if case[0] > 1]
+)
+def test_gradients_equal_automatic_differentiation(height, width, dilation, enlarge):
+    """Of a plain formula in float64, for the input and everything that is trained."""
+    layer, x = _layer(dilation, enlarge), _inputs(height, width)
+    weighting = _inputs(*layer(x).shape[1:], seed=2)
+    variables = [tf.convert_to_tensor(getattr(layer, name)) for name in TRAINED]
+
+    exact = [tf.cast(value, tf.float64) for value in (x, *variables)]
+    expected = _gradients(lambda *args: _plain(layer, *args), exact, weighting)
+
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        loss = tf.reduce_sum(layer(x, training=True) * weighting)
+    found = tape.gradient(loss, [x, *layer.trainable_variables])
+    assert len(found) == len(expected) == 5
+    for name, one, other in zip(("input", *TRAINED), found, expected):
+        # Rounding of float32 sums over up to 140 positions, against the largest slope.
+        furthest = np.abs(np.asarray(one) - np.asarray(other)).max()
+        assert furthest < 1e-5 * np.abs(other).max() + 1e-6, name
+
+
+def test_gradient_at_the_edge_of_the_gate():
+    """a = 0, where ELU's two pieces meet, and a and b so far out that the gate is flat: nothing is NaN."""
+    values = np.float32([0.0, -0.0, 1e-30, -1e-30, 90, -90, 1e4, -1e4])
+    grid = np.stack(np.meshgrid(values, values), axis=-1)[np.newaxis]
+    convolved, one, zero = tf.constant(grid), tf.ones([1]), tf.zeros([1])
+    weighting = _inputs(8, 8, 1, batch=1)
+    gradients = _gradients(
+        lambda *args: gate_and_normalize(*args)[0], (convolved, one, zero), weighting
+    )
+    for gradient in gradients:
+        assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 4)])
+def test_gradient_of_a_constant_batch(height, width):
+    """Variance 0: eps alone keeps it finite, and what is the same everywhere cannot be told apart."""
+    layer, x = _layer(), np.ones((2, height, width, 3), np.float32)
+    layer.kernel.assign(tf.zeros_like(layer.kernel))
+    with tf.GradientTape() as tape:
+        out = layer(x, training=True)
+        loss = tf.reduce_sum(out * _inputs(height, width))
+    np.testing.assert_allclose(out, np.broadcast_to(layer.beta, out.shape), atol=1e-4)
+    for gradient in tape.gradient(loss, layer.trainable_variables):
+        assert np.isfinite(gradient).all()
+
+
+def test_statistics_survive_a_mean_far_from_zero():
+    """Variance by a difference of squares loses digits: of mean 20 and deviation 1, 4e2 * 1e-7."""
+    gates = np.full((2, 16, 16, 2), 50, np.float32)  # open
+    features = 20 + _inputs(16, 16, 2)
+    ones, zeros = tf.ones([2]), tf.zeros([2])
+    _, mean, variance = gate_and_normalize(tf.concat([features, gates], -1), ones, zeros)
+    np.testing.assert_allclose(mean, features.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
+    np.testing.assert_allclose(variance, features.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-3)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 5), (5, 1), (3, 5), (4, 7), (6, 6)])
+def test_enlarge_and_convolve_equals_convolving_the_enlarged(height, width):
+    x, kernel = _inputs(height, width, 4), _inputs(3, 3, 5, batch=3, seed=3).reshape(3, 3, 3, 5)
+    x = x[..., :3]
+    found = enlarge_and_convolve(tf.constant(x), tf.constant(kernel))
+    np.testing.assert_allclose(found, _convolve(_nearest(x), kernel), atol=1e-5)
+
+    arguments = [tf.constant(x), tf.constant(kernel)]
+    weighting = _inputs(2 * height, 2 * width, 5, seed=4)
+    one = _gradients(enlarge_and_convolve, arguments, weighting)
+    other = _gradients(
+        lambda x, kernel: tf.nn.conv2d(tf.repeat(tf.repeat(x, 2, 1), 2, 2), kernel, 1, "SAME"),
+        arguments,
+        weighting,
+    )
+    for a, b in zip(one, other):
+        # Sums of up to 288 products of order 1.
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_enlarging_layer_equals_a_plain_one_on_the_enlarged(training):
+    layer, plain, x = _layer(enlarge=True), _layer(), _inputs(5, 4)
+    # The same sums in another order, divided by a deviation of about 0.3.
+    np.testing.assert_allclose(
+        layer(x, training=training), plain(_nearest(x), training=training), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("dilation, enlarge", [(1, False), (2, False), (1, True)])
+def test_graph_of_any_size_equals_eager(dilation, enlarge, training):
+    layer = _layer(dilation, enlarge)
+    signature = [tf.TensorSpec([None, None, None, 3], tf.float32)]
+    graph = tf.function(lambda x: layer(x, training=training), input_signature=signature)
+    for batch, side in ((1, 6), (3, 7)):
+        x = _inputs(side, side + 1, batch=batch)
+        # The same kernels, possibly fused: rounding only.
+        np.testing.assert_allclose(graph(x), layer(x, training=training), atol=1e-5)
+
+
+def test_gate_closes_and_opens():
+    """Halves of the channels: the first is the feature, the second its gate."""
+    layer, x = _layer(), _inputs(5, 5)
+    layer.kernel.assign(tf.zeros_like(layer.kernel))
+    layer.gamma.assign(tf.ones(3))
+    layer.beta.assign(tf.zeros(3))
+    layer.moving_mean.assign(tf.zeros(3))
+    layer.moving_variance.assign(tf.fill([3], 1 - 1e-3))
+    layer.bias.assign([2.0, 2.0, -1.0, 40.0, -40.0, 0.0])
+    expected = [2.0, 0.0, np.expm1(-1) / 2]
+    np.testing.assert_allclose(layer(x)[0, 2, 2], expected, atol=1e-6)
+
+
+def test_config_makes_the_same_layer():
+    layer = _layer(dilation=4)
+    again = GatedConv2D.from_config(layer.get_config())
+    for field in ("filters", "dilation_rate", "enlarge"):
+        assert getattr(again, field) == getattr(layer, field)
+    assert GatedConv2D.from_config(_layer(enlarge=True).get_config()).enlarge
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("enlarge", [False, True])
+def test_half_precision_is_close_to_single(enlarge, training):
+    layer, half = _layer(enlarge=enlarge), _layer(enlarge=enlarge, dtype="mixed_bfloat16")
+    x = _inputs(6, 7)
+    out = half(tf.cast(x, tf.bfloat16), training=training)
+    assert out.dtype == tf.bfloat16
+    # 8 bits of mantissa, sums of 27 products of order 0.5, divided by a deviation down to 0.3.
+    np.testing.assert_allclose(tf.cast(out, tf.float32), layer(x, training=training), atol=0.15)
+    for variable in (*half.trainable_variables, half.moving_mean, half.moving_variance):
+        assert tf.as_dtype(variable.dtype) == tf.float32
+    for name in STATISTICS:  # of the same batch, but for the rounding of the convolution
+        np.testing.assert_allclose(_weights(half)[name], _weights(layer)[name], atol=1e-3)
+
+
+def test_gradients_in_half_precision():
+    """Gate and statistics are float32, so that only what is stored is rounded."""
+    convolved, gamma, beta = _inputs(6, 7, 6), np.float32([1, -2, 0.5]), np.float32([0, 1, 2])
+    convolved = tf.cast(convolved, tf.bfloat16)
+    weighting = _inputs(6, 7, 3, seed=2)
+
+    def gradients(values):
+        arguments = [values, tf.constant(gamma), tf.constant(beta)]
+        with tf.GradientTape() as tape:
+            tape.watch(arguments)
+            loss = tf.reduce_sum(tf.cast(gate_and_normalize(*arguments)[0], tf.float32) * weighting)
+        return tape.gradient(loss, arguments)
+
+    half, single = gradients(convolved), gradients(tf.cast(convolved, tf.float32))
+    assert [g.dtype for g in half] == [tf.bfloat16, tf.float32, tf.float32]
+    for a, b in zip(half, single):
+        a, b = np.asarray(tf.cast(a, tf.float32)), np.asarray(b)
+        # What comes from above is rounded, too: up to 2**-9 of each of 84 addends of order 1.
+        assert np.abs(a - b).max() < 0.02 * np.abs(b).max()
+
+
+REPLICAS = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from zoom_to_inpaint.gated_convolution import GatedConv2D
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(4, 6, 5, 3)).astype(np.float32)
+WEIGHTING = rng.normal(size=(4, 6, 5, 3)).astype(np.float32)
+START = {"kernel": (3, 3, 3, 6), "bias": 6, "gamma": 3, "beta": 3, "moving_mean": 3}
+START = {name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in START.items()}
+
+def make():
+    layer = GatedConv2D(6, 2)
+    layer(tf.zeros([1, 4, 4, 3]))
+    for name, value in START.items():
+        getattr(layer, name).assign(value)
+    return layer
+
+def step(layer, x, weighting):
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        out = layer(x, training=True)
+        loss = tf.reduce_sum(out * weighting)
+    slopes = tape.gradient(loss, [x, *layer.trainable_variables])
+    context = tf.distribute.get_replica_context()
+    return out, slopes[0], context.all_reduce(tf.distribute.ReduceOp.SUM, slopes[1:])
+
+def keep(name, layer, outs, inputs, slopes):
+    found[name + "/out"], found[name + "/input"] = np.concatenate(outs), np.concatenate(inputs)
+    for number, slope in enumerate(slopes):
+        found[f"{name}/slope_{number}"] = slope
+    for statistic in ("moving_mean", "moving_variance"):
+        found[f"{name}/{statistic}"] = np.asarray(tf.convert_to_tensor(getattr(layer, statistic)))
+
+found = {}
+alone = make()
+for _ in range(2):
+    out, toward_input, slopes = tf.function(step)(alone, tf.constant(X), tf.constant(WEIGHTING))
+keep("one", alone, [out], [toward_input], slopes)
+
+strategy = tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])
+with strategy.scope():
+    layer = make()
+CUT = [slice(0, 3), slice(3, 4)]  # of different size: what counts is positions, not replicas
+
+def share(values):
+    part = lambda context: tf.constant(values[CUT[context.replica_id_in_sync_group]])
+    return strategy.experimental_distribute_values_from_function(part)
+
+run = tf.function(lambda x, w: strategy.run(step, args=(layer, x, w)))
+for _ in range(2):
+    out, toward_input, slopes = run(share(X), share(WEIGHTING))
+local = strategy.experimental_local_results
+keep("two", layer, local(out), local(toward_input), [local(slope)[1] for slope in slopes])
+for statistic in (layer.moving_mean, layer.moving_variance):
+    value = getattr(statistic, "value", statistic)
+    copies = [np.asarray(copy) for copy in local(value() if callable(value) else value)]
+    assert all((copy == copies[0]).all() for copy in copies)
+found["replicas"] = strategy.num_replicas_in_sync
+np.savez(sys.argv[1], **found)
+"""
+
+
+def test_two_replicas_equal_one_with_the_whole_batch(tmp_path):
+    """In a process of its own: logical devices must be set up before anything else."""
+    target = tmp_path / "found.npz"
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS, str(target)],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    with np.load(target) as found:
+        assert found["replicas"] == 2
+        names = [name[len("one/") :] for name in found if name.startswith("one/")]
+        assert len(names) == 8  # output, its slopes by input and four variables, two statistics
+        for name in names:
+            # The same sums in two parts.
+            np.testing.assert_allclose(
+                found["two/" + name], found["one/" + name], rtol=1e-5, atol=1e-4, err_msg=name
+            )

@@ -1,0 +1,474 @@
+"""One update of every stage: what changes, the loss terms and their weights, gradients by hand, two replicas.
+
+Updates run eagerly: tracing the joint stage takes longer than all of them together.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow import keras
+
+from common import weights
+from zoom_to_inpaint import training
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.training import STAGES, TERMS, TrainingOptions, reduced_label
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TINY = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
+BATCH = 2
+PARTS = ("coarse", "super_resolution", "refinement")
+TRAINED = {
+    "pretrain_coarse": {"coarse"},
+    "pretrain_refinement": {"refinement"},
+    "pretrain_sr": {"super_resolution"},
+    "joint": {*PARTS, "discriminator"},
+}
+# {term: its weight in the generator's loss}, Z section 4.1.
+WEIGHTS = {
+    "pretrain_coarse": {"coarse_l1": 1, "coarse_vgg": 0.01},
+    "pretrain_refinement": {"refined_l1": 1, "refined_vgg": 0.01},
+    "pretrain_sr": {"sr_l1": 1},
+    "joint": {
+        **{"coarse_l1": 1, "sr_l1": 1, "refined_l1": 1, "gradient": 1},
+        **{"coarse_vgg": 0.01, "refined_vgg": 1e-5, "adversarial": 0.5},
+    },
+}
+
+
+def _vgg(images):
+    """Stands in for VGG19: a linear map whose values are as far from [0, 1] as VGG's."""
+    return 100.0 * tf.nn.avg_pool2d(images, 4, 4, "VALID")
+
+
+def _batch(size, mask_size, seed=0, count=BATCH):
+    """Images [B, size, size, 3] in [0, 1] and masks [B, mask_size, mask_size, 1] with holes of different sizes."""
+    rng = np.random.default_rng(seed)
+    image = rng.random((count, size, size, 3), np.float32)
+    mask = np.zeros((count, mask_size, mask_size, 1), np.float32)
+    for i, one in enumerate(mask):
+        one[2 : 7 + i, 3 : 9 - i] = 1
+    return tf.constant(image), tf.constant(mask)
+
+
+def _batch_of(stage, seed=0):
+    high = stage in ("pretrain_sr", "joint")
+    return _batch(TINY.size * (TINY.scale if high else 1), TINY.size, seed)
+
+
+def _layers(trainer):
+    """{name: network}, the discriminator too where there is one."""
+    layers = {name: getattr(trainer.model, name) for name in PARTS}
+    if hasattr(trainer, "discriminator"):
+        layers["discriminator"] = trainer.discriminator
+    return layers
+
+
+def _values(trainer):
+    return {
+        f"{part}/{name}": variable.numpy()
+        for part, layer in _layers(trainer).items()
+        for name, variable in weights.named_variables(layer).items()
+    }
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(0)
+    return ZoomToInpaint(TINY)
+
+
+@pytest.fixture(scope="module")
+def joint(model):
+    return STAGES["joint"](model, TrainingOptions(batch_size=BATCH), _vgg)
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def stepped(request, model, joint):
+    """(stage, trainer, values before, values after, terms) of one step with the default options and a VGG."""
+    stage = request.param
+    options = TrainingOptions(batch_size=BATCH)
+    trainer = joint if stage == "joint" else STAGES[stage](model, options, _vgg)
+    steps = int(trainer.step)
+    before = _values(trainer)
+    terms = trainer.train_step(_batch_of(stage))
+    assert int(trainer.step) == steps + 1
+    after = _values(trainer)
+    return stage, trainer, before, after, {name: float(value) for name, value in terms.items()}
+
+
+def test_defaults_are_the_papers():
+    options = TrainingOptions()
+    assert options.batch_size == 16
+    assert (options.coarse_vgg_weight, options.refinement_vgg_weight) == (0.01, 1e-5)
+    assert (options.gan_weight, ZoomConfig().gradient_weight) == (0.5, 1.0)
+    assert (options.learning_rate, options.learning_rate_drops) == (1e-5, ())
+    assert (options.adam_beta_1, options.adam_beta_2) == (0.9, 0.999)
+
+
+# --- what a step changes
+
+
+def test_a_stage_changes_its_own_networks_alone(stepped):
+    stage, _, before, after, _ = stepped
+    assert len(before) > 100
+    for name, value in after.items():
+        assert np.isfinite(value).all(), name
+        part = name.split("/")[0]
+        if part not in TRAINED[stage]:
+            np.testing.assert_array_equal(value, before[name], err_msg=name)
+        else:
+            assert np.any(value != before[name]), name
+
+
+def test_moving_statistics_move_towards_the_batch(stepped):
+    stage, _, before, after, _ = stepped
+    moving = [name for name in after if "moving_" in name]
+    assert len(moving) == 2 * (17 + 20)
+    for name in moving:
+        if name.split("/")[0] not in TRAINED[stage]:
+            continue
+        batch = (after[name] - 0.99 * before[name]) / 0.01
+        # A variance is not negative, up to what is left of seven digits after the division by 0.01.
+        assert np.any(after[name] != before[name])
+        assert "mean" in name or batch.min() > -1e-4, name
+
+
+def test_optimizers_count_updates(stepped):
+    stage, trainer, *_ = stepped
+    expected = {"generator_optimizer"} | (
+        {"discriminator_optimizer"} if stage == "joint" else set()
+    )
+    assert set(trainer.optimizers()) == expected
+    for optimizer in trainer.optimizers().values():
+        assert int(optimizer.iterations) == int(trainer.step)
+
+
+# --- loss terms
+
+
+def test_terms_have_their_names_and_add_up(stepped):
+    stage, _, _, _, terms = stepped
+    names = set(WEIGHTS[stage]) | ({"discriminator"} if stage == "joint" else set())
+    assert set(terms) == names | {"generator"} and names <= set(TERMS)
+    assert np.isfinite(list(terms.values())).all()
+    expected = sum(weight * terms[name] for name, weight in WEIGHTS[stage].items())
+    assert abs(terms["generator"] - expected) < 1e-5 * abs(expected)  # float32 sums
+    for name in names - {"adversarial"}:
+        assert terms[name] > 0, name
+
+
+def test_every_term_belongs_to_a_stage():
+    named = {name for terms in WEIGHTS.values() for name in terms} | {"discriminator"}
+    assert named == set(TERMS) and len(TERMS) == len(set(TERMS))
+
+
+def test_a_term_of_weight_0_is_reported_but_not_trained(joint, monkeypatch):
+    image, mask = _batch_of("joint")
+    terms, given, *_ = joint._generate(image, mask)
+    silent = dataclasses.replace(joint.model.config, gradient_weight=0.0)
+    monkeypatch.setattr(joint.model, "config", silent)
+    without, zero, *_ = joint._generate(image, mask)
+    assert float(without["gradient"]) == float(terms["gradient"]) > 0
+    assert given["gradient"] == 1 and zero["gradient"] == 0
+    difference = training.weighted_sum(terms, given) - training.weighted_sum(without, zero)
+    # A difference of sums that are ten times as large, float32.
+    assert abs(float(difference) - float(terms["gradient"])) < 1e-5
+    # Not even a value that is not finite enters.
+    with_nan = {**without, "gradient": tf.constant(np.nan)}
+    assert np.isfinite(float(training.weighted_sum(with_nan, zero)))
+
+
+@pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement"])
+def test_without_vgg_its_terms_are_left_out(model, stage):
+    trainer = STAGES[stage](model, TrainingOptions(batch_size=BATCH))
+    terms, _ = trainer.losses(*_batch_of(stage))
+    assert set(terms) == {name for name in WEIGHTS[stage] if "vgg" not in name}
+
+
+def test_without_vgg_joint_training_leaves_its_terms_out(joint, monkeypatch):
+    monkeypatch.setattr(joint, "vgg", None)
+    terms, *_ = joint._generate(*_batch_of("joint"))
+    assert set(terms) == {"coarse_l1", "sr_l1", "refined_l1", "gradient"}
+
+
+def test_vgg_compares_features_and_the_labels_get_no_gradient(joint, monkeypatch):
+    rng = np.random.default_rng(0)
+    factor = tf.Variable(3.0)
+    monkeypatch.setattr(joint, "vgg", lambda images: factor * images)
+    prediction, label = (rng.random((BATCH, 4, 4, 3), np.float32) for _ in range(2))
+    with tf.GradientTape() as tape:
+        term = joint.vgg_term("coarse_vgg", tf.constant(prediction), tf.constant(label))
+    assert set(term) == {"coarse_vgg"}
+    assert abs(float(term["coarse_vgg"]) - 3 * np.abs(prediction - label).mean()) < 1e-6
+    found = tape.gradient(term["coarse_vgg"], factor)
+    expected = np.mean(np.sign(prediction - label) * prediction)
+    assert abs(float(found) - expected) < 1e-6
+    # With gradient through the label it would be another number.
+    assert abs(expected - np.abs(prediction - label).mean()) > 0.01
+
+
+def test_losses_are_sums_over_the_replica_divided_by_the_global_batch(model):
+    image, mask = _batch_of("pretrain_sr")
+    found = []
+    for batch_size in (BATCH, 8 * BATCH):
+        trainer = STAGES["pretrain_sr"](model, TrainingOptions(batch_size=batch_size))
+        found.append(float(trainer.losses(image, mask)[0]["sr_l1"]))
+    assert found[0] > 0 and abs(found[0] - 8 * found[1]) < 1e-6
+
+
+# --- gradients
+
+
+def _joint_by_hand(model, discriminator, image, mask, vgg):
+    """Eq. 3, 5 and 6 and both sides of the hinge loss, written out: (generator's loss, discriminator's loss)."""
+
+    def l1(a, b):
+        return tf.reduce_mean(tf.abs(a - b))
+
+    small = tf.clip_by_value(tf.image.resize(image, [16, 16], "bicubic", antialias=True), 0, 1)
+    masked = small * (1 - mask)
+    coarse = mask * model.coarse((masked, mask), training=True) + masked
+    zoomed = model.super_resolution(coarse, training=True)
+    large = tf.image.resize(mask, [32, 32], "nearest")
+    refined = model.refinement((zoomed, large), training=True)
+    refined = large * refined + (1 - large) * image
+    error = refined - image
+    dx, dy = error[:, :, 1:] - error[:, :, :-1], error[:, 1:] - error[:, :-1]
+    gradient = (tf.reduce_sum(dx**2) + tf.reduce_sum(dy**2)) / (2.0 * tf.size(error, tf.float32))
+    generator = (
+        l1(coarse, small) + 0.01 * l1(vgg(coarse), vgg(small)) + l1(zoomed, image)
+        + l1(refined, image) + 1e-5 * l1(vgg(refined), vgg(image)) + gradient
+        - 0.5 * tf.reduce_mean(discriminator((refined, large)))
+    )  # fmt: skip
+    real = discriminator((image, large))
+    fake = discriminator((tf.stop_gradient(refined), large))
+    judged = tf.reduce_mean(tf.maximum(0.0, 1 - real)) + tf.reduce_mean(tf.maximum(0.0, 1 + fake))
+    return generator, judged
+
+
+class _Spy:
+    """Takes an optimizer's place: keeps the gradients and applies none."""
+
+    def __init__(self):
+        self.gradients = None
+
+    def apply_gradients(self, pairs):
+        self.gradients = [
+            (tf.convert_to_tensor(gradient), variable) for gradient, variable in pairs
+        ]
+
+
+def test_joint_gradients_are_those_of_the_written_out_losses(joint, monkeypatch):
+    """Each side's from its own loss alone: the adversarial term moves no discriminator, hinge no generator."""
+    image, mask = _batch_of("joint", seed=5)
+    spies = {name: _Spy() for name in joint.optimizers()}
+    for name, spy in spies.items():
+        monkeypatch.setattr(joint, name, spy)
+    joint.update(
+        image, mask
+    )  # leaves normalised kernels, which the written-out losses then take as they are
+    discriminator = joint.discriminator.trainable_variables
+    generator = [v for part in PARTS for v in getattr(joint.model, part).trainable_variables]
+    with tf.GradientTape(persistent=True) as tape:
+        by_hand = _joint_by_hand(joint.model, joint.discriminator, image, mask, _vgg)
+    for spy, loss, variables in zip(spies.values(), by_hand, (generator, discriminator)):
+        assert [v is w for (_, v), w in zip(spy.gradients, variables)] == [True] * len(variables)
+        expected = tape.gradient(loss, variables)
+        for (found, variable), gradient in zip(spy.gradients, expected):
+            scale = float(tf.reduce_max(tf.abs(gradient)))
+            # Other orders of summation over 2 * 32 * 32 * 3 values; cancelling sums leave absolute errors.
+            np.testing.assert_allclose(
+                found, gradient, atol=1e-3 * scale + 1e-6, err_msg=variable.name
+            )
+
+
+# --- labels
+
+
+def _cubic(x):
+    """The kernel of Keys, a = -1/2."""
+    x = np.abs(x)
+    near, far = 1.5 * x**3 - 2.5 * x**2 + 1, -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_reduced_label_is_bicubic_with_antialiasing(scale):
+    size = 24
+    image = np.random.default_rng(0).random((2, size, size, 3))
+    positions = (np.arange(size // scale)[:, None] + 0.5) * scale - 0.5
+    matrix = _cubic((positions - np.arange(size)) / scale)  # as wide as the coarse grid
+    matrix /= matrix.sum(axis=1, keepdims=True)
+    expected = np.einsum("ir,brcx,jc->bijx", matrix, image, matrix)
+    found = reduced_label(tf.constant(image, tf.float32), scale).numpy()
+    np.testing.assert_allclose(found, expected.clip(0, 1), atol=1e-5)
+
+
+def test_reduced_label_stays_in_range_and_without_zoom_is_the_label():
+    checks = np.indices((16, 16)).sum(axis=0) // 4 % 2
+    image = tf.constant(np.repeat(checks[None, ..., None], 3, axis=-1), tf.float32)
+    found = reduced_label(image, 2).numpy()
+    assert found.min() == 0 and found.max() == 1  # bicubic would overshoot
+    np.testing.assert_array_equal(reduced_label(image, 1), image)
+
+
+def test_the_refined_image_is_the_label_outside_the_hole(joint):
+    image, mask = _batch_of("joint", seed=2)
+    terms, _, refined, zoomed_mask = joint._generate(image, mask)
+    known = np.broadcast_to(zoomed_mask.numpy() == 0, image.shape)
+    np.testing.assert_array_equal(zoomed_mask[:, ::2, 1::2], mask)
+    np.testing.assert_array_equal(refined.numpy()[known], image.numpy()[known])
+    assert np.abs(refined - image)[~known].mean() > 0.01
+    terms, _, refined, _ = joint._generate(image, tf.zeros_like(mask))
+    np.testing.assert_array_equal(refined, image)
+    assert float(terms["coarse_l1"]) == float(terms["refined_l1"]) == float(terms["gradient"]) == 0
+    assert float(terms["sr_l1"]) > 0
+
+
+def test_what_lies_under_the_hole_is_not_seen(joint):
+    """Another object in the hole: the same completion. Its label differs, its input must not."""
+    image, mask = _batch_of("joint", seed=3)
+    # Reduction mixes neighbours, so the change keeps four pixels off the hole's border.
+    inside = -tf.nn.max_pool2d(-joint_mask(mask), 9, 1, "SAME")
+    assert float(tf.reduce_sum(inside)) > 0
+    painted = tf.where(inside > 0, 1.0 - image, image)
+    first, second = (joint._generate(x, mask)[2] for x in (image, painted))
+    hole = joint_mask(mask)
+    np.testing.assert_allclose(first * hole, second * hole, atol=1e-5)
+
+
+def joint_mask(mask):
+    return tf.repeat(tf.repeat(mask, 2, axis=1), 2, axis=2)
+
+
+# --- learning
+
+
+def test_one_image_can_be_learned():
+    keras.utils.set_random_seed(0)
+    options = TrainingOptions(batch_size=1, learning_rate=1e-2)
+    trainer = STAGES["pretrain_coarse"](ZoomToInpaint(TINY), options)
+    rows, columns = np.mgrid[:16, :16] / 15.0
+    image = np.stack([rows, columns, rows * columns], axis=-1)[None].astype(np.float32)
+    mask = np.zeros((1, 16, 16, 1), np.float32)
+    mask[:, 4:12, 4:12] = 1
+    step = tf.function(lambda: trainer.train_step((tf.constant(image), tf.constant(mask))))
+    history = [float(step()["coarse_l1"]) for _ in range(60)]
+    assert min(history[-5:]) < 0.4 * history[0]
+
+
+def test_the_learning_rate_falls_late_in_the_run(model):
+    options = TrainingOptions(
+        batch_size=1, learning_rate=1e-3, learning_rate_drops=(0.8, 0.9), steps=10
+    )
+    trainer = STAGES["pretrain_sr"](model, options)
+    variables = model.super_resolution.trainable_variables
+    found = []
+    for _ in range(10):  # Adam's steps along a constant gradient are as long as the rate
+        before = variables[-1].numpy()
+        trainer.generator_optimizer.apply_gradients((tf.ones_like(v), v) for v in variables)
+        found.append(np.mean(before - variables[-1].numpy()))
+    # Steps of 1e-5 on weights near 0.01 keep four digits.
+    np.testing.assert_allclose(found, [1e-3] * 8 + [1e-4, 1e-5], rtol=1e-3)
+
+
+# --- replicas
+
+TWO_REPLICAS = """
+import sys
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from common import replicas, weights
+strategy = replicas.strategy(2)
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.training import STAGES, Trainer, TrainingOptions
+
+# Adam makes a large step of a rounding error; with plain descent a step is the gradient.
+def descent(self, networks):
+    variables = [v for layer in networks.values() for v in layer.trainable_variables]
+    optimizer = keras.optimizers.SGD(1.0)
+    optimizer.build(variables)
+    return optimizer
+
+Trainer._adam = descent
+CONFIG = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
+rng = np.random.default_rng(0)
+images = rng.random((4, 32, 32, 3)).astype(np.float32)
+masks = np.zeros((4, 16, 16, 1), np.float32)
+for i in range(3):  # holes of different sizes, and none
+    masks[i, 2:6 + i, 3:11 - i] = 1
+
+def make(stage):
+    keras.utils.set_random_seed(0)
+    vgg = lambda x: 10.0 * tf.nn.avg_pool2d(x, 4, 4, "VALID")
+    return STAGES[stage](ZoomToInpaint(CONFIG), TrainingOptions(batch_size=4), vgg)
+
+def half(array):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(np.split(array, 2)[context.replica_id_in_sync_group]))
+
+def variables(trainer):
+    layers = {**trainer.networks(), "model": trainer.model}
+    if hasattr(trainer, "discriminator"):
+        layers["discriminator"] = trainer.discriminator
+    return {f"{part}/{name}": variable for part, layer in layers.items()
+            for name, variable in weights.named_variables(layer).items()}
+
+def compare(one, two, before, expected, found):
+    assert set(expected) == set(found) and len(found) > 1, found
+    for name, value in expected.items():
+        # Sums over samples in another order.
+        np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+    ours, theirs = variables(one), variables(two)
+    assert set(ours) == set(theirs) and len(ours) > 100
+    for name, variable in ours.items():
+        copies = strategy.experimental_local_results(theirs[name])
+        copies = [np.asarray(copy) for copy in copies]
+        np.testing.assert_array_equal(copies[0], copies[-1], err_msg=name)
+        expected = np.asarray(variable) - before[name]
+        tolerance = 1e-3 * np.abs(expected).max() + 1e-6
+        np.testing.assert_allclose(copies[0] - before[name], expected, atol=tolerance, err_msg=name)
+    assert one.step.numpy() == two.step.numpy() == 1
+
+# Joint training eagerly: tracing it twice, once for each replica, takes a minute.
+one = make("joint")
+before = {name: np.asarray(variable).copy() for name, variable in variables(one).items()}
+with strategy.scope():
+    two = make("joint")
+expected = one.train_step((tf.constant(images), tf.constant(masks)))
+found = strategy.run(two.train_step, args=((half(images), half(masks)),))
+found = {name: strategy.experimental_local_results(value) for name, value in found.items()}
+assert all(float(first) == float(last) for first, last in found.values())
+compare(one, two, before, expected, {name: values[0] for name, values in found.items()})
+print("joint agrees")
+
+# As train.py does it: a graph, Keras' loop, a distributed data set; for the stage that is traced fastest.
+one = make("pretrain_sr")
+before = {name: np.asarray(variable).copy() for name, variable in variables(one).items()}
+expected = one.train_step((tf.constant(images), tf.constant(masks)))
+with strategy.scope():
+    two = make("pretrain_sr")
+data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4, drop_remainder=True).repeat()
+history = two.fit(data, steps_per_epoch=1, epochs=1, verbose=0).history
+compare(one, two, before, expected, {name: history[name][0] for name in expected})
+print("fit agrees")
+"""
+
+
+def test_two_replicas_equal_one_device():
+    """In a process of its own: logical devices must be set up before anything else."""
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_REPLICAS], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "joint agrees" in done.stdout and "fit agrees" in done.stdout

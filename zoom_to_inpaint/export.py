@@ -1,0 +1,43 @@
+"""Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (Z section 3.1, Figure 2).
+
+`zoom_to_inpaint.photograph` works in NumPy and OpenCV around the networks. Here the same steps are TensorFlow ops
+(`zoom_to_inpaint.graph_pipeline`), so that what is served takes a photograph of any size and gives the photograph with
+its hole filled. Signatures and errors are those of `common.saved_model`; the result is that of
+`ZoomToInpaint.inpaint` within one level.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from common import saved_model
+from common.files import PathLike
+from zoom_to_inpaint import graph_pipeline
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.photograph import LARGEST_SIDE
+
+_TITLE = "Zoom-to-Inpaint"
+
+
+def build_module(model: ZoomToInpaint) -> tf.Module:
+    """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.saved_model`."""
+
+    def fill(image, hole):
+        return graph_pipeline.fill(model.fill, image, hole)
+
+    return saved_model.build_module(_TITLE, model.variables, fill)
+
+
+def export(model: ZoomToInpaint, folder: PathLike, weights: str = "not recorded") -> None:
+    """Writes the SavedModel and its README.txt to `folder`, at once or not at all.
+
+    A SavedModel that was exported to `folder` before is replaced.
+
+    Args:
+      weights: where the model's weights came from, for README.txt.
+
+    Raises:
+      UserError: `folder` holds other files, or cannot be written.
+    """
+    sizes = f"Beyond {LARGEST_SIDE} pixels a window around the hole is filled."
+    saved_model.export(build_module(model), folder, _TITLE, sizes, weights)

@@ -1,0 +1,132 @@
+"""The pipeline of `zoom_to_inpaint.photograph` as TensorFlow ops, for `zoom_to_inpaint.export`.
+
+Window, reduction if it is too large, networks, enlargement, paste: the same steps with the same numbers, within one
+level, because sums are rounded in another order. Known pixels are equal. Input is checked by `common.saved_model`.
+
+A reduced window too: averages of areas agree to 3e-4 (OpenCV leaves slivers out), the cells that touch the hole are the
+same, and the bicubic kernel is OpenCV's (A = -0.75; TensorFlow's has -0.5), which enlarges the same pixels to the same
+levels but for one value in 50,000, or one in 20 where OpenCV's weights have 11 bits (images of few rows, no IPP).
+
+At the photograph's own resolution reduction and enlargement are exact identities, so they need no branch. Only the
+hole's bounding box is enlarged.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from common.images import WHITE
+from common.saved_model import any_between, paste, span_of_hole
+from zoom_to_inpaint.photograph import LARGEST_SIDE, SMALLEST_WINDOW
+
+# Of a pixel, per axis: parts of a cell that are thinner than this are left out, as OpenCV does.
+_SLIVER = 1e-3
+_CUBIC = -0.75
+
+
+class _Axis(NamedTuple):
+    """One axis of window and hole, as scalars int32: the window's first pixel and length, and the hole's."""
+
+    start: tf.Tensor
+    length: tf.Tensor
+    first: tf.Tensor
+    extent: tf.Tensor
+
+
+def fill(model_fill, image, hole):
+    """`photograph.inpaint` on tensors.
+
+    Args:
+      model_fill: ([1, H, W, 3] float32 in [0, 1], [1, H, W, 1] float32) -> [1, H, W, 3], as `ZoomToInpaint.fill`.
+      image: uint8 [H, W, 3].
+      hole: bool [H, W] with a hole.
+
+    Returns:
+      uint8 [H, W, 3]; equal to `image` outside the hole.
+    """
+    rows, columns = _choose_window(hole)
+    window, window_hole = (
+        x[rows.start : rows.start + rows.length, columns.start : columns.start + columns.length]
+        for x in (image, hole)
+    )
+    small, touched = _reduce(window, window_hole, _reduced_size(rows, columns))
+    mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
+    filled = _to_levels(WHITE * model_fill(small[tf.newaxis], mask)[0])
+    filled = tf.cast(_to_levels(_enlarge(filled, rows, columns)), tf.uint8)
+    box, box_hole = (
+        x[rows.first : rows.first + rows.extent, columns.first : columns.first + columns.extent]
+        for x in (image, hole)
+    )
+    return paste(image, tf.where(box_hole[..., tf.newaxis], filled, box), rows.first, columns.first)
+
+
+def _choose_window(hole):
+    """[H, W] bool with a hole -> rows and columns that are looked at; see `photograph.choose_window`."""
+    sides = tf.shape(hole)
+    spans = [span_of_hole(hole, axis) for axis in (0, 1)]
+    side = tf.maximum(SMALLEST_WINDOW, 3 * tf.maximum(spans[0][1], spans[1][1]))
+    longest = tf.reduce_max(sides)
+    side = tf.where(longest <= LARGEST_SIDE, longest, side)  # all of it
+    axes = []
+    for axis, (first, extent) in enumerate(spans):
+        start = tf.maximum(0, tf.minimum(first + extent // 2 - side // 2, sides[axis] - side))
+        axes.append(_Axis(start, tf.minimum(side, sides[axis] - start), first, extent))
+    return axes
+
+
+def _reduced_size(rows, columns):
+    """[2] int32, (height, width) that the networks see of the window."""
+    sides = tf.stack([rows.length, columns.length])
+    longest = tf.reduce_max(sides)
+    scale = LARGEST_SIDE / tf.maximum(longest, LARGEST_SIDE)  # float64, like Python's
+    return tf.maximum(1, tf.cast(tf.round(tf.cast(sides, tf.float64) * scale), tf.int32))
+
+
+def _reduce(image, hole, size):
+    """uint8 [H, W, 3], bool [H, W] -> means of the known pixels in [0, 1] and cells that touch the hole, at `size`."""
+    known = tf.cast(~hole, tf.uint8)[..., tf.newaxis]
+    total, weight = (
+        tf.raw_ops.ResizeArea(images=x[tf.newaxis], size=size)[0] for x in (image * known, known)
+    )
+    for axis in (0, 1):
+        hole = tf.transpose(any_between(hole, *_pixels_of_cells(tf.shape(hole)[0], size[axis])))
+    return total / tf.maximum(weight, 1e-6) / WHITE, hole
+
+
+def _pixels_of_cells(length, cells):
+    """First and last pixel, [cells] int32 each, of the cells that `length` pixels are divided into."""
+    edges = tf.range(cells + 1, dtype=tf.float64) * (length / cells)
+    first, last = tf.floor(edges[:-1] + _SLIVER), tf.math.ceil(edges[1:] - _SLIVER) - 1
+    return tf.cast(first, tf.int32), tf.cast(last, tf.int32)
+
+
+def _enlarge(image, rows, columns):
+    """[h, w, 3], the window seen by the networks -> the hole's box of it at the photograph's resolution, float32."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    taps = [tf.clip_by_value(tf.range(-2, cells + 2), 0, cells - 1) for cells in (height, width)]
+    image = tf.gather(tf.gather(image, taps[0], axis=0), taps[1], axis=1)
+    image = tf.einsum("yh,hwc->ywc", _interpolation(rows, height), image)
+    return tf.einsum("xw,ywc->yxc", _interpolation(columns, width), image)
+
+
+def _interpolation(axis, cells):
+    """[extent, cells + 4] float32: bicubic weights of the hole's pixels on the window's cells and two more a side."""
+    pixel = tf.cast(axis.first - axis.start + tf.range(axis.extent), tf.float64)
+    position = (pixel + 0.5) * (cells / axis.length) - 0.5
+    distance = position[:, tf.newaxis] - tf.range(-2, cells + 2, dtype=tf.float64)
+    return _cubic(tf.cast(tf.abs(distance), tf.float32))
+
+
+def _cubic(distance):
+    """Keys' kernel with parameter A of distances >= 0."""
+    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance * distance + 1
+    far = _CUBIC * (((distance - 5) * distance + 8) * distance - 4)
+    return tf.where(distance <= 1, near, tf.where(distance < 2, far, 0.0))
+
+
+def _to_levels(values):
+    """Rounded and clipped like `common.images.to_uint8`, still float32."""
+    values = tf.debugging.check_numerics(values, "the fill holds NaN or infinite values")
+    return tf.clip_by_value(tf.round(values), 0.0, float(WHITE))

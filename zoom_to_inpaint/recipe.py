@@ -1,0 +1,203 @@
+"""Zoom-to-Inpaint's side of train.py: its flags, with the paper's numbers as defaults, and what they build."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+
+from common.errors import UsageError
+from common.replicas import check_batch_size
+from common.runs import Recipe
+from zoom_to_inpaint import vgg, weights_source
+from zoom_to_inpaint.config import CONFIGS
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.super_resolution import enlarge
+from zoom_to_inpaint.training import STAGES, TrainingOptions, reduced_label
+
+FLAGS = flags.FLAGS
+
+_DEFAULTS = TrainingOptions()
+# Flag that gives a network of joint training its pretrained weights.
+_NETWORK_FLAGS = {
+    "coarse": "coarse_weights",
+    "super_resolution": "sr_weights",
+    "refinement": "refinement_weights",
+}
+NAMES = (
+    "stage",
+    "zoom_config",
+    "zoom_channels",
+    "zoom_size",
+    *_NETWORK_FLAGS.values(),
+    "vgg_weights",
+    "coarse_vgg_weight",
+    "refinement_vgg_weight",
+    "gan_weight",
+    "gradient_weight",
+)
+
+
+def define_flags() -> None:
+    """Flags of `--model=zoom_to_inpaint`; `NAMES` lists them."""
+    flags.DEFINE_enum("stage", "joint", list(STAGES), "which networks are trained (Z section 4.1)")
+    flags.DEFINE_enum("zoom_config", "paper", sorted(CONFIGS), "networks to start from")
+    flags.DEFINE_integer("zoom_channels", None, "ch, instead of the configuration's three widths")
+    flags.DEFINE_integer("zoom_size", None, "side of low-resolution images, likewise")
+    flags.DEFINE_string("coarse_weights", None, "pretrained coarse network; 'none': random")
+    flags.DEFINE_string("sr_weights", None, "pretrained SR network; 'none': random")
+    flags.DEFINE_string("refinement_weights", None, "pretrained refinement network; 'none': random")
+    flags.DEFINE_string(
+        "vgg_weights", vgg.IMAGENET, "file of VGG19's weights, 'imagenet', or 'none': no VGG loss"
+    )
+    flags.DEFINE_float(
+        "coarse_vgg_weight",
+        _DEFAULTS.coarse_vgg_weight,
+        "Z eq. 3, lambda; also while the refinement network is pretrained",
+    )
+    flags.DEFINE_float("refinement_vgg_weight", _DEFAULTS.refinement_vgg_weight, "Z eq. 5, lambda")
+    flags.DEFINE_float("gan_weight", _DEFAULTS.gan_weight, "Z eq. 5, lambda")
+    flags.DEFINE_float("gradient_weight", None, "Z eq. 5, lambda; default: the configuration's")
+
+
+def options() -> TrainingOptions:
+    """The coefficients that the flags give."""
+    names = {field.name for field in dataclasses.fields(TrainingOptions)} & set(FLAGS)
+    given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
+    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
+    return TrainingOptions(**given)
+
+
+def config():
+    """The configuration that the flags give; UsageError when they contradict each other."""
+    changes = {
+        **dict.fromkeys(("channels", "sr_channels", "discriminator_channels"), FLAGS.zoom_channels),
+        "size": FLAGS.zoom_size,
+        "gradient_weight": FLAGS.gradient_weight,
+    }
+    changes = {name: value for name, value in changes.items() if value is not None}
+    try:
+        return dataclasses.replace(CONFIGS[FLAGS.zoom_config], **changes)
+    except ValueError as error:
+        raise UsageError(f"--zoom_config={FLAGS.zoom_config} with these flags: {error}") from error
+
+
+def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
+    """Builds networks and optimizers of `--stage` inside the strategy's scope.
+
+    Args:
+      strategy: where they live.
+      weights: the whole model to start from (`weights_source`), or None; "none": random weights, asked for.
+    """
+    coefficients, stage = options(), FLAGS.stage
+    check_batch_size(coefficients.batch_size, strategy.num_replicas_in_sync)
+    wanted = config()
+    if stage == "pretrain_sr" and wanted.zoom != "sr":
+        raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
+    _check_start(stage, wanted, weights)
+    with strategy.scope():
+        if weights and not weights_source.is_untrained(weights):
+            model = _with_training_fields(weights_source.load(weights), wanted)
+        else:
+            model = ZoomToInpaint(wanted)
+        for network, flag in _NETWORK_FLAGS.items():
+            given = FLAGS[flag].value
+            if given and not weights_source.is_untrained(given):
+                weights_source.load_network(model, network, given, f"--{flag}")
+        features = None if stage == "pretrain_sr" else vgg.load(FLAGS.vgg_weights)
+        trainer = STAGES[stage](model, coefficients, features)
+    return _recipe(stage, model, trainer, coefficients)
+
+
+def _with_training_fields(model, wanted):
+    """`model` with the fields of `wanted` that change none of its networks; UsageError if another one does."""
+    training = ("name", "size", "gradient_weight", "gradient_factor", "discriminator_channels")
+    found, asked = model.config.to_dict(), wanted.to_dict()
+    for name in found.keys() - training:
+        if found[name] != asked[name]:
+            raise UsageError(
+                f"--weights={FLAGS.weights} holds networks with {name} {found[name]}, --zoom_config={wanted.name} "
+                f"with these flags asks for {asked[name]}"
+            )
+    model.config = wanted
+    return model
+
+
+def _check_start(stage, wanted, weights):
+    """Joint training starts from networks; random ones have to be asked for."""
+    given = [flag for flag in _NETWORK_FLAGS.values() if FLAGS[flag].value]
+    if weights and given:
+        raise UsageError(f"--weights is the whole model: it cannot go with --{given[0]}")
+    if stage != "joint":
+        if given:
+            raise UsageError(f"--{given[0]} is for --stage=joint; --stage={stage} takes --weights")
+        return
+    needed = list(_NETWORK_FLAGS.values())
+    if wanted.zoom != "sr":
+        needed.remove("sr_weights")
+    missing = [flag for flag in needed if not FLAGS[flag].value]
+    if missing and not weights:
+        raise UsageError(
+            f"joint training starts from pretrained networks: --{' and --'.join(missing)} missing "
+            "(a file, or 'none' for random weights); --weights starts from a whole model"
+        )
+    if wanted.zoom != "sr" and FLAGS.sr_weights:
+        raise UsageError(f"--zoom_config={wanted.name} has no SR network for --sr_weights")
+
+
+def _recipe(stage, model, trainer, coefficients):
+    low = model.config.size
+    high = low * model.config.scale
+    size = high if stage in ("joint", "pretrain_sr") else low
+    preview = {
+        "pretrain_coarse": _preview_coarse,
+        "pretrain_refinement": _preview_refinement,
+        "pretrain_sr": _preview_super_resolution,
+        "joint": _preview_joint,
+    }[stage]
+    layers = dict(trainer.networks())
+    if stage == "joint":
+        layers["discriminator"] = trainer.discriminator
+    (network, *others) = trainer.networks()
+    return Recipe(
+        trainer=trainer,
+        layers=layers,
+        optimizers=trainer.optimizers(),
+        images_per_step=coefficients.batch_size,
+        size=size,
+        mask_size=low,
+        preview_size=high if stage == "pretrain_sr" else low,
+        holes=stage != "pretrain_sr",
+        preview=lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask))),
+        save_weights=model.save
+        if others
+        else lambda path: weights_source.save_network(model, network, path),
+    )
+
+
+def _preview_coarse(model, image, mask):
+    return {"result": _shown(model.complete_coarsely(image * (1.0 - mask), mask, training=False))}
+
+
+def _preview_refinement(model, image, mask):
+    refined = model.refinement((image * (1.0 - mask), mask), training=False)
+    return {"result": _shown(np.where(mask > 0, refined, image))}
+
+
+def _preview_super_resolution(model, image, mask):
+    del mask
+    scale = model.config.scale
+    small = reduced_label(image, scale)
+    zoomed = model.super_resolution(small, training=False)
+    return {"bicubic": _shown(enlarge(small, scale)), "result": _shown(zoomed)}
+
+
+def _preview_joint(model, image, mask):
+    coarse, _, _, output = model.generate(image, mask)
+    return {"coarse": _shown(coarse), "result": _shown(output)}
+
+
+def _shown(image):
+    return np.clip(np.asarray(image), 0.0, 1.0)

@@ -1,0 +1,119 @@
+"""Progressive learning as one command: the stages of Z sections 3.2 and 4.1, each a flagfile, one after the other.
+
+    pretrain_coarse, pretrain_refinement   Places2, small masks
+    pretrain_sr                            DIV2K patches
+    joint_small                            DIV2K, small masks, from the three networks above
+    joint_large                            DIV2K, large masks, from joint_small
+
+Every stage is a run of its own below the output folder, started as a person would: train.py with the stage's flagfile,
+then the flags that were given, then the weights of the stages before. Its optimizers are fresh. A stage that is
+finished says so and the next begins, so the same command goes on where it was interrupted.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from common import flagfiles
+from common.errors import UsageError, UserError
+
+# Stage -> {flag: the stage whose weights it names}.
+STAGES = {
+    "pretrain_coarse": {},
+    "pretrain_refinement": {},
+    "pretrain_sr": {},
+    "joint_small": {
+        "coarse_weights": "pretrain_coarse",
+        "sr_weights": "pretrain_sr",
+        "refinement_weights": "pretrain_refinement",
+    },
+    "joint_large": {"weights": "joint_small"},
+}
+ALL = "all"
+FLAGFILES = "configs/zoom_to_inpaint"
+MODEL = "zoom_to_inpaint"
+# Flags of the chain itself; the stages have their own.
+_CHAIN = ("stages", "flagfiles", "output", "model")
+_WEIGHTS = {flag for needed in STAGES.values() for flag in needed}
+# train.py lies beside the packages, in a clone as in an installed wheel.
+_TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train.py"
+
+
+def run(
+    wanted: Sequence[str], folder: str | None, output: str | None, arguments: list[str]
+) -> None:
+    """Runs the stages `wanted` in the order of `STAGES`.
+
+    Args:
+      wanted: names, or "all". A stage takes the weights of those before it that are wanted too; of others it
+        takes what the flags and its flagfile say.
+      folder: of the flagfiles; None: the paper's.
+      output: folder for one run folder per stage.
+      arguments: the command line; everything but the chain's own flags goes to every stage, flags that name weights
+        to the stages that start from them.
+
+    Raises:
+      UsageError: an unknown stage, no output, or a flag that no stage would heed.
+      UserError: a stage failed; its message stands above.
+    """
+    if not output:
+        raise UsageError("--output is missing: name a folder for the stages' runs")
+    names = _names(wanted)
+    given = _flags(flagfiles.expand(arguments))
+    _check(given, names)
+    for number, name in enumerate(names, start=1):
+        print(f"stage {number} of {len(names)}: {name}", flush=True)
+        command = [f"--flagfile={folder or FLAGFILES}/{name}.cfg"]
+        for flag, words in given:
+            if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
+                command += words
+        command += [
+            f"--{flag}={pathlib.Path(output, earlier, 'weights.npz')}"
+            for flag, earlier in STAGES[name].items()
+            if earlier in names
+        ]
+        command.append(f"--output={pathlib.Path(output, name)}")
+        code = subprocess.run([sys.executable, str(_TRAIN), *command]).returncode
+        if code:
+            raise UserError(f"stage {name} ended with exit code {code}; its message is above")
+
+
+def _names(wanted):
+    unknown = [name for name in wanted if name not in (*STAGES, ALL)]
+    if unknown:
+        raise UsageError(f"--stages={unknown[0]} is not known; choose of all, {', '.join(STAGES)}")
+    return [name for name in STAGES if ALL in wanted or name in wanted]
+
+
+def _flags(arguments):
+    """[(name, its words)] of a command line; the value may be part of the flag's word or the next one."""
+    found = []
+    for word in arguments:
+        if word.startswith("-") or not found:
+            found.append((word.lstrip("-").partition("=")[0], [word]))
+        else:
+            found[-1][1].append(word)
+    return found
+
+
+def _asked(name, names):
+    """Flags of weights that a stage takes from the command line, because the stage that writes them does not run."""
+    return [flag for flag, earlier in STAGES[name].items() if earlier not in names]
+
+
+def _check(given, names):
+    """UsageError for a flag that contradicts the chain, or that no stage of it would heed."""
+    last = {flag: "=".join(words).partition("=")[2] for flag, words in given}
+    if last.get("model", MODEL) != MODEL:
+        raise UsageError(f"--stages are those of --model={MODEL}, not of {last['model']}")
+    if "stage" in last:
+        raise UsageError("--stage is one of the stages that --stages runs; give one of the two")
+    heeded = {flag for name in names for flag in _asked(name, names)}
+    for flag in sorted(_WEIGHTS - heeded):
+        if last.get(flag):
+            raise UsageError(
+                f"--{flag}={last[flag]} would be ignored: no stage of {','.join(names)} starts from it"
+            )

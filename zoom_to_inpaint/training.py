@@ -1,0 +1,263 @@
+"""Training of Zoom-to-Inpaint (Z sections 3.1, 3.2, 4.1): one Keras model per stage, whose `train_step` is one update.
+
+    CoarsePretraining            L_c                            eq. 3
+    RefinementPretraining        L1 and VGG of eq. 5            section 4.1, "we only use the L1 loss and the VGG loss"
+    SuperResolutionPretraining   L_SR                           section 3.1.2
+    JointTraining                L_c + L_SR + L_r, and the discriminator's hinge loss    eq. 3, 5, 6
+
+Every trainer reports the terms it has under the names of `TERMS`, unweighted, and their weighted sum as `generator`.
+Losses are sums over samples divided by the global batch, because gradients are summed over replicas.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from tensorflow import keras
+
+from common import learning_rate
+from zoom_to_inpaint import losses
+from zoom_to_inpaint.discriminator import Discriminator
+from zoom_to_inpaint.losses import blend
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_out
+
+TERMS = (
+    *("coarse_l1", "coarse_vgg", "sr_l1"),
+    *("refined_l1", "refined_vgg", "adversarial", "gradient", "discriminator"),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingOptions:
+    """Coefficients of Z section 4.1; the defaults are those of joint training.
+
+    The weight of the gradient loss is the configuration's, because rows of Tables 3 and 5 differ in it.
+    """
+
+    batch_size: int = 16  # images of one update, over all replicas
+    coarse_vgg_weight: float = 0.01  # lambda phi_c; also that of refinement pretraining
+    refinement_vgg_weight: float = 1e-5  # lambda phi_r
+    gan_weight: float = 0.5  # lambda GAN_r
+    learning_rate: float = 1e-5
+    learning_rate_drops: tuple = ()  # see common.learning_rate
+    steps: int = 1
+    adam_beta_1: float = 0.9
+    adam_beta_2: float = 0.999
+
+
+class Trainer(keras.Model):
+    """What the stages share. Make it inside `strategy.scope()`.
+
+    Args:
+      model: the whole `ZoomToInpaint`; a stage changes its own networks alone.
+      options: coefficients.
+      vgg: `vgg.VGGFeatures`, or None for training without that term.
+    """
+
+    def __init__(self, model: ZoomToInpaint, options: TrainingOptions, vgg=None, **kwargs):
+        super().__init__(**kwargs)
+        self.options, self.model, self.vgg = options, model, vgg
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.generator_optimizer = self._adam(self.networks())
+        self.built = True
+        # Keras wants an optimizer in `compile`; those of the stage are used instead.
+        super().compile(optimizer="sgd", jit_compile=False)
+        # The terms are already summed over replicas; Keras 2 would sum them again.
+        self.distribute_reduction_method = "first"
+
+    def networks(self) -> dict:
+        """{name: network} that this stage trains."""
+        raise NotImplementedError
+
+    def optimizers(self) -> dict:
+        """{name: optimizer} for checkpoints."""
+        return {"generator_optimizer": self.generator_optimizer}
+
+    def call(self, inputs):
+        return self.model(inputs)
+
+    def _adam(self, networks):
+        o = self.options
+        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, o.steps)
+        optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
+        # Slots must exist before the first step and before a restore, inside the scope.
+        optimizer.build(_variables(networks))
+        return optimizer
+
+    def train_step(self, data):
+        terms = self.update(*data)
+        self.step.assign_add(1)
+        context = tf.distribute.get_replica_context()
+        return {
+            name: context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+            for name, value in terms.items()
+        }
+
+    def update(self, image, mask) -> dict:
+        """One update on labels [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the loss terms."""
+        with tf.GradientTape() as tape:
+            terms, weights = self.losses(image, mask)
+            loss = weighted_sum(terms, weights)
+        apply_gradients(self.generator_optimizer, tape, loss, self.networks())
+        return {"generator": loss, **terms}
+
+    def losses(self, image, mask) -> tuple:
+        """({term: value}, {term: its weight in the sum}) of one batch."""
+        raise NotImplementedError
+
+    def mean(self, per_sample):
+        """Sum over this replica's samples divided by the global batch."""
+        return tf.reduce_sum(per_sample) / self.options.batch_size
+
+    def vgg_term(self, name, prediction, label) -> dict:
+        """{name: VGG term} of an image and its label, or nothing when training without."""
+        if self.vgg is None:
+            return {}
+        features = tf.stop_gradient(self.vgg(label))
+        return {name: self.mean(losses.feature_l1(self.vgg(prediction), features))}
+
+
+def weighted_sum(terms, weights):
+    """Sum of the terms that have a weight other than 0, float32."""
+    return tf.add_n([weights[name] * term for name, term in terms.items() if weights[name]])
+
+
+def apply_gradients(optimizer, tape, loss, networks, upstream=None):
+    """One update of the networks' variables; upstream: what to multiply the gradients of `loss` with."""
+    variables = _variables(networks)
+    gradients = tape.gradient(loss, variables, output_gradients=upstream)
+    optimizer.apply_gradients(zip(gradients, variables))
+
+
+def _variables(networks):
+    return [variable for layer in networks.values() for variable in layer.trainable_variables]
+
+
+def _masked(image, mask):
+    return image * (1.0 - mask)  # eq. 1
+
+
+class CoarsePretraining(Trainer):
+    """The coarse network on images at its own resolution (eq. 3)."""
+
+    def networks(self):
+        return {"coarse": self.model.coarse}
+
+    def losses(self, image, mask):
+        coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=True)
+        terms = {"coarse_l1": self.mean(losses.l1(coarse, image))}
+        terms.update(self.vgg_term("coarse_vgg", coarse, image))
+        return terms, {"coarse_l1": 1.0, "coarse_vgg": self.options.coarse_vgg_weight}
+
+
+class RefinementPretraining(Trainer):
+    """The refinement network as an inpainting network of its own: it sees the masked image.
+
+    The paper pretrains it separately and does not say on what; nothing coarse exists yet at that point.
+    """
+
+    def networks(self):
+        return {"refinement": self.model.refinement}
+
+    def losses(self, image, mask):
+        refined = self.model.refinement((_masked(image, mask), mask), training=True)
+        refined = blend(refined, image, mask)
+        terms = {"refined_l1": self.mean(losses.l1(refined, image))}
+        terms.update(self.vgg_term("refined_vgg", refined, image))
+        return terms, {"refined_l1": 1.0, "refined_vgg": self.options.coarse_vgg_weight}
+
+
+class SuperResolutionPretraining(Trainer):
+    """The SR network on complete images and their bicubic reductions (section 3.1.2)."""
+
+    def networks(self):
+        return {"super_resolution": self.model.super_resolution}
+
+    def losses(self, image, mask):
+        del mask
+        small = reduced_label(image, self.model.config.scale)
+        zoomed = self.model.super_resolution(small, training=True)
+        return {"sr_l1": self.mean(losses.l1(zoomed, image))}, {"sr_l1": 1.0}
+
+
+class JointTraining(Trainer):
+    """All networks on high-resolution labels, against a discriminator (section 3.1.3, 3.2)."""
+
+    def __init__(self, model, options, vgg=None, **kwargs):
+        super().__init__(model, options, vgg, **kwargs)
+        self.discriminator = Discriminator(model.config)
+        side = model.config.size * model.config.scale
+        self.discriminator((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))
+        self.discriminator_optimizer = self._adam({"discriminator": self.discriminator})
+
+    def networks(self):
+        parts = ("coarse", "super_resolution", "refinement")
+        return {name: getattr(self.model, name) for name in parts}
+
+    def optimizers(self):
+        return {**super().optimizers(), "discriminator_optimizer": self.discriminator_optimizer}
+
+    def update(self, image, mask):
+        # Both updates start from the same weights. The tapes meet at X~_r: a persistent one around the generator
+        # would trace gradients of gradients for the attention's loops, and take the discriminator's loss back
+        # through the generator too.
+        with tf.GradientTape() as tape:
+            terms, weights, refined, zoomed_mask = self._generate(image, mask)
+            supervised = weighted_sum(terms, weights)
+        with tf.GradientTape(persistent=True) as judge:
+            judge.watch(refined)
+            real = self.discriminator((image, zoomed_mask), training=True)
+            fake = self.discriminator((refined, zoomed_mask))
+            adversarial = self.mean(losses.hinge_generator(fake))
+            weighted = self.options.gan_weight * adversarial
+            hinge = self.mean(losses.hinge_discriminator(real, fake))
+        upstream = [tf.ones_like(supervised), judge.gradient(weighted, refined)]
+        ends, networks = [supervised, refined], self.networks()
+        apply_gradients(self.generator_optimizer, tape, ends, networks, upstream)
+        networks = {"discriminator": self.discriminator}
+        apply_gradients(self.discriminator_optimizer, judge, hinge, networks)
+        del judge
+        terms.update(adversarial=adversarial, discriminator=hinge)
+        return {"generator": supervised + weighted, **terms}
+
+    def _generate(self, image, mask):
+        """Terms without the adversarial one, all weights, X~_r (eq. 4) and M~."""
+        config, options = self.model.config, self.options
+        small = reduced_label(image, config.scale)
+        coarse = self.model.complete_coarsely(_masked(small, mask), mask, training=True)
+        zoomed = self.model.super_resolution(coarse, training=True)
+        zoomed_mask = enlarge_mask(mask, config.scale)
+        refined = self.model.refinement((zoomed, zoomed_mask), training=True)
+        refined = blend(refined, image, zoomed_mask)
+        gradient = losses.gradient(refined, image, config.gradient_factor)
+        terms = {
+            "coarse_l1": self.mean(losses.l1(coarse, small)),
+            **self.vgg_term("coarse_vgg", coarse, small),
+            "sr_l1": self.mean(losses.l1(zoomed, image)),
+            "refined_l1": self.mean(losses.l1(refined, image)),
+            **self.vgg_term("refined_vgg", refined, image),
+            "gradient": self.mean(gradient),
+        }
+        weights = {
+            **{"coarse_l1": 1.0, "sr_l1": 1.0, "refined_l1": 1.0},
+            "coarse_vgg": options.coarse_vgg_weight,
+            "refined_vgg": options.refinement_vgg_weight,
+            "adversarial": options.gan_weight,
+            "gradient": config.gradient_weight,
+        }
+        return terms, weights, refined, zoomed_mask
+
+
+def reduced_label(image, scale):
+    """X: the bicubic, antialiased reduction of a high-resolution label X~, in [0, 1]."""
+    return tf.clip_by_value(zoom_out(image, scale), 0.0, 1.0)
+
+
+STAGES = {
+    "pretrain_coarse": CoarsePretraining,
+    "pretrain_refinement": RefinementPretraining,
+    "pretrain_sr": SuperResolutionPretraining,
+    "joint": JointTraining,
+}

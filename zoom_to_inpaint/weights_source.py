@@ -1,0 +1,95 @@
+"""What the commands' weight flags may name, understood in one place.
+
+none           random weights, for trying a command out; the caller says so (`is_untrained`)
+FILE.npz       a weights file: of the whole model, or of one network, as the pretraining stages write it
+PREFIX         the authors' release: a TensorFlow 2 checkpoint without its suffix
+
+A file of one network is `PARTS[network]`; where one network is asked for, a file of the whole model will do.
+"""
+
+from __future__ import annotations
+
+import pathlib
+
+from common import weights as weights_files
+from common.errors import UserError
+from common.files import PathLike
+from zoom_to_inpaint.config import PAPER
+from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
+from zoom_to_inpaint.release import load_release
+
+UNTRAINED = "none"
+_CHECKPOINT_PARTS = (".index", ".data-00000-of-00001")
+# Names of the model in a file that holds one of its networks.
+PARTS = {
+    network: f"{MODEL_NAME}, {network} network alone"
+    for network in ("coarse", "super_resolution", "refinement")
+}
+
+
+def is_untrained(weights: str) -> bool:
+    """Whether `weights` asks for random weights, whose output is meaningless."""
+    return weights == UNTRAINED
+
+
+def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:
+    """The model that `weights` names; see the module docstring.
+
+    Raises:
+      UserError: nothing given, no such file, or not weights of the whole model.
+    """
+    if not weights:
+        raise UserError(
+            f"--weights is empty; name a weights file, or '{UNTRAINED}' for an untrained model"
+        )
+    if is_untrained(weights):
+        return ZoomToInpaint(PAPER, dtype=dtype)
+    path = _existing(weights, "--weights")
+    return ZoomToInpaint.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)
+
+
+def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) -> None:
+    """Gives one network of `model` its weights from a file of that network or of the whole model.
+
+    Raises:
+      UserError: no such file, another network's, or one that does not fit the configuration.
+    """
+    path = _existing(weights, flag)
+    layer = getattr(model, network)
+    if path.suffix != ".npz":
+        source = weights_files.named_variables(getattr(load_release(path), network))
+        arrays = {name: variable.numpy() for name, variable in source.items()}
+    else:
+        owner, fields, arrays = weights_files.read_any(path)
+        read_config(fields, path)
+        if owner == MODEL_NAME:
+            prefix = f"{network}/"
+            arrays = {n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}
+        elif owner != PARTS[network]:
+            raise UserError(
+                f"{flag}={weights} holds weights of '{owner}', not of the {network} network"
+            )
+    weights_files.assign(layer, arrays, f"{flag}={weights}")
+
+
+def save_network(model: ZoomToInpaint, network: str, path: PathLike) -> None:
+    """Writes a weights file of one network of `model`."""
+    layer = getattr(model, network)
+    weights_files.save(path, PARTS[network], model.config.to_dict(), layer)
+
+
+def _existing(weights, flag):
+    """The path of an .npz that exists, or the prefix of a checkpoint that does."""
+    path = pathlib.Path(weights)
+    for suffix in _CHECKPOINT_PARTS:  # what a shell's completion stops at
+        if path.name.endswith(suffix):
+            path = path.with_name(path.name[: -len(suffix)])
+    if path.is_dir():
+        raise UserError(
+            f"{flag}={weights} is a folder; name a file in it, or a checkpoint's prefix"
+        )
+    if not path.is_file() and not pathlib.Path(f"{path}.index").is_file():
+        raise UserError(
+            f"{flag}={weights} does not exist; train the stage that writes it first, or name another file"
+        )
+    return path
