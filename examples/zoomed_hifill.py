@@ -6,10 +6,13 @@
         --output=runs/zoomed --steps=2000 [--zoom=sr] [--joint]
 
 Trains the refinement network, the SR network if there is one, and with --joint HiFill's generator too, by Z's joint
-training without VGG loss; HiFill's size S is the low resolution, labels have 2S. The run folder is train.py's; in it
-weights.npz (the refinement network alone), super_resolution.npz and hifill.npz are the parts. Then HiFill as it was and
-zoomed are scored on S x S reductions of held-out crops: table.md, scores.json, test/, pictures.png. A HiFill trained
-for longer is scored on the same set by
+training without VGG loss. HiFill's size S is the low resolution; labels have 2S. (Z trains jointly what was trained
+apart: a run with --gan_weight=0, then one with --joint and the first one's --refinement_weights.) After a hundred
+steps the moving averages of the refinement network's normalization are still far off and tint the fill.
+
+The run folder is train.py's, with the parts in weights.npz (the refinement network alone), super_resolution.npz and
+hifill.npz. At the end HiFill as it was and zoomed are scored on S x S reductions of held-out crops: table.md,
+scores.json, pictures.png, test/. A HiFill that was trained for as long instead is scored on the same set by
 
     python evaluate.py --model=hifill --weights=W --dataset=folder --data_dir=runs/zoomed/test/images \
         --masks=runs/zoomed/test/masks --size=S --output=longer

@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items):
 def run_command():
     """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text."""
 
-    def run(name, *arguments, cwd=None, timeout=300, **environment):
+    def run(name, *arguments, cwd=None, timeout=900, **environment):
         script = (
             [str(ROOT / f"{name}.py")]
             if not name.startswith("-")

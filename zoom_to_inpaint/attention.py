@@ -22,9 +22,8 @@ import functools
 from typing import NamedTuple
 
 import tensorflow as tf
-from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import GatedConv2D
+from zoom_to_inpaint.gated_convolution import Composite, GatedConv2D
 
 # Squared length of a query patch below this is treated as this (1e-9 on the length).
 _MIN_SQUARED_LENGTH = 1e-18
@@ -35,7 +34,7 @@ _NO_CONTEXT = -1e9
 _SCORES_AT_ONCE = 1 << 24
 
 
-class ContextualAttention(keras.layers.Layer):
+class ContextualAttention(Composite):
     """The CA module: (x [B, h, w, C], mask [B, H, W, 1]) -> [B, h, w, C]; h and w even, H and W multiples of them.
 
     Args:
@@ -45,7 +44,7 @@ class ContextualAttention(keras.layers.Layer):
     """
 
     def __init__(self, filters, temperature=10.0, floored=False, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.temperature, self.floored = temperature, floored
         self.features = GatedConv2D(filters, dtype=self.dtype_policy)
         self.output_convolution = GatedConv2D(filters, dtype=self.dtype_policy)

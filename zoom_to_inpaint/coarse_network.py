@@ -9,17 +9,17 @@ float32 and unbounded, before the blend.
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow import keras
 
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.encoder_decoder import Decoder, Encoder, hole_box
+from zoom_to_inpaint.gated_convolution import Composite
 
 
-class CoarseNetwork(keras.layers.Layer):
+class CoarseNetwork(Composite):
     """(masked image, mask) -> f_c [B, H, W, 3]; see the module docstring."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.encoder = Encoder(config.channels, dtype=self.dtype_policy)
         self.decoder = Decoder(config.channels, dtype=self.dtype_policy)
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import GatedConv2D
+from zoom_to_inpaint.gated_convolution import Composite, GatedConv2D
 from zoom_to_inpaint.strips import Strips
 
 # Rows that encoder 1 and 2 (3 convolutions each, the second three on half the rows) and decoder 2 and 1 with the
@@ -28,11 +28,11 @@ from zoom_to_inpaint.strips import Strips
 ENCODER_HALO, DECODER_HALO = 3, 4
 
 
-class Level(keras.layers.Layer):
+class Level(Composite):
     """One G, then a residual over more of them: y = first(x); y + rest(y)."""
 
     def __init__(self, filters, dilations, enlarge=False, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         first, *rest = dilations
         policy = self.dtype_policy
         self.first = GatedConv2D(filters, first, enlarge, dtype=policy)
@@ -45,11 +45,11 @@ class Level(keras.layers.Layer):
         return first + x
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(Composite):
     """[B, H, W, 4] -> bottleneck [B, H/4, W/4, 2ch]."""
 
     def __init__(self, channels, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         policy = self.dtype_policy
         self.level_1 = Level(channels, (1, 1, 1), dtype=policy)
         self.level_2 = Level(2 * channels, (1, 1, 1), dtype=policy)
@@ -70,11 +70,11 @@ class Encoder(keras.layers.Layer):
         return x
 
 
-class Decoder(keras.layers.Layer):
+class Decoder(Composite):
     """Bottleneck [B, h, w, C] -> image [B, 4h, 4w, 3], unbounded float32."""
 
     def __init__(self, channels, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         policy = self.dtype_policy
         self.level_2 = Level(2 * channels, (1, 1, 1, 1), enlarge=True, dtype=policy)
         self.level_1 = Level(channels, (1, 1, 1, 1), enlarge=True, dtype=policy)

@@ -3,7 +3,7 @@
 Window, reduction if it is too large, networks, enlargement, paste: the same steps with the same numbers, within one
 level, because sums are rounded in another order. Known pixels are equal. Input is checked by `common.saved_model`.
 
-A reduced window too: averages of areas agree to 3e-4 (OpenCV leaves slivers out), the cells that touch the hole are the
+A reduced window too: averages of areas agree to 3e-4 (OpenCV leaves slivers out), the cells that are hole are the
 same, and the bicubic kernel is OpenCV's (A = -0.75; TensorFlow's has -0.5), which enlarges the same pixels to the same
 levels but for one value in 50,000, or one in 20 where OpenCV's weights have 11 bits (images of few rows, no IPP).
 
@@ -85,14 +85,25 @@ def _reduced_size(rows, columns):
 
 
 def _reduce(image, hole, size):
-    """uint8 [H, W, 3], bool [H, W] -> means of the known pixels in [0, 1] and cells that touch the hole, at `size`."""
+    """uint8 [H, W, 3], bool [H, W] -> means of the known pixels in [0, 1] and the cells that are hole, at `size`."""
     known = tf.cast(~hole, tf.uint8)[..., tf.newaxis]
     total, weight = (
         tf.raw_ops.ResizeArea(images=x[tf.newaxis], size=size)[0] for x in (image * known, known)
     )
+    touched = _cells_touching(hole, size)
+    kept = tf.reduce_sum(tf.cast(~touched, tf.float32))
+    # Fine scratches touch nearly every cell; what is known of a cell then has to do.
+    scratched = 2.0 * kept < tf.reduce_sum(weight)
+    cells = tf.cond(scratched, lambda: ~_cells_touching(~hole, size), lambda: touched)
+    return total / tf.maximum(weight, 1e-6) / WHITE, cells
+
+
+def _cells_touching(pixels, size):
+    """[H, W] bool -> bool at `size`: the cells that hold one of these pixels or more."""
     for axis in (0, 1):
-        hole = tf.transpose(any_between(hole, *_pixels_of_cells(tf.shape(hole)[0], size[axis])))
-    return total / tf.maximum(weight, 1e-6) / WHITE, hole
+        spans = _pixels_of_cells(tf.shape(pixels)[0], size[axis])
+        pixels = tf.transpose(any_between(pixels, *spans))
+    return pixels
 
 
 def _pixels_of_cells(length, cells):

@@ -10,19 +10,18 @@ to the input image is the release's; the paper does not say.
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow import keras
 
 from zoom_to_inpaint.attention import ContextualAttention
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.encoder_decoder import Decoder, Encoder, hole_box
-from zoom_to_inpaint.gated_convolution import GatedConv2D
+from zoom_to_inpaint.gated_convolution import Composite, GatedConv2D
 
 
-class RefinementNetwork(keras.layers.Layer):
+class RefinementNetwork(Composite):
     """(zoomed image, zoomed mask) -> f_r [B, sH, sW, 3]; see the module docstring."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         policy = self.dtype_policy
         self.encoder = Encoder(config.channels, dtype=policy)
         self.attention = ContextualAttention(

@@ -61,14 +61,14 @@ def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) ->
         arrays = {name: variable.numpy() for name, variable in source.items()}
     else:
         owner, fields, arrays = weights_files.read_any(path)
+        if owner not in (MODEL_NAME, PARTS[network]):
+            raise UserError(
+                f"{flag}={weights} holds weights of '{owner}', not of the {network} network"
+            )
         read_config(fields, path)
         if owner == MODEL_NAME:
             prefix = f"{network}/"
             arrays = {n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}
-        elif owner != PARTS[network]:
-            raise UserError(
-                f"{flag}={weights} holds weights of '{owner}', not of the {network} network"
-            )
     weights_files.assign(layer, arrays, f"{flag}={weights}")
 
 

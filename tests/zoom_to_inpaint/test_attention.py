@@ -216,6 +216,15 @@ def test_weights_of_the_release_lie_on_the_context(name):
     assert not weights[:, ~_context_twin(MASKS[name][0])].any()
 
 
+@pytest.mark.parametrize("name", ["all", "near_everything"])
+def test_without_context_everything_counts(name):
+    """By its score, even if all scores are small beside what masks a key."""
+    features = _features(scale=0.05)
+    expected = _map_twin(features[0], np.zeros((H, W, 1)), 10.0, False)
+    assert expected.std() > 1e-3
+    np.testing.assert_allclose(_map(features, MASKS[name])[0], expected, atol=1e-5)
+
+
 def test_release_forgets_positions_that_resemble_themselves_most():
     """Keys are not normalised, so strong features in the hole leave the context nothing; the paper's still fill."""
     inside = MASKS["box"] > 0

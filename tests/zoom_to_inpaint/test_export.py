@@ -40,6 +40,7 @@ SMALL_CASES = {
     "reduced, square": ((150, 201), (60, 90, 80, 105)),
     "reduced, all of it": ((41, 300), (5, 35, 40, 240)),
     "reduced, one row": ((1, 150), (0, 1, 20, 90)),
+    "reduced, one row is known": ((99, 98), (0, 98, 0, 98)),
 }
 
 
@@ -119,6 +120,13 @@ def test_saved_model_gives_what_inpaint_gives(model, loaded, case):
 @pytest.mark.parametrize("case", SMALL_CASES)
 def test_windows_and_reductions_give_what_inpaint_gives(model, small_limits, case):
     image, mask = photo_and_hole(*SMALL_CASES[case])
+    found = graph_pipeline.fill(model.fill, tf.constant(image), tf.constant(mask > 0)).numpy()
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+
+
+def test_scratches_all_over_a_reduced_photograph(model, small_limits):
+    image, _ = photo_and_hole((150, 201), (0, 0, 0, 0))
+    mask = np.random.default_rng(2).integers(0, 2, (150, 201), np.uint8)
     found = graph_pipeline.fill(model.fill, tf.constant(image), tf.constant(mask > 0)).numpy()
     assert_same_picture(found, model.inpaint(image, mask), image, mask)
 

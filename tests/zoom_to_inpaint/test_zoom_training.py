@@ -408,10 +408,15 @@ masks = np.zeros((4, 16, 16, 1), np.float32)
 for i in range(3):  # holes of different sizes, and none
     masks[i, 2:6 + i, 3:11 - i] = 1
 
-def make(stage):
+def make():
     keras.utils.set_random_seed(0)
     vgg = lambda x: 10.0 * tf.nn.avg_pool2d(x, 4, 4, "VALID")
-    return STAGES[stage](ZoomToInpaint(CONFIG), TrainingOptions(batch_size=4), vgg)
+    return STAGES["joint"](ZoomToInpaint(CONFIG), TrainingOptions(batch_size=4), vgg)
+
+def of_stage(stage, trainer):
+    for name, variable in variables(trainer).items():
+        variable.assign(before[name])
+    return STAGES[stage](trainer.model, trainer.options)
 
 def half(array):
     return strategy.experimental_distribute_values_from_function(
@@ -441,10 +446,10 @@ def compare(one, two, before, expected, found):
     assert one.step.numpy() == two.step.numpy() == 1
 
 # Joint training eagerly: tracing it twice, once for each replica, takes a minute.
-one = make("joint")
+one = make()
 before = {name: np.asarray(variable).copy() for name, variable in variables(one).items()}
 with strategy.scope():
-    two = make("joint")
+    two = make()
 expected = one.train_step((tf.constant(images), tf.constant(masks)))
 found = strategy.run(two.train_step, args=((half(images), half(masks)),))
 found = {name: strategy.experimental_local_results(value) for name, value in found.items()}
@@ -453,11 +458,10 @@ compare(one, two, before, expected, {name: values[0] for name, values in found.i
 print("joint agrees")
 
 # As train.py does it: a graph, Keras' loop, a distributed data set; for the stage that is traced fastest.
-one = make("pretrain_sr")
-before = {name: np.asarray(variable).copy() for name, variable in variables(one).items()}
+one = of_stage("pretrain_sr", one)
 expected = one.train_step((tf.constant(images), tf.constant(masks)))
 with strategy.scope():
-    two = make("pretrain_sr")
+    two = of_stage("pretrain_sr", two)
 data = tf.data.Dataset.from_tensor_slices((images, masks)).batch(4, drop_remainder=True).repeat()
 history = two.fit(data, steps_per_epoch=1, epochs=1, verbose=0).history
 compare(one, two, before, expected, {name: history[name][0] for name in expected})

@@ -1,0 +1,477 @@
+"""From flags to a run: the flagfiles' numbers, what the flags build, and every contradiction refused in one line.
+
+train.py's flags are defined for this file alone, so that other commands' tests may define theirs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import pathlib
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from tensorflow import keras
+
+from common import errors, weights
+from common.errors import UsageError, UserError
+from zoom_to_inpaint import recipe, stages, weights_source
+from zoom_to_inpaint.config import CONFIGS
+from zoom_to_inpaint.model import ZoomToInpaint
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = flags.FLAGS
+FOLDER = ROOT / "configs" / "zoom_to_inpaint"
+TINY = ("--model=zoom_to_inpaint", "--zoom_channels=4", "--zoom_size=16", "--vgg_weights=none")
+CONFIG = dataclasses.replace(
+    CONFIGS["paper"], channels=4, sr_channels=4, discriminator_channels=4, size=16
+)
+RANDOM = ("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none")
+
+
+@pytest.fixture(scope="module")
+def train():
+    """train.py as a module of its own, its flags and the models' defined until the end of this file."""
+    others = _commands_flags()
+    for name in others:
+        delattr(FLAGS, name)
+    spec = importlib.util.spec_from_file_location("train_of_test_zoom_recipe", ROOT / "train.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.prepare()
+    yield module
+    for name in _commands_flags():
+        delattr(FLAGS, name)
+    for name, flag in others.items():
+        FLAGS[name] = flag
+
+
+def _commands_flags():
+    """{name: flag} of all that are not absl's own."""
+    defined_by = FLAGS.find_module_defining_flag
+    return {name: FLAGS[name] for name in FLAGS if not defined_by(name, "").startswith("absl")}
+
+
+@pytest.fixture
+def parse(train):
+    """parse("--flag=value", ...) as train.py parses its command line; every other flag has its default."""
+
+    def parsed(*arguments):
+        FLAGS.unparse_flags()
+        errors._parse(["train.py", *map(str, arguments)])
+
+    return parsed
+
+
+@pytest.fixture(scope="module")
+def model():
+    keras.utils.set_random_seed(3)
+    return ZoomToInpaint(CONFIG)
+
+
+@pytest.fixture
+def quick(model, monkeypatch):
+    """A model of `CONFIG` is always the same one, as building another takes a second."""
+
+    def build(config):
+        return model if config == CONFIG else ZoomToInpaint(config)
+
+    monkeypatch.setattr(recipe, "ZoomToInpaint", build)
+
+
+@pytest.fixture
+def make(parse, quick):
+    """make("--flag=value", ...) -> the recipe that train.py would train, on one device."""
+
+    def made(*arguments):
+        parse(*arguments)
+        return recipe.make(tf.distribute.get_strategy(), FLAGS.weights)
+
+    return made
+
+
+@pytest.fixture
+def refused(train, parse, quick, tmp_path, monkeypatch):
+    """refused("--flag=value", ...) -> (exit code, line) of train.py, which has written nothing."""
+    monkeypatch.chdir(tmp_path)
+
+    def message(*arguments):
+        before = sorted(tmp_path.rglob("*"))
+        with pytest.raises(UserError) as error:
+            parse(*arguments)
+            train.main([])
+        assert "\n" not in str(error.value)
+        assert sorted(tmp_path.rglob("*")) == before
+        return error.value.exit_code, str(error.value)
+
+    return message
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """{"whole" or a network: weights file} of another model of `CONFIG`."""
+    folder = tmp_path_factory.mktemp("weights")
+    keras.utils.set_random_seed(4)
+    model = ZoomToInpaint(CONFIG)
+    model.save(folder / "whole.npz")
+    for network in weights_source.PARTS:
+        weights_source.save_network(model, network, folder / f"{network}.npz")
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def _values(layer):
+    return {name: v.numpy() for name, v in weights.named_variables(layer).items()}
+
+
+def _assert_same(layer, path):
+    arrays, found = weights.read_any(path)[2], _values(layer)
+    assert arrays.keys() == found.keys()
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, arrays[name], err_msg=name)
+
+
+# --- flagfiles
+
+STAGES = ("pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint_small", "joint_large")
+# stage, data set, masks, steps, learning rate: Z sections 3.2 and 4.1, and the release for what it does not say.
+PAPER = {
+    "pretrain_coarse": ("pretrain_coarse", "places2", "small", 80_000, 1e-3),
+    "pretrain_refinement": ("pretrain_refinement", "places2", "small", 80_000, 1e-3),
+    "pretrain_sr": ("pretrain_sr", "div2k", "small", 400_000, 1e-4),
+    "joint_small": ("joint", "div2k", "small", 80_000, 1e-3),
+    "joint_large": ("joint", "div2k", "large", 1_200_000, 1e-5),
+}
+# Rows of Z Tables 3, 5 and 9.
+ABLATIONS = {
+    **{"no_zoom": "no_zoom", "bicubic_zoom": "bicubic_zoom", "sr_zoom": "sr_zoom"},
+    **{"no_zoom_70": "no_zoom_70", "bicubic_zoom_70": "bicubic_zoom_70"},
+    **{"sr_zoom_gradient": "paper"},
+    **{f"scale_{scale}": f"scale_{scale}" for scale in (1, 2, 3, 4)},
+}
+
+
+def test_every_flagfile_is_known_here():
+    names = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.cfg")}
+    small = {f"small/{name}" for name in STAGES}
+    assert names == {*STAGES, *small, *(f"ablations/{name}" for name in ABLATIONS)}
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_flagfile_of_the_paper_has_its_numbers(train, parse, name):
+    parse(f"--flagfile={FOLDER / name}.cfg")
+    train._check_flags(train._recipes())
+    stage, dataset, masks, steps, rate = PAPER[name]
+    assert (FLAGS.model, FLAGS.stage, FLAGS.dataset, FLAGS.masks) == (
+        *("zoom_to_inpaint", stage, dataset, masks),
+    )
+    options = recipe.options()
+    assert (options.batch_size, options.steps, options.learning_rate) == (16, steps, rate)
+    assert options.learning_rate_drops == (0.8, 0.9)
+    assert (options.adam_beta_1, options.adam_beta_2) == (0.9, 0.999)
+    assert (options.coarse_vgg_weight, options.refinement_vgg_weight) == (0.01, 1e-5)
+    assert (options.gan_weight, recipe.config().gradient_weight) == (0.5, 1.0)
+    assert recipe.config().size == (64 if stage == "pretrain_sr" else 256)
+    expected = dataclasses.replace(CONFIGS["paper"], size=recipe.config().size)
+    assert recipe.config() == expected
+    assert FLAGS.resize == (dataset == "places2")  # DIV2K: crops at its own scale
+    assert FLAGS.vgg_weights == ("none" if stage == "pretrain_sr" else "imagenet")
+    recipe._check_start(stage, expected, FLAGS.weights)
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
+    parse(f"--flagfile={FOLDER / 'small' / name}.cfg")
+    train._check_flags(train._recipes())
+    stage, _, masks, steps, _ = PAPER[name]
+    assert (FLAGS.model, FLAGS.stage, FLAGS.masks) == ("zoom_to_inpaint", stage, masks)
+    assert FLAGS.steps < steps / 50 and FLAGS.batch_size < 16 and FLAGS.vgg_weights == "none"
+    size = 64 if stage == "pretrain_sr" else CONFIGS["small"].size
+    assert recipe.config() == dataclasses.replace(CONFIGS["small"], size=size)
+    assert recipe.options().learning_rate_drops == (0.8, 0.9)
+    recipe._check_start(stage, recipe.config(), FLAGS.weights)
+
+
+@pytest.mark.parametrize("name", ABLATIONS)
+def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
+    train, parse, monkeypatch, name
+):
+    commands = []
+
+    def process(command):
+        commands.append(command[2:])
+        return types.SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(subprocess, "run", process)
+    line = [f"--flagfile={FOLDER / 'ablations' / name}.cfg", "--div2k_dir=d", "--places2_dir=p"]
+    parse(*line)
+    assert FLAGS.output == f"runs/zoom_to_inpaint_{name}"
+    monkeypatch.setattr(sys, "argv", ["train.py", *line])
+    assert train.main([]) == 0
+    config = CONFIGS[ABLATIONS[name]]
+    found = [pathlib.Path(command[0]).stem for command in commands]
+    assert found == [s for s in STAGES if s != "pretrain_sr" or config.zoom == "sr"]
+    outputs = set()
+    for stage, command in zip(found, commands):
+        parse(*command)
+        train._check_flags(train._recipes())
+        assert FLAGS.stage == PAPER[stage][0] and FLAGS.steps == PAPER[stage][3]
+        assert train.data_dir() == ("p" if FLAGS.dataset == "places2" else "d")
+        # The paper pretrains the SR network on patches of 64x64.
+        size = 64 if stage == "pretrain_sr" else config.size
+        assert recipe.config() == dataclasses.replace(config, size=size)
+        recipe._check_start(FLAGS.stage, config, FLAGS.weights)
+        outputs.add(FLAGS.output)
+    assert len(outputs) == len(commands)
+
+
+# --- what the flags build
+
+
+def test_flags_are_listed_and_give_the_configuration(parse):
+    assert set(recipe.NAMES) <= set(FLAGS)
+    parse("--zoom_config=scale_3", "--zoom_channels=8", "--zoom_size=24", "--gradient_weight=0.25")
+    expected = dataclasses.replace(
+        CONFIGS["scale_3"],
+        **{"channels": 8, "sr_channels": 8, "discriminator_channels": 8},
+        **{"size": 24, "gradient_weight": 0.25},
+    )
+    assert recipe.config() == expected
+    parse()
+    assert recipe.config() == CONFIGS["paper"]
+    parse("--gan_weight=0", "--learning_rate_drops=0.25", "--batch_size=3", "--adam_beta_1=0.1")
+    options = recipe.options()
+    assert (options.gan_weight, options.learning_rate_drops) == (0.0, (0.25,))
+    assert (options.batch_size, options.adam_beta_1) == (3, 0.1)
+
+
+SIZES = {  # stage: crops, previews
+    "pretrain_coarse": (16, 16),
+    "pretrain_refinement": (16, 16),
+    "pretrain_sr": (32, 32),
+    "joint": (32, 16),
+}
+TITLES = {
+    "pretrain_coarse": ["result"],
+    "pretrain_refinement": ["result"],
+    "pretrain_sr": ["bicubic", "result"],
+    "joint": ["coarse", "result"],
+}
+
+
+@pytest.mark.parametrize("stage", SIZES)
+def test_a_stage_is_built_with_its_sizes_previews_and_weights(make, stage, tmp_path):
+    made = make(*TINY, f"--stage={stage}", "--batch_size=3", *(RANDOM if stage == "joint" else ()))
+    assert (made.size, made.preview_size) == SIZES[stage] and made.mask_size == 16
+    assert made.images_per_step == 3 and made.holes == (stage != "pretrain_sr")
+    assert made.trainer.options.batch_size == 3
+    networks = ["coarse", "super_resolution", "refinement"]
+    expected = {
+        **{"pretrain_coarse": networks[:1], "pretrain_refinement": networks[2:]},
+        **{"pretrain_sr": networks[1:2], "joint": [*networks, "discriminator"]},
+    }
+    assert list(made.layers) == expected[stage]
+    assert len(made.optimizers) == (2 if stage == "joint" else 1)
+    rng = np.random.default_rng(0)
+    image = rng.random((2, made.preview_size, made.preview_size, 3), np.float32)
+    mask = np.zeros((*image.shape[:3], 1), np.float32)
+    mask[:, 4:9, 5:12] = made.holes
+    shown = made.preview(image, mask)
+    assert list(shown) == TITLES[stage]
+    for picture in shown.values():
+        assert picture.shape == image.shape and 0 <= picture.min() < picture.max() <= 1
+    if made.holes:
+        known = np.broadcast_to(mask == 0, image.shape)
+        for picture in shown.values():
+            np.testing.assert_allclose(picture[known], image[known], atol=1e-6)
+    made.save_weights(tmp_path / "weights.npz")
+    owner, _, arrays = weights.read_any(tmp_path / "weights.npz")
+    if stage == "joint":
+        assert owner == "zoom_to_inpaint"
+    else:
+        assert owner == weights_source.PARTS[expected[stage][0]]
+        assert arrays.keys() == _values(made.layers[expected[stage][0]]).keys()
+
+
+def test_no_vgg_is_read_for_a_stage_without_its_loss(make):
+    made = make(*TINY, "--stage=pretrain_sr", "--vgg_weights=gone.h5")
+    assert made.trainer.vgg is None
+    with pytest.raises(UserError, match=r"gone\.h5"):
+        make(*TINY, "--stage=pretrain_coarse", "--vgg_weights=gone.h5")
+
+
+def test_joint_training_starts_from_the_networks_that_are_named(make, files):
+    given = {"coarse_weights": "coarse", "sr_weights": "super_resolution"}
+    flags_given = [f"--{flag}={files[network]}" for flag, network in given.items()]
+    made = make(*TINY, *flags_given, f"--refinement_weights={files['whole']}")
+    for network in given.values():
+        _assert_same(made.layers[network], files[network])
+    _assert_same(made.layers["refinement"], files["refinement"])
+
+
+def test_training_goes_on_from_a_whole_model_with_the_flags_own_loss(make, files):
+    flags_given = ("--gradient_weight=0", "--zoom_size=24", "--zoom_config=sr_zoom")
+    made = make(*TINY, f"--weights={files['whole']}", *flags_given)
+    _assert_same(made.trainer.model, files["whole"])
+    config = made.trainer.model.config
+    assert (config.gradient_weight, config.size, config.name) == (0.0, 24, "sr_zoom")
+    assert (made.size, made.mask_size) == (48, 24)
+    made = make(*TINY, f"--weights={files['whole']}", "--stage=pretrain_coarse")
+    _assert_same(made.layers["coarse"], files["coarse"])
+
+
+def test_none_is_a_random_model_of_the_configuration_asked_for(make):
+    made = make(*TINY, "--weights=none", "--zoom_config=bicubic_zoom")
+    config = made.trainer.model.config
+    assert (config.name, config.channels, config.size) == ("bicubic_zoom", 4, 16)
+
+
+# --- contradictions
+
+OUTPUT = "--output=run"
+JOINT = (*TINY, OUTPUT, "--stage=joint")
+REFUSED = {
+    "another model's flag": ((*TINY, OUTPUT, "--critic_steps=3"), ["--critic_steps", "hifill"]),
+    "this model's flag for the other": ((OUTPUT, "--zoom_size=16"), ["--zoom_size", "hifill"]),
+    "its default, but given": ((OUTPUT, "--stage=joint"), ["--stage", "zoom_to_inpaint"]),
+    "no output": ((*TINY, *RANDOM), ["--output"]),
+    "no such stage": ((*TINY, OUTPUT, "--stage=joint_small"), ["joint_small", "pretrain_coarse"]),
+    "no such configuration": ((*TINY, OUTPUT, "--zoom_config=big"), ["big", "paper"]),
+    "no SR network to pretrain": (
+        (*TINY, OUTPUT, "--stage=pretrain_sr", "--zoom_config=no_zoom"),
+        ["no_zoom", "no SR network"],
+    ),
+    "no pretrained networks": (
+        JOINT,
+        ["--coarse_weights and --sr_weights and --refinement_weights", "none"],
+    ),
+    "one pretrained network missing": (
+        (*JOINT, *RANDOM[::2]),
+        ["--sr_weights missing", "--weights"],
+    ),
+    "an empty one": ((*JOINT, *RANDOM, "--sr_weights="), ["--sr_weights missing"]),
+    "SR weights without SR network": (
+        (*JOINT, *RANDOM, "--zoom_config=bicubic_zoom"),
+        ["bicubic_zoom", "no SR network", "--sr_weights"],
+    ),
+    "a whole model and a part": (
+        (*JOINT, "--weights=none", "--sr_weights=none"),
+        ["--weights is the whole model", "--sr_weights"],
+    ),
+    "a part for pretraining": (
+        (*TINY, OUTPUT, "--stage=pretrain_coarse", "--coarse_weights=none"),
+        ["--coarse_weights", "--stage=joint", "pretrain_coarse"],
+    ),
+    "odd channels": ((*JOINT, *RANDOM, "--zoom_channels=5"), ["channels 5", "even"]),
+    "a size that is no multiple": ((*JOINT, *RANDOM, "--zoom_size=18"), ["size 18", "4"]),
+    "a size too small": ((*JOINT, *RANDOM, "--zoom_size=8"), ["size 8", "16"]),
+    "drops in the wrong order": (
+        (*JOINT, *RANDOM, "--learning_rate_drops=0.9,0.8"),
+        ["--learning_rate_drops=0.9,0.8"],
+    ),
+    "drops in percent": ((*JOINT, *RANDOM, "--learning_rate_drops=80,90"), ["80,90", "0.8,0.9"]),
+    "drops that are no numbers": (
+        (*JOINT, *RANDOM, "--learning_rate_drops=late"),
+        ["--learning_rate_drops", "late", "0.8,0.9"],
+    ),
+    "flagfiles without stages": ((*JOINT, *RANDOM, "--flagfiles=x"), ["--flagfiles", "--stages"]),
+    "stages without output": (("--stages=all",), ["--output"]),
+    "no such stages": (("--stages=joint", OUTPUT), ["--stages=joint", "joint_small"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_contradiction_is_refused_in_one_line(refused, case):
+    arguments, words = REFUSED[case]
+    code, line = refused(*arguments)
+    assert code == 2
+    for word in words:
+        assert word in line, line
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(parse):
+    parse(*TINY, *RANDOM, "--batch_size=3")
+    with pytest.raises(UsageError, match="--batch_size=3 does not divide over 2 replicas"):
+        recipe.make(types.SimpleNamespace(num_replicas_in_sync=2), None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("--zoom_channels=6", ["channels 4", "asks for 6"]),
+        ("--zoom_config=release", ["floored_attention False", "asks for True"]),
+        ("--zoom_config=no_zoom", ["--zoom_config=no_zoom"]),
+        ("--zoom_config=scale_3", ["scale 2", "asks for 3"]),
+    ],
+)
+def test_weights_of_other_networks_are_refused(refused, files, change, words):
+    extra = ("--zoom_size=24",) if "scale_3" in change else ()
+    code, line = refused(*JOINT, f"--weights={files['whole']}", change, *extra)
+    assert code == 2 and f"--weights={files['whole']}" in line
+    for word in words:
+        assert word in line, line
+
+
+def test_files_that_are_no_such_weights_are_refused(refused, files):
+    given = {"coarse_weights": "none", "sr_weights": "none", "refinement_weights": "none"}
+
+    def line(**changes):
+        arguments = [f"--{flag}={value}" for flag, value in {**given, **changes}.items()]
+        code, text = refused(*JOINT, *arguments)
+        assert code == 1
+        return text
+
+    assert "--coarse_weights=gone.npz does not exist" in line(coarse_weights="gone.npz")
+    assert "coarse network alone" in line(sr_weights=files["coarse"])
+
+
+def test_the_rest_of_the_flags_is_checked_before_anything_is_written(refused):
+    code, line = refused(*JOINT, *RANDOM, "--masks=round")
+    assert code == 1 and "round" in line
+    code, line = refused(*JOINT, *RANDOM, "--dataset=div2k")
+    assert code == 1 and "--data_dir" in line
+    code, line = refused(*JOINT, *RANDOM, "--vgg_weights=gone.h5")
+    assert code == 1 and "gone.h5" in line
+
+
+# --- samples
+
+
+def test_masks_have_the_side_of_the_reduced_images(train, make):
+    made = make(*TINY, *RANDOM, "--dataset=sample", "--masks=large")
+    samples = train.samples(made)
+    for i in range(20):
+        image, mask = samples[i]
+        assert image.shape == (32, 32, 3) and mask.shape == (16, 16, 1)
+        assert 0 < mask.mean() < 1
+    image, mask = train.preview_set(samples, made, count=2)
+    assert image.shape == (2, 16, 16, 3) and mask.shape == (2, 16, 16, 1) and mask.any()
+    made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample")
+    image, mask = train.preview_set(train.samples(made), made, count=2)
+    assert image.shape == (2, 32, 32, 3) and not mask.any()
+
+
+def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
+    own = ("--places2_dir=p", "--div2k_dir=d")
+    for given, expected in (
+        (["--dataset=places2", *own], "p"),
+        (["--dataset=div2k", *own], "d"),
+        (["--dataset=div2k", "--data_dir=x", *own], "x"),
+        (["--dataset=folder", *own], None),
+        (["--dataset=sample"], None),
+    ):
+        parse(*given)
+        assert train.data_dir() == expected
+
+
+def test_the_chain_of_stages_gets_what_the_command_line_says(train, parse, monkeypatch):
+    seen = []
+    monkeypatch.setattr(stages, "run", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(sys, "argv", ["train.py", "--stages=all", "--output=o", "--steps=3"])
+    parse(*sys.argv[1:], "--flagfiles=f")
+    assert train.main([]) == 0
+    assert seen == [(["all"], "f", "o", sys.argv[1:])]
