@@ -81,7 +81,8 @@ def _reduce(image, hole, size):
     # One channel after the other: a photograph as float32 takes four times its memory.
     channels = (to_unit(image[..., channel]) * known for channel in range(3))
     total = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in channels], axis=-1)
-    touched = weight < 1 - _ROUNDING
+    # Not from `weight`: OpenCV leaves slivers of a cell out, so that known cells weigh a little less than 1.
+    touched = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
     if 2 * np.count_nonzero(~touched) < weight.sum():
         # Fine scratches touch nearly every cell; what is known of a cell then has to do.
         touched = weight < _ROUNDING

@@ -164,6 +164,21 @@ def test_a_photograph_is_cropped_anew_in_every_pass(make):
     assert len(crops) > 4 * count
 
 
+def test_masks_may_have_another_side_than_the_photographs(make):
+    small, same, default = make(mask_size=SIZE // 2), make(mask_size=SIZE), make()
+    assert (small.mask_size, same.mask_size, default.mask_size) == (SIZE // 2, SIZE, SIZE)
+    source = mask_files.mask_source("irregular")
+    for i in range(2 * len(SHAPES)):
+        image, mask = small[i]
+        assert image.shape == (SIZE, SIZE, 3) and mask.shape == (SIZE // 2, SIZE // 2, 1)
+        assert 0 < mask.mean() < 1  # drawn at its own size: nothing is resized, and it stays binary
+        drawn = source(SIZE // 2, SIZE // 2, (0, pipeline._MASK, i))
+        np.testing.assert_array_equal(mask[..., 0], drawn)
+        # The photograph's crop does not depend on it.
+        np.testing.assert_array_equal(image, default[i][0])
+        np.testing.assert_array_equal(same[i][1], default[i][1])
+
+
 # --- the cache
 
 
@@ -246,6 +261,14 @@ def test_batches_are_float32_in_range_with_binary_masks(make):
     assert set(np.unique(mask)) == {0.0, 1.0}
 
 
+def test_batches_of_smaller_masks_have_static_shapes(make):
+    dataset = pipeline.training_dataset(make(mask_size=16), 2)
+    image, mask = dataset.element_spec
+    assert image.shape == (2, SIZE, SIZE, 3) and mask.shape == (2, 16, 16, 1)
+    _, mask = _taken(dataset, 2)
+    assert mask.shape == (4, 16, 16, 1) and set(np.unique(mask)) == {0.0, 1.0}
+
+
 def test_white_is_one_and_black_is_zero(tmp_path):
     chart = np.zeros((SIZE, SIZE, 3), np.uint8)
     chart[:16] = 255
@@ -275,7 +298,7 @@ def test_going_on_at_a_sample_is_the_same_as_skipping_to_it(make, first):
 
 def test_samples_keep_their_order_when_some_take_longer():
     class Slow:
-        size = 4
+        size = mask_size = 4
 
         def __getitem__(self, i):
             time.sleep(0.1 * (i in (0, 9, 10)))

@@ -158,6 +158,27 @@ def test_previews_show_and_score_the_result(train, tmp_path):
     assert all(abs(line["validation_psnr"] - expected) < 1e-6 for line in lines)
 
 
+def test_previews_may_have_another_size_and_no_holes(tmp_path):
+    recipe, shown = _recipe(), []
+    assert (recipe.mask_size, recipe.preview_size, recipe.holes) == (None, None, True)
+    recipe.preview_size, recipe.holes = 2 * SIZE, False
+
+    def preview(image, mask):
+        shown.append((image.shape, mask.shape, float(np.max(mask))))
+        return {"bicubic": 0.5 * image, "result": image}
+
+    recipe.preview = preview
+    image, mask = (np.repeat(np.repeat(x, 2, axis=1), 2, axis=2) for x in _preview_set())
+    run = runs.RunFolder(tmp_path / "run", {})
+    runs.train(recipe, _dataset, (image, 0 * mask), runs.Schedule(1), run)
+    assert shown == [((2, 2 * SIZE, 2 * SIZE, 3), (2, 2 * SIZE, 2 * SIZE, 1), 0.0)]
+    # One column each for input, bicubic, result and truth; the input shows no hole.
+    grid = images.read_rgb(tmp_path / "run" / "pictures" / "latest.png")
+    assert grid.shape[1] > 4 * 2 * SIZE
+    (line,) = _statistics(tmp_path / "run", "validation_psnr")
+    assert line["validation_psnr"] == "inf"  # the last of the pictures is what is scored
+
+
 def test_a_perfect_preview_is_still_valid_json(train, tmp_path):
     recipe = _recipe()
     recipe.preview = lambda image, mask: {"result": image}

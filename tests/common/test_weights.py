@@ -199,10 +199,23 @@ def test_another_models_file_is_refused(path):
         weights.read(path, "hifill")
 
 
+def test_any_models_file_says_whose_it_is(path, tmp_path):
+    owner, config, arrays = weights.read_any(path)
+    assert (owner, config) == ("net", {"widths": [3, 4]})
+    expected = weights.read(path, "net")[1]
+    assert arrays.keys() == expected.keys() == weights.named_variables(_net()).keys()
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(array, expected[name])
+    weights.save(tmp_path / "other.npz", "net, first layer alone", {}, _net().blocks[0])
+    owner, config, arrays = weights.read_any(tmp_path / "other.npz")
+    assert (owner, config, set(arrays)) == ("net, first layer alone", {}, {"kernel", "bias"})
+
+
 def test_a_missing_file_is_named(tmp_path):
     for name in ("nothing.npz", "."):
-        with pytest.raises(UserError, match="no weights file"):
-            weights.read(tmp_path / name, "net")
+        for read in (lambda path: weights.read(path, "net"), weights.read_any):
+            with pytest.raises(UserError, match="no weights file"):
+                read(tmp_path / name)
 
 
 def _npy():
@@ -219,9 +232,10 @@ def _npy():
 def test_other_files_are_no_weights(tmp_path, content):
     path = tmp_path / "net.npz"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"net\.npz is not a weights file") as error:
-        weights.read(path, "net")
-    assert "\n" not in str(error.value)
+    for read in (lambda path: weights.read(path, "net"), weights.read_any):
+        with pytest.raises(UserError, match=r"net\.npz is not a weights file") as error:
+            read(path)
+        assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.99])
@@ -249,6 +263,13 @@ def test_a_file_without_a_proper_header_is_an_error(path, header):
     with pytest.raises(UserError, match=r"net\.npz") as error:
         weights.read(path, "net")
     assert "\n" not in str(error.value)
+
+
+def test_another_versions_file_is_named(path):
+    header = {"format": "inpainting-weights-2", "model": "net", "config": {}}
+    _rewrite(path, **{HEADER: np.array(json.dumps(header))})
+    with pytest.raises(UserError, match=r"net\.npz .*inpainting-weights-2"):
+        weights.read_any(path)
 
 
 def test_a_header_without_configuration_is_an_error(path):

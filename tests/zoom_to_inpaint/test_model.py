@@ -187,6 +187,17 @@ def test_images_of_a_batch_do_not_meet(paper):
             np.testing.assert_allclose(a[i : i + 1], b, atol=REORDERED)
 
 
+def test_other_sizes_are_extended_by_reflection(model):
+    image, mask = _batch(11, 13)
+    below, right = (-side % model.config.multiple for side in (11, 13))
+    widths = [(0, 0), (0, below), (0, right), (0, 0)]
+    padded = np.pad(image, widths, "symmetric"), np.pad(mask, widths, "symmetric")
+    found, whole = model.generate(image, mask), model.generate(*padded)
+    for part, all_of_it in zip(found, whole):
+        height, width = part.shape[1:3]
+        np.testing.assert_allclose(part, all_of_it[:, :height, :width], atol=REORDERED)
+
+
 def test_blends_are_those_of_the_paper(model):
     """Eq. 1, 2 and 7 with NumPy, from what the networks give."""
     image, mask = _batch(16, 24)

@@ -6,7 +6,6 @@ No stage is trained here: what would be started is looked at. `test_zoom_command
 from __future__ import annotations
 
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -34,7 +33,7 @@ def chain(monkeypatch):
             started[name] = command[2:]
             return types.SimpleNamespace(returncode=3 if name == fails else 0)
 
-        monkeypatch.setattr(subprocess, "run", process)
+        monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
         try:
             stages.run(wanted, folder, output, list(arguments))
         finally:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import pathlib
-import subprocess
 import sys
 import types
 
@@ -206,7 +206,7 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
         commands.append(command[2:])
         return types.SimpleNamespace(returncode=0)
 
-    monkeypatch.setattr(subprocess, "run", process)
+    monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
     line = [f"--flagfile={FOLDER / 'ablations' / name}.cfg", "--div2k_dir=d", "--places2_dir=p"]
     parse(*line)
     assert FLAGS.output == f"runs/zoom_to_inpaint_{name}"
@@ -466,6 +466,55 @@ def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
     ):
         parse(*given)
         assert train.data_dir() == expected
+
+
+def test_the_chain_trains_every_stage_from_those_before_it(
+    train, parse, quick, monkeypatch, tmp_path
+):
+    """All five, a step each, in this process and without graphs, which would take minutes."""
+    monkeypatch.chdir(tmp_path)
+    loaded = []
+    load = weights_source.load_network
+
+    def spy(model, network, path, flag):
+        loaded.append((network, pathlib.Path(path)))
+        load(model, network, path, flag)
+
+    def process(command):
+        parse(*command[2:])
+        return types.SimpleNamespace(returncode=train.main([]))
+
+    monkeypatch.setattr(weights_source, "load_network", spy)
+    monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
+    tiny = (*TINY, "--batch_size=1", "--steps=1", "--dataset=sample", "--log_every=1")
+    tf.config.run_functions_eagerly(True)
+    try:
+        stages.run(["all"], "configs/zoom_to_inpaint/small", "runs", list(tiny))
+    finally:
+        tf.config.run_functions_eagerly(False)
+    runs = {name: tmp_path / "runs" / name for name in STAGES}
+    assert sorted((tmp_path / "runs").iterdir()) == sorted(runs.values())
+    expected = {
+        **{"coarse": "pretrain_coarse", "super_resolution": "pretrain_sr"},
+        **{"refinement": "pretrain_refinement"},
+    }
+    assert {network: str(path) for network, path in loaded} == {
+        network: str(pathlib.Path("runs", stage, "weights.npz"))
+        for network, stage in expected.items()
+    }
+    for name, folder in runs.items():
+        lines = [json.loads(line) for line in (folder / "statistics.jsonl").open()]
+        assert ("discriminator" in lines[0]) == name.startswith("joint")
+        assert lines[0]["step"] == 1 and "validation_psnr" in lines[-1]
+        assert list((folder / "checkpoints").iterdir())
+    small, large = (weights.read(runs[n] / "weights.npz", "zoom_to_inpaint")[1] for n in STAGES[3:])
+    for network, stage in expected.items():
+        before = weights.read_any(runs[stage] / "weights.npz")[2]
+        kernel = next(name for name in before if name.endswith("kernel"))
+        # One step of Adam at 1e-3, or at 1e-4 in the last stage, away from where it started.
+        first = np.abs(small[f"{network}/{kernel}"] - before[kernel]).max()
+        second = np.abs(large[f"{network}/{kernel}"] - small[f"{network}/{kernel}"]).max()
+        assert 0 < second < first < 1.5e-3
 
 
 def test_the_chain_of_stages_gets_what_the_command_line_says(train, parse, monkeypatch):
