@@ -26,9 +26,10 @@ flags.DEFINE_string("weights", None, "weights file or the authors' release; 'non
 flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
 flags.DEFINE_enum(
     "high_res",
-    "crop",
+    "auto",
     painters.HIGH_RES,
-    "zoom_to_inpaint on large photographs: a window around the hole, or reduced plus HiFill's residuals",
+    "zoom_to_inpaint on large photographs: a window around the hole, reduced plus HiFill's residuals, "
+    "or the former if the window fits unreduced",
 )
 flags.DEFINE_string("image", None, "photograph, or folder of photographs")
 flags.DEFINE_string("mask", None, "mask, or folder of masks named like the photographs")

@@ -24,7 +24,7 @@ MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES)
 PRECISIONS = ("float32", "bfloat16")
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
-HIGH_RES = ("crop", "residual")
+HIGH_RES = ("auto", "crop", "residual")
 # The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
 _RESIDUAL = types.SimpleNamespace(size=256, grid=32)
 
@@ -59,7 +59,7 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 
 
 def painter(
-    name: str, weights: str | None, precision: str = "float32", high_res: str = "crop"
+    name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
 ) -> Painter:
     """The painter of a --model with --weights (a path, or "none" for an untrained network).
 
@@ -68,7 +68,7 @@ def painter(
       UserError: the weights cannot be loaded.
     """
     check_names([name])
-    if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "crop"):
+    if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
@@ -91,7 +91,23 @@ def _zoom_to_inpaint(weights, precision, high_res):
 
     dtype = "mixed_bfloat16" if precision == "bfloat16" else precision
     model = weights_source.load(weights, dtype)
-    return with_residuals(model) if high_res == "residual" else model.inpaint
+    if high_res == "crop":
+        return model.inpaint
+    return with_residuals(model) if high_res == "residual" else _whichever_is_sharp(model)
+
+
+def _whichever_is_sharp(model) -> Painter:
+    """A window at the photograph's own resolution where the hole is small enough, HiFill's residuals otherwise."""
+    from zoom_to_inpaint import photograph
+
+    residuals = with_residuals(model)
+
+    def paint(image, mask):
+        hole = mask > 0
+        reduced = hole.any() and photograph.is_reduced(photograph.choose_window(hole))
+        return (residuals if reduced else model.inpaint)(image, mask)
+
+    return paint
 
 
 def with_residuals(model) -> Painter:

@@ -87,8 +87,24 @@ def test_precision_is_that_of_the_convolutions(monkeypatch, precision, dtype):
         return types.SimpleNamespace(inpaint="the painter")
 
     monkeypatch.setattr(weights_source, "load", load)
-    assert painters.painter("zoom_to_inpaint", "w.npz", precision) == "the painter"
+    assert painters.painter("zoom_to_inpaint", "w.npz", precision, "crop") == "the painter"
     assert seen == [("w.npz", dtype)]
+
+
+def test_auto_takes_the_window_where_it_fits_and_residuals_where_it_would_be_reduced(monkeypatch):
+    from zoom_to_inpaint import photograph, weights_source
+
+    model = types.SimpleNamespace(inpaint=lambda image, mask: "window")
+    monkeypatch.setattr(weights_source, "load", lambda *arguments: model)
+    monkeypatch.setattr(painters, "with_residuals", lambda model: lambda image, mask: "residuals")
+    monkeypatch.setattr(photograph, "LARGEST_SIDE", 300)
+    paint = painters.painter("zoom_to_inpaint", "w.npz")
+    mask = np.zeros((400, 500), np.uint8)
+    assert paint(None, mask) == "window"
+    mask[10:110, 20:30] = 1  # three times 100 pixels
+    assert paint(None, mask) == "window"
+    mask[10:111, 20:30] = 1
+    assert paint(None, mask) == "residuals"
 
 
 # --- attention between patches

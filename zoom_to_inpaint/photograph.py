@@ -54,6 +54,11 @@ def choose_window(hole: np.ndarray) -> tuple[slice, slice]:
     return window[0], window[1]
 
 
+def is_reduced(window: tuple[slice, slice]) -> bool:
+    """Whether the networks see this window smaller than it is."""
+    return max(part.stop - part.start for part in window) > LARGEST_SIDE
+
+
 def _fill_window(fill, image, hole):
     """uint8 [H, W, 3], bool [H, W] -> uint8 [H, W, 3], right in the hole."""
     height, width = hole.shape
