@@ -99,7 +99,10 @@ def test_paths_exist():
 def test_paths_of_the_documents_exist():
     for document in (ROOT / "docs").glob("*.md"):
         text = document.read_text(encoding="utf-8")
-        for path in re.findall(r"`((?:common|hifill|tests|configs|benchmarks)/[\w/.*]+)`", text):
+        for path in re.findall(
+            r"`((?:common|hifill|zoom_to_inpaint|tests|configs|benchmarks|examples)/[\w/.*]+)`",
+            text,
+        ):
             assert list(ROOT.glob(path)), f"{document.name}: {path}"
 
 
