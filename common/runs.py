@@ -26,12 +26,13 @@ from typing import Callable
 
 import numpy as np
 import tensorflow as tf
+from absl import flags
 from tensorflow import keras
 from tqdm import tqdm
 
 from common import environment, files, images, metrics, pictures
 from common.checkpoints import Checkpoints
-from common.errors import UserError
+from common.errors import UsageError, UserError
 
 
 @dataclasses.dataclass
@@ -58,6 +59,19 @@ class Recipe:
     mask_size: int | None = None
     preview_size: int | None = None
     holes: bool = True
+
+
+def options_from_flags(kind):
+    """An instance of the dataclass `kind`: fields from the flags of their names, defaults where there is none."""
+    known = flags.FLAGS
+    names = {field.name for field in dataclasses.fields(kind)} & set(known)
+    given = {name: known[name].value for name in names if known[name].value is not None}
+    drops = given.get("learning_rate_drops", [])
+    try:
+        given["learning_rate_drops"] = tuple(map(float, drops))
+    except ValueError as error:
+        raise UsageError(f"--learning_rate_drops={','.join(drops)} are not numbers") from error
+    return kind(**given)
 
 
 @dataclasses.dataclass(frozen=True)

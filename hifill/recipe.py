@@ -9,7 +9,7 @@ from absl import flags
 
 from common.errors import UsageError
 from common.replicas import check_batch_size
-from common.runs import Recipe
+from common.runs import Recipe, options_from_flags
 from hifill import weights_source
 from hifill.config import CONFIGS, GATES
 from hifill.model import HiFill
@@ -52,10 +52,7 @@ def define_flags() -> None:
 
 def options() -> TrainingOptions:
     """The coefficients that the flags give."""
-    names = {field.name for field in dataclasses.fields(TrainingOptions)} & set(FLAGS)
-    given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
-    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
-    return TrainingOptions(**given)
+    return options_from_flags(TrainingOptions)
 
 
 def config():

@@ -10,7 +10,7 @@ from absl import flags
 
 from common.errors import UsageError
 from common.replicas import check_batch_size
-from common.runs import Recipe
+from common.runs import Recipe, options_from_flags
 from zoom_to_inpaint import vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -64,10 +64,7 @@ def define_flags() -> None:
 
 def options() -> TrainingOptions:
     """The coefficients that the flags give."""
-    names = {field.name for field in dataclasses.fields(TrainingOptions)} & set(FLAGS)
-    given = {name: FLAGS[name].value for name in names if FLAGS[name].value is not None}
-    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
-    return TrainingOptions(**given)
+    return options_from_flags(TrainingOptions)
 
 
 def config():

@@ -117,7 +117,8 @@ def test_defaults_are_the_papers():
 
 
 def test_a_stage_changes_its_own_networks_alone(stepped):
-    stage, _, before, after, _ = stepped
+    stage, trainer, before, after, _ = stepped
+    assert set(trainer.networks()) == TRAINED[stage] - {"discriminator"}
     assert len(before) > 100
     for name, value in after.items():
         assert np.isfinite(value).all(), name
