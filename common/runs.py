@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from common import environment, files, images, metrics, pictures
 from common.checkpoints import Checkpoints
-from common.errors import UsageError, UserError
+from common.errors import UserError
 
 
 @dataclasses.dataclass
@@ -66,11 +66,7 @@ def options_from_flags(kind):
     known = flags.FLAGS
     names = {field.name for field in dataclasses.fields(kind)} & set(known)
     given = {name: known[name].value for name in names if known[name].value is not None}
-    drops = given.get("learning_rate_drops", [])
-    try:
-        given["learning_rate_drops"] = tuple(map(float, drops))
-    except ValueError as error:
-        raise UsageError(f"--learning_rate_drops={','.join(drops)} are not numbers") from error
+    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
     return kind(**given)
 
 

@@ -48,7 +48,7 @@ class HiFillTrainer(keras.Model):
         size = model.config.size
         self.discriminator(tf.zeros([1, size, size, 3]))
         self.generator_optimizer = self._adam(self.generator)
-        self.critic_optimizer = self._adam(self.discriminator)
+        self.critic_optimizer = self._adam(self.discriminator, max(1, self.options.critic_steps))
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.built = True
         # Keras wants an optimizer in `compile`; the two above are used instead.
@@ -56,9 +56,9 @@ class HiFillTrainer(keras.Model):
         # The terms are already summed over replicas; Keras 2 would sum them again.
         self.distribute_reduction_method = "first"
 
-    def _adam(self, layer):
-        o = self.options
-        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, o.steps)
+    def _adam(self, layer, updates_per_step=1):
+        o, updates = self.options, self.options.steps * updates_per_step
+        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, updates)
         optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
         # Slots must exist before the first step and before a restore, inside the scope.
         optimizer.build(layer.trainable_variables)
