@@ -214,7 +214,7 @@ from hifill.training import HiFillTrainer, TrainingOptions
 class Plain(HiFillTrainer):
     # Replicas draw other numbers than one device, and Adam makes a large step of a rounding error:
     # with a fixed alpha and plain descent, both ways have to do the same.
-    def _adam(self, layer):
+    def _adam(self, layer, *_):
         optimizer = keras.optimizers.SGD(0.05)
         optimizer.build(layer.trainable_variables)
         return optimizer
