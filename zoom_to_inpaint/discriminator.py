@@ -31,10 +31,15 @@ class Discriminator(keras.layers.Layer):
         """training: True takes one step of power iteration and normalises the kernels anew."""
         x = tf.concat([tf.cast(part, tf.float32) for part in inputs], axis=-1)
         for convolution in self.convolutions:
-            x = convolution(x, training=training)
-            # Not tf.nn.leaky_relu, over which TensorFlow's graph optimizer stumbles here.
-            x = tf.maximum(x, _LEAK * x)
+            x = _leaky_relu(convolution(x, training=training))
         return tf.reshape(x, [tf.shape(x)[0], -1])
+
+
+@tf.custom_gradient
+def _leaky_relu(x):
+    """max(x, 0.2 x), whose gradient needs the result alone; over tf.nn.leaky_relu the graph optimizer stumbles here."""
+    y = tf.maximum(x, _LEAK * x)
+    return y, lambda upstream: tf.where(y > 0, upstream, _LEAK * upstream)
 
 
 def _convolution(filters):

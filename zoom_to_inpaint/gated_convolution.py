@@ -15,6 +15,9 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from zoom_to_inpaint.convolution import convolve, enlarge_and_convolve, recomputable
+from zoom_to_inpaint.gate_kernels import gate, scale_and_shift, sum_positions, toward_convolution
+
 EPSILON = 1e-3
 MOMENTUM = 0.99
 
@@ -78,127 +81,80 @@ class GatedConv2D(keras.layers.Layer):
         if self.enlarge:
             convolved = enlarge_and_convolve(inputs, kernel)
         else:
-            convolved = tf.nn.conv2d(inputs, kernel, 1, "SAME", dilations=self.dilation_rate)
-        convolved = tf.nn.bias_add(convolved, tf.cast(self.bias, inputs.dtype))
+            convolved = convolve(inputs, kernel, self.dilation_rate)
         if training:
             return self._normalize_batch(convolved)
         scale = self.gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
-        return _normalize(convolved, self.moving_mean, scale, self.beta)
+        bias = tf.convert_to_tensor(self.bias)
+        return _normalize(convolved, bias, self.moving_mean, scale, self.beta)
 
     def _normalize_batch(self, convolved):
-        gamma, beta = tf.convert_to_tensor(self.gamma), tf.convert_to_tensor(self.beta)
-        normalized, mean, variance = gate_and_normalize(convolved, gamma, beta)
+        trained = (self.bias, self.gamma, self.beta)
+        bias, gamma, beta = (tf.convert_to_tensor(variable) for variable in trained)
+        normalized, mean, variance = gate_and_normalize(convolved, bias, gamma, beta)
         for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * tf.stop_gradient(now))
-        return normalized
+        scale = gamma * tf.math.rsqrt(variance + EPSILON)
+        # The identity, which waits as convolutions do, keeps the optimizer from merging this with the first time.
+        return recomputable(
+            normalized, lambda: _normalize(tf.identity(convolved), bias, mean, scale, beta)
+        )
 
     def get_config(self):
         fields = ("filters", "dilation_rate", "enlarge")
         return {**super().get_config(), **{field: getattr(self, field) for field in fields}}
 
 
-def _gate(convolved):
-    features, gates = tf.split(convolved, 2, axis=-1)
-    return tf.nn.elu(features) * tf.sigmoid(gates)
-
-
-def enlarge_and_convolve(inputs, kernel):
-    """The 'same' 3x3 convolution of the image enlarged twice by nearest neighbour, without enlarging it.
-
-    An even output row sees two input rows, the lower one twice, an odd one likewise; so each of the four positions
-    of a 2x2 cell is a 2x2 convolution of the small image with sums of kernel taps: 4/9 of the arithmetic.
-
-    inputs: [B, H, W, Cin]; kernel: [3, 3, Cin, C]. Returns [B, 2H, 2W, C].
-    """
-    rows = (
-        tf.stack([kernel[0], kernel[1] + kernel[2]]),
-        tf.stack([kernel[0] + kernel[1], kernel[2]]),
-    )
-    lines = []
-    for row, taps in enumerate(rows):
-        pair = []
-        left, middle, right = (taps[:, column] for column in range(3))
-        columns = (tf.stack([left, middle + right], 1), tf.stack([left + middle, right], 1))
-        for column, small in enumerate(columns):
-            padding = [[0, 0], [1 - row, row], [1 - column, column], [0, 0]]
-            pair.append(tf.nn.conv2d(inputs, small, 1, padding))
-        lines.append(tf.stack(pair, axis=3))
-    cells = tf.stack(lines, axis=2)  # [B, H, 2, W, 2, C]
-    shape = tf.shape(inputs)
-    return tf.reshape(cells, [shape[0], 2 * shape[1], 2 * shape[2], kernel.shape[3]])
-
-
 @tf.custom_gradient
-def gate_and_normalize(convolved, gamma, beta):
+def gate_and_normalize(convolved, bias, gamma, beta):
     """ELU(a) * sigmoid(b), normalised with the statistics of the global batch.
 
     Args:
       convolved: [B, H, W, 2 * C], a and b along channels, of any float type.
+      bias: [2 * C] float32, added first. Here and not behind the convolution, where its gradient would be slow.
       gamma, beta: [C] float32.
 
     Returns:
       normalized [B, H, W, C] in the type of `convolved`; mean and variance [C] float32 over all replicas.
     """
-    mean, variance = _global_moments(convolved)
+    h = gate(convolved, bias)
+    total, square, count = _over_replicas(sum_positions(h), sum_positions(tf.square(h)), _count(h))
+    mean = total / count
+    variance = tf.maximum(square / count - tf.square(mean), 0.0)
     rstd = tf.math.rsqrt(variance + EPSILON)
-    normalized = _normalize(convolved, mean, gamma * rstd, beta)
+    normalized = scale_and_shift(h, gamma * rstd, beta - mean * gamma * rstd)
 
     def gradient(upstream, *_):
-        sums = _upstream_sums(convolved, upstream, mean, rstd)
-        count = tf.cast(tf.size(upstream) // upstream.shape[-1], tf.float32)
-        means = _over_replicas(tf.concat([sums, tf.fill([1, sums.shape[1]], count)], axis=0))
-        means = means[:2] / means[2:]
-        convolved_gradient = _convolved_gradient(convolved, upstream, mean, rstd, gamma, means)
-        return convolved_gradient, sums[1], sums[0]
+        # Without this TensorFlow takes the gate from the forward pass and keeps it until now.
+        with tf.control_dependencies([upstream]):
+            again = tf.identity(convolved)
+        wide = tf.cast(upstream, tf.float32)
+        total = sum_positions(wide)
+        product = (sum_positions(wide * gate(again, bias)) - mean * total) * rstd
+        mean_total, mean_product, count = _over_replicas(total, product, _count(wide))
+        # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
+        slope = mean_product / count * rstd
+        offset = slope * mean - mean_total / count
+        toward = toward_convolution(again, bias, upstream, slope, offset, gamma * rstd)
+        return toward, sum_positions(tf.cast(toward, tf.float32)), product, total
 
-    return (normalized, mean, variance), gradient
+    return (tf.cast(normalized, convolved.dtype), mean, variance), gradient
 
 
-def _over_replicas(sums):
+def _normalize(convolved, bias, mean, scale, beta):
+    normalized = scale_and_shift(gate(convolved, bias), scale, beta - mean * scale)
+    return tf.cast(normalized, convolved.dtype)
+
+
+def _count(values):
+    """[C]: how many positions were summed."""
+    channels = values.shape[-1]
+    return tf.fill([channels], tf.cast(tf.size(values) // channels, tf.float32))
+
+
+def _over_replicas(*sums):
+    """The [C] tensors, each summed over replicas in one exchange."""
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return sums
-    return context.all_reduce(tf.distribute.ReduceOp.SUM, sums)
-
-
-def _global_moments(convolved):
-    total, square, count = tf.unstack(_over_replicas(_sums(convolved)))
-    mean = total / count
-    return mean, tf.maximum(square / count - tf.square(mean), 0.0)
-
-
-def _sums(convolved):
-    """[3, C] float32: sums of h, of its square, and the number of values."""
-    h = _gate(tf.cast(convolved, tf.float32))
-    axes = [0, 1, 2]
-    total, square = tf.reduce_sum(h, axes), tf.reduce_sum(tf.square(h), axes)
-    return tf.stack(
-        [total, square, tf.fill(tf.shape(total), tf.cast(tf.size(h) // h.shape[-1], tf.float32))]
-    )
-
-
-def _normalize(convolved, mean, scale, beta):
-    h = _gate(tf.cast(convolved, tf.float32))
-    return tf.cast(h * scale + (beta - mean * scale), convolved.dtype)
-
-
-def _upstream_sums(convolved, upstream, mean, rstd):
-    h = _gate(tf.cast(convolved, tf.float32))
-    upstream = tf.cast(upstream, tf.float32)
-    axes = [0, 1, 2]
-    total = tf.reduce_sum(upstream, axes)
-    product = (tf.reduce_sum(upstream * h, axes) - mean * total) * rstd
-    return tf.stack([total, product])
-
-
-def _convolved_gradient(convolved, upstream, mean, rstd, gamma, means):
-    features, gates = tf.split(tf.cast(convolved, tf.float32), 2, axis=-1)
-    activated, opened = tf.nn.elu(features), tf.sigmoid(gates)
-    h = activated * opened
-    # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
-    slope = means[1] * rstd
-    offset = slope * mean - means[0]
-    toward_h = (tf.cast(upstream, tf.float32) - h * slope + offset) * (gamma * rstd)
-    toward_features = toward_h * opened * tf.where(features > 0, 1.0, activated + 1.0)
-    toward_gates = toward_h * h * (1.0 - opened)
-    return tf.cast(tf.concat([toward_features, toward_gates], axis=-1), convolved.dtype)
+    return tf.unstack(context.all_reduce(tf.distribute.ReduceOp.SUM, tf.stack(sums)))

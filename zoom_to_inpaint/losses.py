@@ -44,10 +44,14 @@ def gradient(prediction, label, factor):
     return factor * (_mean(tf.square(dx)) + _mean(tf.square(dy)))
 
 
-def hinge_discriminator(real_scores, fake_scores):
-    """Hinge loss of the discriminator: max(0, 1 - D(x)) + max(0, 1 + D(x~)), each a mean over the patches."""
-    real, fake = tf.cast(real_scores, tf.float32), tf.cast(fake_scores, tf.float32)
-    return _mean(tf.nn.relu(1.0 - real)) + _mean(tf.nn.relu(1.0 + fake))
+def hinge_real(scores):
+    """The discriminator's hinge loss on labels: max(0, 1 - D(x)), a mean over the patches."""
+    return _mean(tf.nn.relu(1.0 - tf.cast(scores, tf.float32)))
+
+
+def hinge_fake(scores):
+    """The discriminator's hinge loss on results: max(0, 1 + D(x~)), a mean over the patches."""
+    return _mean(tf.nn.relu(1.0 + tf.cast(scores, tf.float32)))
 
 
 def hinge_generator(fake_scores):

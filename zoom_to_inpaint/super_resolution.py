@@ -30,7 +30,7 @@ class SuperResolution(keras.layers.Layer):
         channels = config.sr_channels
         self.first = self._convolution(channels)
         self.blocks = [self._convolution(channels) for _ in range(2 * _BLOCKS)]
-        self.spread = self._convolution(channels * self.scale**2)
+        self.spread = self._convolution(channels * self.scale**2, activation=None)
         self.last = self._convolution(3, activation=None)
 
     def _convolution(self, filters, activation="relu"):
@@ -54,7 +54,8 @@ class SuperResolution(keras.layers.Layer):
 
     def _spread(self, x):
         """Features [B, H, W, ch] -> detail [B, sH, sW, 3]."""
-        x = tf.nn.depth_to_space(self.spread(x), self.scale)
+        # The ReLU of `spread` is taken after the shuffle, which it does not mind: the backward pass needs one map less.
+        x = tf.nn.relu(tf.nn.depth_to_space(self.spread(x), self.scale))
         return tf.cast(self.last(x), tf.float32)
 
 

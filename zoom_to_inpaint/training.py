@@ -200,26 +200,35 @@ class JointTraining(Trainer):
         return {**super().optimizers(), "discriminator_optimizer": self.discriminator_optimizer}
 
     def update(self, image, mask):
-        # Both updates start from the same weights. The tapes meet at X~_r: a persistent one around the generator
-        # would trace gradients of gradients for the attention's loops, and take the discriminator's loss back
-        # through the generator too.
+        # Both updates start from the same weights. The label is judged first, and alone: what that needs is free again
+        # before the generator needs most. The tapes around the generator and the critic meet at X~_r: a persistent
+        # one around both would trace gradients of gradients for the attention's loops.
+        critic = _variables({"discriminator": self.discriminator})
+        zoomed_mask = enlarge_mask(mask, self.model.config.scale)
+        with tf.GradientTape() as label_tape:
+            real = self.discriminator((image, zoomed_mask), training=True)
+            hinge_real = self.mean(losses.hinge_real(real))
+        toward_real = label_tape.gradient(hinge_real, critic)
+        with tf.control_dependencies(toward_real):
+            image = tf.identity(image)
         with tf.GradientTape() as tape:
-            terms, weights, refined, zoomed_mask = self._generate(image, mask)
+            terms, weights, refined, _ = self._generate(image, mask)
             supervised = weighted_sum(terms, weights)
         with tf.GradientTape(persistent=True) as judge:
             judge.watch(refined)
-            real = self.discriminator((image, zoomed_mask), training=True)
             fake = self.discriminator((refined, zoomed_mask))
             adversarial = self.mean(losses.hinge_generator(fake))
             weighted = self.options.gan_weight * adversarial
-            hinge = self.mean(losses.hinge_discriminator(real, fake))
+            hinge_fake = self.mean(losses.hinge_fake(fake))
+        toward_fake = judge.gradient(hinge_fake, critic)
         upstream = [tf.ones_like(supervised), judge.gradient(weighted, refined)]
-        ends, networks = [supervised, refined], self.networks()
-        apply_gradients(self.generator_optimizer, tape, ends, networks, upstream)
-        networks = {"discriminator": self.discriminator}
-        apply_gradients(self.discriminator_optimizer, judge, hinge, networks)
         del judge
-        terms.update(adversarial=adversarial, discriminator=hinge)
+        apply_gradients(
+            self.generator_optimizer, tape, [supervised, refined], self.networks(), upstream
+        )
+        gradients = [one + other for one, other in zip(toward_real, toward_fake)]
+        self.discriminator_optimizer.apply_gradients(zip(gradients, critic))
+        terms.update(adversarial=adversarial, discriminator=hinge_real + hinge_fake)
         return {"generator": supervised + weighted, **terms}
 
     def _generate(self, image, mask):

@@ -12,11 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import (
-    GatedConv2D,
-    enlarge_and_convolve,
-    gate_and_normalize,
-)
+from zoom_to_inpaint.gated_convolution import GatedConv2D, gate_and_normalize
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # (height, width, dilation, enlarge): the network's combinations, on even, odd and tiny sides.
@@ -178,11 +174,9 @@ def test_gradient_at_the_edge_of_the_gate():
     """a = 0, where ELU's two pieces meet, and a and b so far out that the gate is flat: nothing is NaN."""
     values = np.float32([0.0, -0.0, 1e-30, -1e-30, 90, -90, 1e4, -1e4])
     grid = np.stack(np.meshgrid(values, values), axis=-1)[np.newaxis]
-    convolved, one, zero = tf.constant(grid), tf.ones([1]), tf.zeros([1])
+    arguments = (tf.constant(grid), tf.zeros([2]), tf.ones([1]), tf.zeros([1]))
     weighting = _inputs(8, 8, 1, batch=1)
-    gradients = _gradients(
-        lambda *args: gate_and_normalize(*args)[0], (convolved, one, zero), weighting
-    )
+    gradients = _gradients(lambda *args: gate_and_normalize(*args)[0], arguments, weighting)
     for gradient in gradients:
         assert np.isfinite(gradient).all()
 
@@ -205,29 +199,11 @@ def test_statistics_survive_a_mean_far_from_zero():
     gates = np.full((2, 16, 16, 2), 50, np.float32)  # open
     features = 20 + _inputs(16, 16, 2)
     ones, zeros = tf.ones([2]), tf.zeros([2])
-    _, mean, variance = gate_and_normalize(tf.concat([features, gates], -1), ones, zeros)
+    _, mean, variance = gate_and_normalize(
+        tf.concat([features, gates], -1), tf.zeros([4]), ones, zeros
+    )
     np.testing.assert_allclose(mean, features.mean(axis=(0, 1, 2), dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(variance, features.var(axis=(0, 1, 2), dtype=np.float64), rtol=1e-3)
-
-
-@pytest.mark.parametrize("height, width", [(1, 1), (1, 5), (5, 1), (3, 5), (4, 7), (6, 6)])
-def test_enlarge_and_convolve_equals_convolving_the_enlarged(height, width):
-    x, kernel = _inputs(height, width, 4), _inputs(3, 3, 5, batch=3, seed=3).reshape(3, 3, 3, 5)
-    x = x[..., :3]
-    found = enlarge_and_convolve(tf.constant(x), tf.constant(kernel))
-    np.testing.assert_allclose(found, _convolve(_nearest(x), kernel), atol=1e-5)
-
-    arguments = [tf.constant(x), tf.constant(kernel)]
-    weighting = _inputs(2 * height, 2 * width, 5, seed=4)
-    one = _gradients(enlarge_and_convolve, arguments, weighting)
-    other = _gradients(
-        lambda x, kernel: tf.nn.conv2d(tf.repeat(tf.repeat(x, 2, 1), 2, 2), kernel, 1, "SAME"),
-        arguments,
-        weighting,
-    )
-    for a, b in zip(one, other):
-        # Sums of up to 288 products of order 1.
-        np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 @pytest.mark.parametrize("training", [False, True])
@@ -289,19 +265,19 @@ def test_half_precision_is_close_to_single(enlarge, training):
 
 def test_gradients_in_half_precision():
     """Gate and statistics are float32, so that only what is stored is rounded."""
-    convolved, gamma, beta = _inputs(6, 7, 6), np.float32([1, -2, 0.5]), np.float32([0, 1, 2])
-    convolved = tf.cast(convolved, tf.bfloat16)
+    convolved = tf.cast(_inputs(6, 7, 6), tf.bfloat16)
+    trained = np.linspace(-1, 1, 6), (1, -2, 0.5), (0, 1, 2)  # bias, gamma, beta
     weighting = _inputs(6, 7, 3, seed=2)
 
     def gradients(values):
-        arguments = [values, tf.constant(gamma), tf.constant(beta)]
+        arguments = [values, *(tf.constant(value, tf.float32) for value in trained)]
         with tf.GradientTape() as tape:
             tape.watch(arguments)
             loss = tf.reduce_sum(tf.cast(gate_and_normalize(*arguments)[0], tf.float32) * weighting)
         return tape.gradient(loss, arguments)
 
     half, single = gradients(convolved), gradients(tf.cast(convolved, tf.float32))
-    assert [g.dtype for g in half] == [tf.bfloat16, tf.float32, tf.float32]
+    assert [g.dtype for g in half] == [tf.bfloat16] + 3 * [tf.float32]
     for a, b in zip(half, single):
         a, b = np.asarray(tf.cast(a, tf.float32)), np.asarray(b)
         # What comes from above is rounded, too: up to 2**-9 of each of 84 addends of order 1.
