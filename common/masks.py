@@ -14,7 +14,7 @@ image size):
 |       | vertices | piece length  | thickness | angle a            | every other angle   |
 |-------|----------|---------------|-----------|--------------------|---------------------|
 | small | U{1,12}  | U(1, d/12)    | U{5,30}   | U(0, 2pi)          | a + U(3pi/4, 5pi/4) |
-| large | U{4,12}  | N(d/8, d/16)  | U{12,40}  | 2pi/5 +- U(2pi/15) | 2pi - a             |
+| large | U{4,12}  | N(d/8, d/16)  | U{12,40}  | 2pi/5 + U(-2pi/15, 2pi/15) | 2pi - a             |
 
 The table leaves open, and here was chosen: a stroke is a start point, uniform over the image, plus
 one piece per vertex; lengths and angles are real numbers; large lengths are clipped to [0, d/4] and

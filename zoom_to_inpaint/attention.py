@@ -4,13 +4,16 @@
     score    3x3 patches of f at half its size, hole against all     [h/2 * w/2, h/2 * w/2]
     filled   2x2 blocks of f, weighted by softmax(10 * score)        [h, w, C]
 
-What is known stays as it is, so a block without hole needs no scores: they are computed for blocks that touch the
-hole alone, a bounded number at a time, which changes no number of the result. Queries are patches of unit length,
-keys are not normalised. Scores are propagated to neighbouring pairs of patches, first along rows and then along
-columns; both walks continue on the next line where a line ends, as a flat 3x3 identity convolution does.
-Keys within one position of the hole get weight 0 and the others share it. In the release a softmax over all keys comes
-first and what is left for the others is divided by at least 1e-9, so a position that resembles the hole itself far
-more than the context, itself for one, is filled with zeros (`floored`); here its weights add up to 1.
+Queries are patches of the hole, scaled to unit length; keys are the patches of the context, not normalised. Scores
+are propagated to neighbouring pairs of patches, first along rows and then along columns; both walks continue on the
+next line where a line ends, as a flat 3x3 identity convolution does.
+
+Default softmax: over the context alone, which is every key more than one position away from the hole. The release's
+(`floored`): over all keys, then those not of the context are set to 0 and the rest is divided by max(sum, 1e-9). A
+patch of the hole resembles itself most, so that sum can be almost 0, and the patch is then filled with zeros.
+
+What is known stays as it is, so a block without hole needs no scores. They are computed for blocks that touch the hole
+alone, a bounded number at a time; no number of the result depends on that.
 
 Positions: sampling by nearest neighbour at half size takes the odd rows and columns. Scores, softmax and transfer are
 float32 whatever the layers' precision. No op extracts patches: slices do, whose gradients are slices again.

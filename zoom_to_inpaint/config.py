@@ -6,8 +6,9 @@ One named configuration per row of Tables 3, 5 and 9:
     Tables 3, 5   NO_ZOOM, BICUBIC_ZOOM, NO_ZOOM_70, BICUBIC_ZOOM_70, SR_ZOOM, PAPER (SR zoom + gradient loss)
     Table 9       SCALE_1 (no zoom), SCALE_2, SCALE_3, SCALE_4, all trained on 128 x 128
 
-`RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6, and in attention weights of
-positions that resemble nothing in the context. Where the paper is silent both follow the release (docs/departures.md).
+`RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6 and is taken of the network's
+raw output instead of X~_r, and in attention weights of positions that resemble nothing in the context. Where the paper
+is silent both follow the release (docs/departures.md).
 """
 
 from __future__ import annotations
@@ -24,14 +25,19 @@ class ZoomConfig:
     name: str = "paper"
     zoom: str = "sr"  # what enlarges the coarse result before it is refined
     scale: int = 2  # s of Z section 3.1.2; 1 without zoom
-    channels: int = 64  # ch: output channels of the first convolutions (Z Figures 7-10)
-    sr_channels: int = 64  # of the SR network; 70-channel ablations have none (Z section C.1)
-    discriminator_channels: int = 64
+    channels: int = 64  # ch of Z Figures 9 and 10: filters, features and gates together, of the first convolutions
+    sr_channels: int = (
+        64  # of the SR network (Figure 7); 70-channel ablations have none (Z section C.1)
+    )
+    discriminator_channels: int = 64  # of its first layer (Figure 8)
     size: int = 256  # side of the low-resolution training images; any size is inpainted
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
     gradient_weight: float = 1.0  # lambda of the gradient loss (eq. 5); 0 in rows without it
     gradient_factor: float = 0.5  # eq. 6; the release has 1
+    gradient_blended: bool = (
+        True  # eq. 6 is of X~_r, which is the label outside the hole; the release's of f_r's output
+    )
 
     def __post_init__(self) -> None:
         if self.zoom not in ZOOMS:
@@ -77,7 +83,7 @@ def _variant(name: str, **changes) -> ZoomConfig:
 
 
 PAPER = ZoomConfig()
-RELEASE = _variant("release", gradient_factor=1.0, floored_attention=True)
+RELEASE = _variant("release", gradient_factor=1.0, gradient_blended=False, floored_attention=True)
 
 # Tables 3 and 5. The last row, SR zoom + gradient loss, is PAPER.
 NO_ZOOM = _variant("no_zoom", zoom="none", scale=1, gradient_weight=0.0)

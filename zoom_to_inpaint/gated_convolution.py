@@ -1,4 +1,4 @@
-"""The layer everything but the SR network is made of: gated convolution, then batch normalization (Z section A.1).
+"""What the coarse and the refinement network are made of: gated convolution, then batch normalization (Z section A.1).
 
     a, b = halves of conv3x3(x)        h = ELU(a) * sigmoid(b)        y = gamma * (h - mean) / sqrt(var + 1e-3) + beta
 
