@@ -94,7 +94,8 @@ class Decoding:
 
 def measure(case: dict) -> dict:
     """One line of the table, in a process of its own."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
     import tensorflow as tf
 
     from common import mask_files, pipeline
@@ -154,10 +155,11 @@ def _count(batches, case, decoding):
 
 def _peak():
     """The highest resident memory of this process so far, GB."""
-    for line in pathlib.Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) * 1024 / 1e9
-    return float("nan")
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+    except OSError:  # elsewhere than on Linux
+        return float("nan")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
 
 
 def list_files(count: int) -> dict:
