@@ -82,6 +82,7 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.hifill --output=benchmarks/results/hifill.json
 	$(VENV)/bin/python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
+	$(VENV)/bin/python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
 
 # setuptools packs whatever an earlier build left in build/.
 wheel: $(VENV)/.installed

@@ -11,6 +11,7 @@ each starting from the networks of those before it, with fresh optimizers. Exit 
 
 from __future__ import annotations
 
+import pathlib
 import sys
 
 import numpy as np
@@ -21,6 +22,8 @@ from common.errors import UsageError
 
 FLAGS = flags.FLAGS
 MODELS = ("hifill", "zoom_to_inpaint")
+CACHES = ("none", "ram", "disk")
+_CACHE_FLAGS = {"cache_gb": "ram", "cache_dir": "disk", "cache_disk_gb": "disk"}
 flags.DEFINE_enum("model", "hifill", MODELS, "what to train")
 flags.DEFINE_string("weights", None, "start from these instead of random weights")
 flags.DEFINE_enum("dataset", "sample", datasets.NAMES, "photographs")
@@ -31,7 +34,10 @@ flags.DEFINE_string("masks", "mixed", "small, large, irregular, object, mixed, u
 flags.DEFINE_string("mask_dir", None, "object templates for object, mixed and union masks")
 flags.DEFINE_bool("resize", False, "reduce photographs to the crop's size before cropping")
 flags.DEFINE_bool("flip", False, "mirror half of the crops")
-flags.DEFINE_float("cache_gb", 2.0, "memory for decoded photographs", lower_bound=0)
+flags.DEFINE_enum("cache", "ram", CACHES, "where decoded photographs are kept for their next use")
+flags.DEFINE_float("cache_gb", 2.0, "memory for --cache=ram", lower_bound=0)
+flags.DEFINE_string("cache_dir", None, "folder for --cache=disk; default: cache below --output")
+flags.DEFINE_float("cache_disk_gb", 100.0, "most that --cache=disk writes", lower_bound=0)
 flags.DEFINE_string("output", None, "run folder")
 flags.DEFINE_integer("steps", 300000, "generator updates", lower_bound=1)
 flags.DEFINE_float("minutes", 0, "stop after this long; 0: no limit", lower_bound=0)
@@ -68,13 +74,35 @@ def samples(recipe):
     """The endless training samples that the flags describe, in the sizes of the recipe."""
     from common import mask_files, pipeline
 
-    photographs = pipeline.Photographs(
-        datasets.files(FLAGS.dataset, data_dir(), "train"), int(FLAGS.cache_gb * (1 << 30))
-    )
+    reduce_to = recipe.size if FLAGS.resize else None
+    paths = datasets.files(FLAGS.dataset, data_dir(), "train")
     holes = mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
+    photographs = pipeline.Photographs(paths, _cache(reduce_to), reduce_to)
     return pipeline.Samples(
         photographs, holes, recipe.size, FLAGS.seed, FLAGS.resize, FLAGS.flip, recipe.mask_size
     )
+
+
+def _cache(reduce_to):
+    """The cache that the flags describe."""
+    from common import decoded_cache
+
+    if FLAGS.cache == "none":
+        return decoded_cache.NoCache()
+    if FLAGS.cache == "ram":
+        return decoded_cache.MemoryCache(int(FLAGS.cache_gb * (1 << 30)))
+    folder = FLAGS.cache_dir or pathlib.Path(FLAGS.output, "cache")
+    limit = int(FLAGS.cache_disk_gb * (1 << 30))
+    return decoded_cache.DiskCache(folder, limit, variant=str(reduce_to))
+
+
+def _report(photographs, run) -> None:
+    """What is said of photographs goes to the run: now what its cache cannot hold, later which were skipped."""
+    photographs.warn = photographs.cache.warn = run.log
+    shortage = photographs.cache.shortage(photographs.decoded_bytes())
+    if shortage:
+        run.log(shortage)
+    run.counts = lambda: {"photographs_skipped": len(photographs.skipped)}
 
 
 def preview_set(training_samples, recipe, count: int = 4):
@@ -116,6 +144,9 @@ def _check_flags(recipes) -> None:
         for name in module.NAMES:
             if model != FLAGS.model and FLAGS[name].present:
                 raise UsageError(f"--{name} is a flag of --model={model}, not of {FLAGS.model}")
+    for name, cache in _CACHE_FLAGS.items():
+        if FLAGS[name].present and FLAGS.cache != cache:
+            raise UsageError(f"--{name} goes with --cache={cache}, not with --cache={FLAGS.cache}")
     if FLAGS.flagfiles:
         raise UsageError("--flagfiles goes with --stages")
     if not FLAGS.output:
@@ -135,6 +166,7 @@ def train() -> None:
     recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)
     data = samples(recipe)
     run = runs.RunFolder(FLAGS.output, FLAGS.flag_values_dict())
+    _report(data.photographs, run)
     schedule = runs.Schedule(
         FLAGS.steps,
         FLAGS.log_every,

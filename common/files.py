@@ -11,11 +11,13 @@ import errno
 import os
 import pathlib
 import tempfile
+import threading
 from collections.abc import Iterator
 from typing import Union
 
 from common.errors import UserError
 
+_UMASK = threading.Lock()
 PathLike = Union[str, "os.PathLike[str]"]
 
 
@@ -63,8 +65,9 @@ def atomic_path(target: PathLike) -> Iterator[pathlib.Path]:
 
 
 def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
+    with _UMASK:  # two threads at once would leave it at the other's 0
+        mask = os.umask(0)
+        os.umask(mask)
     return mask
 
 

@@ -206,6 +206,15 @@ def read(path: PathLike) -> Decoded:
     return decode(data, str(path))
 
 
+def size(path: PathLike) -> tuple[int, int] | None:
+    """(width, height) by the file's header, as they are stored; None if it cannot be read."""
+    try:
+        with Image.open(path, formats=_FORMATS) as header:
+            return header.size
+    except Exception:  # decoders raise whatever the damage makes them stumble over
+        return None
+
+
 def _namesakes(path):
     try:
         names = [other.name for other in path.parent.iterdir() if other.stem == path.stem]

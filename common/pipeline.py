@@ -3,53 +3,124 @@
 Sample i of a run is a function of (seed, i) alone: which photograph, where it is cropped, which hole. So step n
 sees the same batch in a run that was interrupted as in one that was not, whatever the number of workers. Holes are
 drawn for every sample in Python while the pipeline runs (drawing them while it is traced would freeze one hole
-for the whole run).
+for the whole run). A photograph that cannot be read is skipped, with a warning; more than 1% stop the run.
+
+Memory: the cache's limit, and while a photograph is decoded about 3.5 times its pixels and its file for every
+worker (one a core), and four batches.
 """
 
 from __future__ import annotations
 
-import collections
+import sys
 import threading
+from collections.abc import Sequence
+from typing import Callable
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
+from common import image_files
+from common.decoded_cache import MemoryCache
 from common.errors import UserError
 from common.images import read_rgb
 
+MOST_SKIPPED = 0.01  # of the photographs may be unreadable; more stop the run
 _ORDER, _CROP, _MASK = 1, 2, 3  # independent random streams of one seed
 
 
 class Photographs:
-    """Reads photographs and keeps the last ones decoded, up to `cache_bytes` of pixels."""
+    """Reads photographs, keeps them decoded in `cache` and counts those that cannot be read.
 
-    def __init__(self, paths: list[str], cache_bytes: int = 2 << 30):
+    Args:
+      paths: of the photographs; a sequence, not copied.
+      cache: of `common.decoded_cache`; by default 2 GiB of memory.
+      reduce_to: photographs whose shorter side is longer are reduced to it before they are kept.
+
+    Attributes:
+      skipped: {path: why} of the photographs that could not be read.
+      warn: is told, once a photograph, what is skipped.
+    """
+
+    def __init__(self, paths: Sequence[str], cache=None, reduce_to: int | None = None):
         if not paths:
             raise UserError("no photographs to train on; check --dataset and --data_dir")
-        self.paths = list(paths)
-        self._limit, self._held = cache_bytes, 0
-        self._decoded = collections.OrderedDict()
+        self.paths, self.reduce_to = paths, reduce_to
+        self.cache = MemoryCache(2 << 30) if cache is None else cache
+        self.skipped: dict[str, str] = {}
+        self.warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self._lock = threading.Lock()
 
     def __len__(self):
         return len(self.paths)
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 [H, W, 3] RGB."""
+        """uint8 [H, W, 3] RGB, reduced to `reduce_to`.
+
+        Raises:
+          UserError: it cannot be read.
+        """
+        path = self.paths[index]
+        return self.cache.fetch(index, path, lambda: reduced(read_rgb(path), self.reduce_to))
+
+    def get(self, index: int) -> np.ndarray | None:
+        """As [index], or None if it cannot be read, of which `warn` is told.
+
+        Raises:
+          UserError: more than 1% of all photographs could not be read.
+        """
+        path = self.paths[index]
+        if path not in self.skipped:
+            try:
+                return self[index]
+            except UserError as error:
+                self._skip(path, str(error))
+        if len(self.skipped) > MOST_SKIPPED * len(self):
+            raise UserError(self._too_many())
+        return None
+
+    def _skip(self, path, why):
         with self._lock:
-            if index in self._decoded:
-                self._decoded.move_to_end(index)
-                return self._decoded[index]
-        image = read_rgb(self.paths[index])
+            first = path not in self.skipped
+            self.skipped[path] = why
+        if first:
+            self.warn(
+                f"warning: photograph skipped ({len(self.skipped)} of {len(self)} so far): {why}"
+            )
+
+    def _too_many(self):
         with self._lock:
-            if index not in self._decoded:
-                self._decoded[index] = image
-                self._held += image.nbytes
-            while self._held > self._limit and len(self._decoded) > 1:
-                _, dropped = self._decoded.popitem(last=False)
-                self._held -= dropped.nbytes
-        return image
+            reasons = list(self.skipped.values())
+        more = "" if len(reasons) <= 3 else f"; and {len(reasons) - 3} more"
+        return (
+            f"{len(reasons)} of {len(self)} photographs cannot be read, more than {MOST_SKIPPED:.0%}: "
+            f"{'; '.join(reasons[:3])}{more}"
+        )
+
+    def decoded_bytes(self, looks: int = 64) -> int:
+        """About how much memory all photographs take, by the headers of up to `looks` of them."""
+        step = -(-len(self) // looks)
+        sizes = [image_files.size(self.paths[i]) for i in range(0, len(self), step)]
+        known = [self._bytes(*size) for size in sizes if size]
+        return round(np.mean(known) * len(self)) if known else 0
+
+    def _bytes(self, width, height):
+        scale = min(1.0, (self.reduce_to or np.inf) / min(width, height))
+        return 3 * round(width * scale) * round(height * scale)
+
+
+def reduced(image: np.ndarray, size: int | None) -> np.ndarray:
+    """uint8 [H, W, 3] whose shorter side is at most `size`; None leaves all as they are."""
+    short = min(image.shape[:2])
+    return image if size is None or short <= size else _resized(image, size)
+
+
+def _resized(image, size):
+    """The shorter side becomes `size`."""
+    scale = size / min(image.shape[:2])
+    height, width = (max(size, round(side * scale)) for side in image.shape[:2])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return cv2.resize(image, (width, height), interpolation=method)
 
 
 def random_crop(image: np.ndarray, size: int, rng, resize: bool, flip: bool) -> np.ndarray:
@@ -59,14 +130,12 @@ def random_crop(image: np.ndarray, size: int, rng, resize: bool, flip: bool) -> 
     is taken at the photograph's own scale (H: Places2 is cropped). Smaller photographs are always enlarged.
     """
     short = min(image.shape[:2])
-    if resize or short < size:
-        scale = size / short
-        height, width = (max(size, round(side * scale)) for side in image.shape[:2])
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        image = cv2.resize(image, (width, height), interpolation=method)
+    if short < size or (resize and short > size):
+        image = _resized(image, size)
     top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
     crop = image[top : top + size, left : left + size]
-    return crop[:, ::-1] if flip and rng.integers(2) else crop
+    # Copying crop[:, ::-1] takes seven times as long, longer than all else where the photograph is kept decoded.
+    return cv2.flip(crop, 1) if flip and rng.integers(2) else crop
 
 
 class Samples:
@@ -86,10 +155,23 @@ class Samples:
     def __getitem__(self, sample: int):
         epoch, position = divmod(sample, len(self.photographs))
         rng = np.random.default_rng((self.seed, _CROP, sample))
-        photograph = self.photographs[int(self._order(epoch)[position])]
-        image = random_crop(photograph, self.size, rng, self.resize, self.flip)
+        image = random_crop(
+            self._photograph(epoch, position), self.size, rng, self.resize, self.flip
+        )
         mask = self.mask_source(self.mask_size, self.mask_size, (self.seed, _MASK, sample))
         return np.ascontiguousarray(image), mask[..., np.newaxis]
+
+    def _photograph(self, epoch, position):
+        """The photograph at a position of an epoch's order, or the next one there that can be read.
+
+        So a damaged file changes no other sample, and whether this run has met it before makes no difference.
+        """
+        order = self._order(epoch)
+        while True:  # ends: `get` raises when too many cannot be read
+            photograph = self.photographs.get(int(order[position]))
+            if photograph is not None:
+                return photograph
+            position = (position + 1) % len(order)
 
     def _order(self, epoch):
         known, order = self._permutation
@@ -111,6 +193,7 @@ def training_dataset(samples: Samples, batch_size: int, first_sample: int = 0) -
     """
     size, mask_size = samples.size, samples.mask_size
 
+    @tf.autograph.experimental.do_not_convert  # which would call it by way of the converter every time
     def load(index):
         image, mask = tf.numpy_function(
             lambda i: samples[int(i)], [index], (tf.uint8, tf.uint8), stateful=True

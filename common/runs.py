@@ -83,7 +83,9 @@ class Schedule:
 
 
 class RunFolder:
-    """The files of one run; see the module docstring."""
+    """The files of one run; see the module docstring. `counts()` joins every line of statistics about a step."""
+
+    counts: Callable[[], dict] = dict
 
     def __init__(self, folder, options: dict):
         self.folder = pathlib.Path(folder)
@@ -248,6 +250,7 @@ class Reporter(keras.callbacks.Callback):
         self._since, self._since_step = now, self.step
         values["images_per_second"] = steps_per_s * self.recipe.images_per_step
         values["steps_per_second"] = steps_per_s
+        values.update(self.run.counts())
         self.run.statistics(self.step, values)
         self.bar.set_postfix_str(f"{values['images_per_second']:.1f} images/s")
 

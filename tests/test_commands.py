@@ -227,6 +227,28 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
         assert (tmp_path / "run" / name).is_file()
 
 
+def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_the_disk(
+    run_command, tmp_path
+):
+    (tmp_path / "photos").mkdir()
+    image = np.random.default_rng(0).integers(0, 256, (66, 70, 3), dtype=np.uint8)
+    for number in range(104):  # of which one may be damaged
+        cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), image)
+    (tmp_path / "photos" / "50.png").write_bytes(b"no image")
+    flags = ("--dataset=folder", "--data_dir=photos", "--cache=disk", "--output=run")
+    process = run_command(
+        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=8"),
+        *("--steps=13", "--log_every=13", *flags),
+        cwd=tmp_path,
+    )
+    assert process.returncode == 0, process.stderr
+    (line,) = [x for x in (tmp_path / "run" / "log.txt").read_text().splitlines() if "50.png" in x]
+    assert "warning: photograph skipped (1 of 104" in line and line[20:] in process.stdout
+    lines = (tmp_path / "run" / "statistics.jsonl").read_text().splitlines()
+    assert [json.loads(x)["photographs_skipped"] for x in lines if "generator" in x] == [1]
+    assert len(list((tmp_path / "run" / "cache").rglob("*.pixels"))) == 103
+
+
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -237,6 +259,8 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
         (["--steps=1"], 2, ["--output"]),
         (["--output=run", "--batch_size=3", "--num_replicas=2"], 2, ["3", "2", "4"]),
         (["--output=run", "--weights=gone.npz"], 1, ["gone.npz"]),
+        (["--output=run", "--cache=none", "--cache_gb=1"], 2, ["--cache_gb", "--cache=ram"]),
+        (["--output=run", "--cache_dir=kept"], 2, ["--cache_dir", "--cache=disk"]),
     ],
 )
 def test_training_that_cannot_work_stops_before_it_starts(

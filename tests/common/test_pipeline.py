@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 
 from common import images, mask_files, pipeline
+from common.decoded_cache import DiskCache, MemoryCache, NoCache
 from common.errors import UserError
 
 SIZE, STEP = 32, 3
@@ -200,18 +201,17 @@ def reads(monkeypatch):
     return order, alive
 
 
-def test_the_least_recently_used_photograph_is_dropped(reads):
-    photographs = pipeline.Photographs(list("abcd"), cache_bytes=900)  # room for three
-    for index in (0, 1, 2, 0, 3, 0, 2):
+def test_memory_keeps_what_came_first(reads):
+    photographs = pipeline.Photographs(list("abcd"), MemoryCache(900))  # room for three
+    for index in (0, 1, 2, 0, 3, 0, 2, 3, 1):
         assert photographs[index].shape == (10, 10, 3)
-    assert reads[0] == list("abcd")
-    assert photographs[1] is not None and reads[0] == list("abcdb")
+    assert reads[0] == list("abcdd")
     assert len(photographs) == 4
 
 
-@pytest.mark.parametrize(("limit", "most"), [(900, 3), (899, 2), (300, 1), (10, 1), (0, 1)])
+@pytest.mark.parametrize(("limit", "most"), [(900, 3), (899, 2), (300, 1), (10, 0), (0, 0)])
 def test_the_cache_keeps_to_its_limit(reads, limit, most):
-    photographs = pipeline.Photographs([str(i) for i in range(10)], cache_bytes=limit)
+    photographs = pipeline.Photographs([str(i) for i in range(10)], MemoryCache(limit))
     order = np.random.default_rng(0).integers(10, size=400)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         for _ in pool.map(lambda i: photographs[int(i)].shape, order):
@@ -230,13 +230,134 @@ def test_two_readers_of_one_photograph_count_it_once(monkeypatch):
         return np.zeros((10, 10, 3), np.uint8)
 
     monkeypatch.setattr(pipeline, "read_rgb", read)
-    photographs = pipeline.Photographs(list("abc"), cache_bytes=900)  # room for three
+    photographs = pipeline.Photographs(list("abc"), MemoryCache(900))  # room for three
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda i: photographs[i].shape, (0, 0)))
-    for index in (1, 2, 1, 2):
-        assert photographs[index] is not None
     together.abort()  # reading "a" once more would fail now
-    assert photographs[0] is not None and sorted(order) == list("aabc")
+    for index in (1, 2, 1, 2, 0):
+        assert photographs[index] is not None
+    assert sorted(order) == list("aabc")
+
+
+@pytest.mark.parametrize("options", [{}, {"resize": True}, {"flip": True}])
+def test_samples_are_the_same_with_every_cache(paths, tmp_path, options):
+    reduce_to = SIZE if options.get("resize") else None
+
+    def found(cache, reduce_to):
+        photographs = pipeline.Photographs(paths, cache, reduce_to)
+        source = mask_files.mask_source("irregular")
+        samples = pipeline.Samples(photographs, source, SIZE, 0, **options)
+        image, mask = _taken(pipeline.training_dataset(samples, 3), 7)
+        return image.tobytes() + mask.tobytes()
+
+    expected = found(NoCache(), None)  # reduced, if at all, when it is cropped
+    room = SIZE * SIZE * 12  # for some of the seven
+    for cache in (MemoryCache(room), DiskCache(tmp_path, room), DiskCache(tmp_path, 1 << 20)):
+        assert found(cache, reduce_to) == expected
+        assert found(cache, reduce_to) == expected  # now from what was kept
+
+
+def test_a_reduced_photograph_is_kept_reduced(tmp_path):
+    images.write_png(tmp_path / "a.png", _chart(3, 80, 50))
+    photographs = pipeline.Photographs([str(tmp_path / "a.png")], MemoryCache(1 << 20), SIZE)
+    assert photographs[0].shape == (51, SIZE, 3)
+    assert photographs.decoded_bytes() == photographs[0].nbytes
+    assert pipeline.Photographs(photographs.paths).decoded_bytes() == 80 * 50 * 3
+
+
+def test_the_memory_that_a_list_takes_is_known_from_a_few_headers(tmp_path, paths):
+    sizes = [height * width * 3 for height, width in SHAPES]
+    assert pipeline.Photographs(paths).decoded_bytes() == sum(sizes)
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    many = pipeline.Photographs(
+        [*paths, str(tmp_path / "bad.png"), str(tmp_path / "gone.png")] * 50
+    )
+    assert many.decoded_bytes(looks=450) == round(np.mean(sizes) * 450)
+    assert 0.7 < many.decoded_bytes() / many.decoded_bytes(looks=450) < 1.4
+    assert pipeline.Photographs([str(tmp_path / "bad.png")]).decoded_bytes() == 0
+
+
+# --- photographs that cannot be read
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """damaged(bad numbers, count=...) -> `Samples` of that many charts, and the warnings it gives."""
+
+    def samples(bad, count=200, cache=None, seed=0):
+        for number in range(count):
+            path = tmp_path / f"{number:03d}.png"
+            if not path.exists():
+                images.write_png(path, _chart(number, SIZE, SIZE))
+            if number in bad:
+                path.write_bytes(path.read_bytes()[:60])
+        paths = [str(tmp_path / f"{number:03d}.png") for number in range(count)]
+        photographs, warnings = pipeline.Photographs(paths, cache), []
+        photographs.warn = warnings.append
+        source = mask_files.mask_source("small")
+        return pipeline.Samples(photographs, source, SIZE, seed), warnings
+
+    return samples
+
+
+def test_a_damaged_photograph_is_skipped_counted_and_named_once(damaged):
+    whole = _numbers(damaged(())[0], range(400))
+    samples, warnings = damaged({17, 140})
+    found = _numbers(samples, range(400))
+    for i, number in enumerate(whole):
+        if number in (17, 140):  # the next one of that pass takes its place
+            following = whole[i // 200 * 200 + (i + 1) % 200]
+            assert found[i] == following
+        else:
+            assert found[i] == number
+    assert len(warnings) == 2 == len(samples.photographs.skipped)
+    for number in (17, 140):
+        (line,) = [line for line in warnings if f"{number:03d}.png" in line]
+        assert line.startswith("warning: ") and "of 200" in line and "\n" not in line
+
+
+def test_neighbours_in_a_pass_may_both_be_damaged(damaged):
+    order = _numbers(damaged(())[0], range(200))
+    samples, _ = damaged(set(order[198:]))
+    assert _numbers(samples, [198, 199]) == [order[0]] * 2
+
+
+def test_what_replaces_a_damaged_photograph_does_not_depend_on_the_run_so_far(damaged, tmp_path):
+    samples, _ = damaged({3, 99})
+    expected = [samples[i][0].tobytes() for i in range(300)]
+    later, _ = damaged({3, 99}, cache=DiskCache(tmp_path / "cache", 1 << 30))
+    for i in (299, 150, 7):  # as after an interruption
+        assert later[i][0].tobytes() == expected[i]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        again, warnings = damaged({3, 99})
+        found = pool.map(lambda i: again[i][0].tobytes(), range(300))
+        assert list(found) == expected
+    assert len(warnings) == 2
+
+
+def test_more_than_one_in_a_hundred_stop_the_run_by_name(damaged):
+    samples, warnings = damaged({5, 50, 150})
+    with pytest.raises(UserError) as error:
+        _numbers(samples, range(200))
+    message = str(error.value)
+    assert message.startswith("3 of 200 photographs") and "1%" in message and "\n" not in message
+    assert all(f"{number:03d}.png" in message for number in (5, 50, 150)) and len(warnings) == 3
+    with pytest.raises(UserError, match="3 of 200"):  # and again, for any other worker
+        _numbers(samples, range(200))
+
+
+def test_of_many_damaged_photographs_three_are_named(damaged):
+    samples, _ = damaged(set(range(20)), count=40)
+    samples.photographs.skipped = {f"/{i}.png": f"/{i}.png is cut off" for i in range(9)}
+    with pytest.raises(UserError, match=r"/2\.png is cut off; and \d+ more$"):
+        _numbers(samples, range(40))
+
+
+def test_a_photograph_that_disappears_is_skipped_like_a_damaged_one(damaged, tmp_path):
+    samples, warnings = damaged((), cache=MemoryCache(0))
+    (tmp_path / "008.png").unlink()
+    assert 8 not in _numbers(samples, range(200))
+    assert len(warnings) == 1 and "008.png does not exist" in warnings[0]
 
 
 def test_no_photographs_is_an_error():

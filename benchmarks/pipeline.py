@@ -1,0 +1,220 @@
+"""The training pipeline on this machine: crops a second without a cache, from memory and from a disk.
+
+    python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
+    python -m benchmarks.pipeline --photographs=800 --cache_gb=8 --cores=2
+    python -m benchmarks.pipeline --caches= --list_files=1800000
+
+Photographs of DIV2K's size (PNGs of 2040x1356, 4.4 MB each as DIV2K's are) are drawn: noise in seven octaves with a
+natural picture's fall-off, discs for edges, and grain, which is what makes PNGs large and their decoding slow. From
+them come 512x512 crops with fresh 256x256 masks as Zoom-to-Inpaint's joint training takes them (H: --masks=mixed
+--mask_size=512). Each line is a process of its own on --cores processors: after one pass over the photographs, which
+fills the cache, crops are counted. `none` decodes at every use, which is the naive pipeline. `decode_share` is of the
+processor's time. `reduced` is the rate when the consumer also makes the low-resolution versions, as the step does: in
+training that happens on the accelerator. Memory is the whole process at its peak, and TensorFlow alone before.
+
+Every process measures the convolution rate R of its processors and how long one photograph takes to decode.
+`--list_files` makes a tree of empty files like Places2's and measures how long and how much memory its list takes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import pathlib
+import tempfile
+import threading
+import time
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks import machine
+from common import datasets, environment, files, images
+
+FLAGS = flags.FLAGS
+HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
+CACHES = ("none", "ram", "disk")
+flags.DEFINE_integer("photographs", 40, "how many; DIV2K has 800", lower_bound=1)
+flags.DEFINE_list("caches", list(CACHES), f"of {', '.join(CACHES)}")
+flags.DEFINE_list("cores", ["1", "2"], "processors of a process, one after the other")
+flags.DEFINE_string("masks", "small", "as in train.py")
+flags.DEFINE_integer("mask_size", CROP // SCALE, "side of the masks")
+flags.DEFINE_integer("batch_size", 16, "crops of one element")
+flags.DEFINE_float("seconds", 20, "of each measurement")
+flags.DEFINE_float("cache_gb", 2.0, "as in train.py")
+flags.DEFINE_string("folder", None, "keep the photographs and the disk cache here")
+flags.DEFINE_integer("list_files", 0, "also list this many files; Places2 has 1800000")
+flags.DEFINE_string("output", None, "JSON file for the results")
+
+
+def photograph(seed: int) -> np.ndarray:
+    """uint8 [1356, 2040, 3]; see the module docstring."""
+    import cv2
+
+    rng = np.random.default_rng(seed)
+    image = np.full((HEIGHT, WIDTH, 3), 128, np.float32)
+    for octave in range(7):
+        cells = 8 << octave
+        noise = rng.standard_normal((cells, cells + cells // 2, 3)).astype(np.float32)
+        noise = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        image += 45 * 0.5**octave * noise
+    for _ in range(40):
+        centre = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
+        cv2.circle(image, centre, int(rng.integers(10, 133)), rng.uniform(0, 255, 3).tolist(), -1)
+    image += 3 * rng.standard_normal(image.shape, np.float32)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def make_photographs(folder: pathlib.Path) -> list[str]:
+    """Paths of the photographs, those that are missing made first."""
+    from common import image_files
+
+    paths = [folder / f"{number:04d}.png" for number in range(FLAGS.photographs)]
+    for number, path in enumerate(paths):
+        if not path.exists():
+            image = image_files.as_image(photograph(number))
+            image_files.write(path, image, "PNG", compress_level=6)
+    return [str(path) for path in paths]
+
+
+class Decoding:
+    """`read_rgb` that adds up the processor time it takes."""
+
+    def __init__(self):
+        self.seconds, self._lock = 0.0, threading.Lock()
+
+    def __call__(self, path):
+        started = time.thread_time()
+        image = images.read_rgb(path)
+        with self._lock:
+            self.seconds += time.thread_time() - started
+        return image
+
+
+def measure(case: dict) -> dict:
+    """One line of the table, in a process of its own."""
+    if hasattr(os, "sched_setaffinity"):  # Linux
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
+    import tensorflow as tf
+
+    from common import mask_files, pipeline
+    from zoom_to_inpaint.training import reduced_label
+
+    result = {"rate_gflops": machine.best_rate()}
+    decode = machine.median_seconds(lambda: images.read_rgb(case["paths"][0]), 7)
+    result["decode_ms"] = 1000 * decode
+    pipeline.read_rgb = decoding = Decoding()
+    photographs = pipeline.Photographs(case["paths"], _cache(case))
+    source = mask_files.mask_source(case["masks"])
+    samples = pipeline.Samples(
+        photographs, source, CROP, seed=0, flip=True, mask_size=case["mask_size"]
+    )
+    result["before_gigabytes"] = _peak()
+    batches = iter(pipeline.training_dataset(samples, case["batch_size"]))
+    passes = 1 if case["cache"] != "none" else 0
+    for _ in range(2 + passes * len(photographs) // case["batch_size"]):
+        next(batches)  # fills the cache and lets tf.data find its parallelism
+    result.update(_count(batches, case, decoding))
+    reduce = tf.function(lambda image: reduced_label(image, SCALE))
+    reduce(next(batches)[0])
+    with_reduction = ((reduce(image), mask) for image, mask in batches)
+    result["reduced_per_second"] = _count(with_reduction, case, decoding)["crops_per_second"]
+    del batches, with_reduction  # or its threads are in Python when the process ends
+    result["peak_gigabytes"] = _peak()
+    result["rate_gflops"] = (result["rate_gflops"] + machine.best_rate()) / 2
+    return result
+
+
+def _cache(case):
+    from common import decoded_cache
+
+    if case["cache"] == "none":
+        return decoded_cache.NoCache()
+    if case["cache"] == "ram":
+        return decoded_cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
+    return decoded_cache.DiskCache(pathlib.Path(case["folder"], "cache"), 100 << 30)
+
+
+def _count(batches, case, decoding):
+    """Crops a second, of one processor, and the share of decoding in the processor's time."""
+    crops, decoded = 0, decoding.seconds
+    started, processor = time.perf_counter(), time.process_time()
+    while time.perf_counter() - started < case["seconds"]:
+        [part[0, 0, 0].numpy() for part in next(batches)]
+        crops += case["batch_size"]
+    seconds = time.perf_counter() - started
+    processor = time.process_time() - processor
+    return {
+        "crops_per_second": crops / seconds,
+        "per_core": crops / seconds / case["cores"],
+        "processor_ms_per_crop": 1000 * processor / crops,
+        "decode_share": (decoding.seconds - decoded) / processor,
+    }
+
+
+def _peak():
+    """The highest resident memory of this process so far, GB."""
+    try:
+        status = pathlib.Path("/proc/self/status").read_text()
+    except OSError:  # elsewhere than on Linux
+        return float("nan")
+    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+
+
+def list_files(count: int) -> dict:
+    """Time and memory of the list of a tree of `count` empty files in 360 folders, in a process of its own."""
+    with tempfile.TemporaryDirectory(dir=FLAGS.folder) as root:
+        for number in range(360):
+            folder = pathlib.Path(root, "data_large", chr(97 + number % 26), f"category_{number}")
+            folder.mkdir(parents=True)
+            for name in range(count * number // 360, count * (number + 1) // 360):
+                (folder / f"{name:08d}.jpg").touch()
+        return _in_process(_list, root)
+
+
+def _list(root):
+    before, started = _peak(), time.perf_counter()
+    found = datasets.files("places2", root, "train")
+    seconds = time.perf_counter() - started
+    return {
+        "files": len(found),
+        "seconds": seconds,
+        "list_gigabytes": _peak() - before,
+        "process_gigabytes": _peak(),
+    }
+
+
+def _in_process(call, argument):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(call, (argument,))
+
+
+def main(_):
+    results = {"versions": environment.versions(), "git_commit": environment.git_commit()}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(FLAGS.folder or temporary)
+        names = ("masks", "mask_size", "batch_size", "seconds", "cache_gb")
+        setting = {name: FLAGS[name].value for name in names}
+        paths = make_photographs(folder) if FLAGS.caches else []
+        results["setting"] = {**setting, "photographs": len(paths)}
+        for cores in FLAGS.cores:
+            for cache in FLAGS.caches:
+                place = {"cache": cache, "cores": int(cores), "folder": str(folder)}
+                case = {**setting, **place, "paths": paths}
+                name = f"{cache}, {cores} cores"
+                results[name] = _say(name, _in_process(measure, case))
+        if FLAGS.list_files:
+            results["list"] = _say("list of files", list_files(FLAGS.list_files))
+    if FLAGS.output:
+        files.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+
+
+def _say(label, values):
+    print(f"{label:14}", ", ".join(f"{k} {v:.3g}" for k, v in values.items()), flush=True)
+    return values
+
+
+if __name__ == "__main__":
+    environment.check()
+    app.run(main)
