@@ -7,17 +7,18 @@
 
 Every stage is a run of its own below the output folder, started as a person would: train.py with the stage's flagfile,
 then the flags that were given, then the weights of the stages before. Its optimizers are fresh. A stage that is
-finished says so and the next begins, so the same command goes on where it was interrupted.
+finished says so and the next begins, so the same command goes on where it was interrupted. SIGTERM is handed on to the
+stage that runs; no other begins.
 """
 
 from __future__ import annotations
 
 import pathlib
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 
-from common import flagfiles
+from common import flagfiles, signals
 from common.errors import UsageError, UserError
 
 # Stage -> {flag: the stage whose weights it names}.
@@ -43,7 +44,11 @@ _TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train.py"
 
 
 def run(
-    wanted: Sequence[str], folder: str | None, output: str | None, arguments: list[str]
+    wanted: Sequence[str],
+    folder: str | None,
+    output: str | None,
+    arguments: list[str],
+    stop: signals.StopRequest,
 ) -> None:
     """Runs the stages `wanted` in the order of `STAGES`.
 
@@ -54,8 +59,10 @@ def run(
       output: folder for one run folder per stage.
       arguments: the command line; everything but the chain's own flags goes to every stage, flags that name weights
         to the stages that start from them.
+      stop: set by SIGTERM and Ctrl-C.
 
     Raises:
+      KeyboardInterrupt: Ctrl-C was pressed; the stage that ran has saved.
       UsageError: an unknown stage, no output, or a flag that no stage would heed.
       UserError: a stage failed; its message stands above.
     """
@@ -76,9 +83,14 @@ def run(
             if earlier in names
         ]
         command.append(f"--output={pathlib.Path(output, name)}")
-        code = subprocess.run([sys.executable, str(_TRAIN), *command]).returncode
+        code = signals.run([sys.executable, str(_TRAIN), *command], stop)
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt
         if code:
             raise UserError(f"stage {name} ended with exit code {code}; its message is above")
+        if stop:
+            print(f"terminated in stage {name}; the same command goes on from there", flush=True)
+            return
 
 
 def _names(wanted):

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import images, mask_files, pipeline, runs
+from common import images, mask_files, pipeline, progress, runs
 from common.errors import UserError
 
 SIZE, BATCH = 16, 2
@@ -221,11 +221,11 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_term_and_the_step(train, 
     with pytest.raises(UserError) as error:
         train(6, _recipe(bad_step=4, bad_value=value), checkpoint_every=2)
     folder, message = tmp_path / "run", str(error.value)
-    assert "'l2'" in message and "step 4" in message and str(value) in message
+    assert f"'l2' became {value} at step 4;" in message
     assert "\n" not in message and str(folder / "checkpoints") in message
     assert [line["step"] for line in _statistics(folder)] == [1, 2, 3]
     assert _checkpoints(folder) == ["step-00000002.npz"]  # not the one of step 4
-    assert "step 4: l2 is" in _log(folder) and not (folder / "weights.npz").exists()
+    assert f"step 4: 'l2' became {value}" in _log(folder) and not (folder / "weights.npz").exists()
 
 
 def test_a_damaged_photograph_stops_the_run_and_is_named(train, tmp_path):
@@ -248,7 +248,7 @@ def test_minutes_limit_a_run_that_can_go_on(train, tmp_path, monkeypatch):
         return clock.now
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "time", types.SimpleNamespace(monotonic=monotonic))
+        patch.setattr(progress, "time", types.SimpleNamespace(monotonic=monotonic))
         train(50, minutes=1)
     folder = tmp_path / "run"
     last = _statistics(folder)[-1]["step"]
@@ -263,7 +263,7 @@ def test_minutes_limit_a_run_that_can_go_on(train, tmp_path, monkeypatch):
 def test_without_a_limit_time_does_not_matter(train, tmp_path, monkeypatch):
     clock = iter(range(0, 10**9, 10**6))
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
+        patch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
         train(3)
     assert _statistics(tmp_path / "run")[-1]["step"] == 3
 
@@ -378,14 +378,14 @@ def test_a_changed_option_is_logged_and_a_start_that_fails_changes_nothing(train
 
 
 def test_an_interrupt_keeps_the_last_whole_step(train, tmp_path, monkeypatch):
-    report = runs.Reporter.on_train_batch_end
+    report = progress.Progress.on_train_batch_end
 
     def interrupted(self, batch, logs=None):
         if batch == 2:  # the step is done, its report is not
             raise KeyboardInterrupt
         report(self, batch, logs)
 
-    monkeypatch.setattr(runs.Reporter, "on_train_batch_end", interrupted)
+    monkeypatch.setattr(progress.Progress, "on_train_batch_end", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(9)
     assert _checkpoints(tmp_path / "run") == ["step-00000003.npz"]

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import types
 
 import pytest
 
-from common import flagfiles
+from common import flagfiles, signals
 from common.errors import UsageError, UserError
 from zoom_to_inpaint import stages
 
@@ -23,19 +22,21 @@ ALL = ["pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint_small", "
 def chain(monkeypatch):
     """chain(wanted, *arguments, ...) -> {stage: its flags in order}; `fails` is the stage that ends with code 3."""
 
-    def run(wanted, *arguments, folder=None, output="runs", fails=None):
+    def run(wanted, *arguments, folder=None, output="runs", fails=None, terminated=None, stop=None):
         started = {}
 
-        def process(command):
-            assert command[:2] == [sys.executable, str(ROOT / "train.py")]
+        def process(command, stop):
+            assert stop is not None and command[:2] == [sys.executable, str(ROOT / "train.py")]
             name = pathlib.Path(command[2]).stem
             assert name not in started
             started[name] = command[2:]
-            return types.SimpleNamespace(returncode=3 if name == fails else 0)
+            if name == terminated:
+                stop.terminate()
+            return 3 if name == fails else 0
 
-        monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
+        monkeypatch.setattr(signals, "run", process)
         try:
-            stages.run(wanted, folder, output, list(arguments))
+            stages.run(wanted, folder, output, list(arguments), stop or signals.StopRequest())
         finally:
             run.started = started
         return started
