@@ -54,6 +54,7 @@ flags.DEFINE_integer("validation_images", 16, "the first ones; fewer where there
 flags.DEFINE_enum("on_nonfinite", "stop", ("stop", "skip"), "at a NaN or infinite term or gradient")
 flags.DEFINE_integer("max_skipped", 10, "steps that --on_nonfinite=skip may leave out", 1)
 flags.DEFINE_bool("dry_run", False, "check everything, print the plan, write nothing")
+flags.DEFINE_float("dry_run_seconds", 60, "how long --dry_run waits for its steps", 1)
 flags.DEFINE_list("stages", [], "'all', or some of Zoom-to-Inpaint's flagfiles, run in their order")
 flags.DEFINE_string("flagfiles", None, "folder of the stages' flagfiles; default: the paper's")
 
@@ -151,11 +152,11 @@ def schedule():
     )
 
 
-def train(stop: signals.StopRequest) -> None:
-    """One run: builds what the flags describe and trains it, until it is done or `stop` is set."""
+def build():
+    """(recipe, first sample number -> data set, validation set) of what the flags describe; nothing is written."""
     from tensorflow import keras
 
-    from common import pipeline, replicas, runs
+    from common import pipeline, replicas
 
     recipes = _recipes()
     _check_flags(recipes)
@@ -167,9 +168,31 @@ def train(stop: signals.StopRequest) -> None:
     def dataset_from(first):
         return pipeline.training_dataset(data, recipe.images_per_step, first)
 
-    fixed_set = validation_set(data, recipe)
+    return recipe, dataset_from, validation_set(data, recipe)
+
+
+def train(stop: signals.StopRequest) -> None:
+    """One run, until it is done or `stop` is set."""
+    from common import runs
+
+    parts = build()
     run = runs.RunFolder(FLAGS.output, FLAGS.flag_values_dict())
-    runs.train(recipe, dataset_from, fixed_set, schedule(), run, stop)
+    runs.train(*parts, schedule(), run, stop)
+
+
+def dry_run() -> None:
+    """Everything of a run but the run."""
+    from common import dry_run, learning_rate
+
+    parts = build()
+    photographs = len(datasets.files(FLAGS.dataset, data_dir(), "train"))
+    drops = [float(share) for share in FLAGS.learning_rate_drops]
+    about = {
+        "plan": f"{FLAGS.model} into {FLAGS.output}, seed {FLAGS.seed}",
+        "data": f"{photographs:,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
+        "rate": learning_rate.describe(FLAGS.learning_rate, drops, FLAGS.steps),
+    }
+    dry_run.run(*parts, schedule(), FLAGS.output, about, FLAGS.dry_run_seconds)
 
 
 def main(_) -> int:
@@ -177,9 +200,12 @@ def main(_) -> int:
         if FLAGS.stages:
             from zoom_to_inpaint import stages
 
-            stages.run(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, sys.argv[1:], stop)
-        else:
+            arguments = sys.argv[1:]
+            stages.run(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, arguments, stop, FLAGS.dry_run)
+        elif not FLAGS.dry_run:
             train(stop)
+    if FLAGS.dry_run and not FLAGS.stages:  # it has nothing to save: signals end it at once
+        dry_run()
     return 0
 
 

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 
 from common import flagfiles, signals
 from common.errors import UsageError, UserError
+from zoom_to_inpaint import weights_source
 
 # Stage -> {flag: the stage whose weights it names}.
 STAGES = {
@@ -49,6 +50,7 @@ def run(
     output: str | None,
     arguments: list[str],
     stop: signals.StopRequest,
+    dry_run: bool = False,
 ) -> None:
     """Runs the stages `wanted` in the order of `STAGES`.
 
@@ -60,6 +62,7 @@ def run(
       arguments: the command line; everything but the chain's own flags goes to every stage, flags that name weights
         to the stages that start from them.
       stop: set by SIGTERM and Ctrl-C.
+      dry_run: the stages only plan, so weights of earlier ones need not exist: random ones stand in.
 
     Raises:
       KeyboardInterrupt: Ctrl-C was pressed; the stage that ran has saved.
@@ -77,11 +80,12 @@ def run(
         for flag, words in given:
             if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
                 command += words
-        command += [
-            f"--{flag}={pathlib.Path(output, earlier, 'weights.npz')}"
-            for flag, earlier in STAGES[name].items()
-            if earlier in names
-        ]
+        for flag, earlier in STAGES[name].items():
+            path = pathlib.Path(output, earlier, "weights.npz")
+            if earlier in names and dry_run and not path.exists():
+                print(f"{path} is not there yet; random weights stand in", flush=True)
+                path = weights_source.UNTRAINED
+            command += [f"--{flag}={path}"] * (earlier in names)
         command.append(f"--output={pathlib.Path(output, name)}")
         code = signals.run([sys.executable, str(_TRAIN), *command], stop)
         if stop.signal == signal.SIGINT:
