@@ -64,7 +64,13 @@ def run(
     if problem:
         raise UserError(problem)
     print("nothing was written; leave out --dry_run to train", flush=True)
-    if timing.running:  # a step cannot be stopped: end the process under it
+    leave(timing)
+
+
+def leave(timing: step_timing.Timing) -> None:
+    """Ends the process under a step that still runs, since nothing can stop a step."""
+    if timing.running:
+        sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)
 

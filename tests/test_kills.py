@@ -218,7 +218,8 @@ def _kill_at_random(folder, rng):
     """Kills it while it starts (one time in five) or up to 20 lines of statistics later; returns when."""
     with _start(folder) as process:
         began = time.monotonic()
-        while rng.random() > 0.2 and process.poll() is None and time.monotonic() - began < 300:
+        trains = rng.random() > 0.2
+        while trains and process.poll() is None and time.monotonic() - began < 300:
             logged = _lines(folder)
             time.sleep(0.2)
             if _lines(folder) > logged > 0:  # it is training
