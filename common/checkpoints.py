@@ -20,7 +20,7 @@ import zipfile
 
 import numpy as np
 
-from common import files, weights
+from common import archives, files, weights
 from common.errors import UserError
 
 _NAME = re.compile(r"step-(\d+)\.npz$")
@@ -83,14 +83,9 @@ class Checkpoints:
         paths = [self.folder / name for name in names]
         arrays = {name: np.asarray(variable) for name, variable in self._variables().items()}
         arrays[_HEADER] = np.array(json.dumps({"step": step, **header}))
-        needed = sum(array.nbytes for array in arrays.values())
-        with (
-            files.atomic_path(paths[0], durable=True, needed=needed) as temporary,
-            open(temporary, "wb") as stream,
-        ):
-            np.savez(stream, **arrays)
+        archives.write(paths[0], arrays, durable=True)
         for path in paths[1:]:
-            with files.atomic_path(path, durable=True, needed=needed) as temporary:
+            with files.atomic_path(path, durable=True, needed=self.size()) as temporary:
                 _link(paths[0], temporary)
         for old in self.paths()[: -self.keep] if last else []:
             old.unlink()
