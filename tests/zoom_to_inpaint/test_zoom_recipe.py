@@ -297,6 +297,29 @@ def test_a_stage_is_built_with_its_sizes_previews_and_weights(make, stage, tmp_p
         assert arrays.keys() == _values(made.layers[expected[stage][0]]).keys()
 
 
+@pytest.mark.parametrize("stage", SIZES)
+def test_validation_has_the_terms_of_the_stage_and_changes_nothing(make, stage):
+    """The terms are the trainer's own, which divides by the batch size; 1e-5: both are means of float32."""
+    made = make(*TINY, f"--stage={stage}", "--batch_size=2", *(RANDOM if stage == "joint" else ()))
+    rng = np.random.default_rng(0)
+    image = rng.random((2, made.size, made.size, 3), np.float32)
+    mask = np.zeros((2, 16, 16, 1), np.float32)
+    mask[:, 4:9, 5:12] = 1
+    before = [_values(layer) for layer in made.layers.values()]
+    found = made.validation_terms(image, mask)
+    for layer, values in zip(made.layers.values(), before):
+        for name, value in _values(layer).items():
+            np.testing.assert_array_equal(value, values[name])
+    if stage == "joint":
+        assert set(found) == {"coarse_l1", "sr_l1", "refined_l1", "gradient"}
+        expected = made.trainer._generate(tf.constant(image), tf.constant(mask))[0]
+    else:
+        expected = made.trainer.losses(tf.constant(image), tf.constant(mask))[0]
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert abs(value - float(expected[name])) < 1e-5, name
+
+
 def test_no_vgg_is_read_for_a_stage_without_its_loss(make):
     made = make(*TINY, "--stage=pretrain_sr", "--vgg_weights=gone.h5")
     assert made.trainer.vgg is None
