@@ -5,8 +5,10 @@
     python train.py --stages=all --places2_dir=/data/places2 --div2k_dir=/data/DIV2K --output=runs/zoom
 
 Photographs are complete images; holes are drawn while training. The folder --output explains itself and goes on
-where it stopped when the same command is given again. `--stages` runs Zoom-to-Inpaint's flagfiles one after the other,
-each starting from the networks of those before it, with fresh optimizers. Exit code: 0 done, 1 failed, 2 wrong flags.
+where it stopped when the same command is given again: after SIGTERM (the step is finished and saved, exit code 0),
+Ctrl-C, a crash or kill -9. `--dry_run` checks everything, prints the plan and writes nothing. `--stages` runs
+Zoom-to-Inpaint's flagfiles one after the other, each starting from the networks of those before it, with fresh
+optimizers. Exit code: 0 done, 1 failed, 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -14,10 +16,9 @@ from __future__ import annotations
 import pathlib
 import sys
 
-import numpy as np
 from absl import flags
 
-from common import datasets, environment, errors
+from common import datasets, environment, errors, signals
 from common.errors import UsageError
 
 FLAGS = flags.FLAGS
@@ -52,6 +53,14 @@ flags.DEFINE_integer("log_every", 100, "steps between statistics", lower_bound=1
 flags.DEFINE_integer("picture_every", 1000, "steps between picture grids", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 1000, "steps between checkpoints", lower_bound=1)
 flags.DEFINE_integer("keep_checkpoints", 3, "how many of the last ones stay", lower_bound=1)
+flags.DEFINE_integer("milestone_every", 0, "steps between checkpoints that stay; 0: none", 0)
+flags.DEFINE_string("keep_best", None, "also keep the best by this, such as validation_psnr")
+flags.DEFINE_integer("validate_every", None, "steps between scores; default: --picture_every", 1)
+flags.DEFINE_integer("validation_images", 16, "the first ones; fewer where there are", 1)
+flags.DEFINE_enum("on_nonfinite", "stop", ("stop", "skip"), "at a NaN or infinite term or gradient")
+flags.DEFINE_integer("max_skipped", 10, "steps that --on_nonfinite=skip may leave out", 1)
+flags.DEFINE_bool("dry_run", False, "check everything, print the plan, write nothing")
+flags.DEFINE_float("dry_run_seconds", 60, "how long --dry_run waits for its steps", 1)
 flags.DEFINE_list("stages", [], "'all', or some of Zoom-to-Inpaint's flagfiles, run in their order")
 flags.DEFINE_string("flagfiles", None, "folder of the stages' flagfiles; default: the paper's")
 
@@ -87,7 +96,7 @@ def _cache(reduce_to):
     """The cache that the flags describe."""
     from common import decoded_cache
 
-    if FLAGS.cache == "none":
+    if FLAGS.cache == "none" or FLAGS.dry_run:  # which writes nothing
         return decoded_cache.NoCache()
     if FLAGS.cache == "ram":
         return decoded_cache.MemoryCache(int(FLAGS.cache_gb * (1 << 30)))
@@ -105,21 +114,23 @@ def _report(photographs, run) -> None:
     run.counts = lambda: {"photographs_skipped": len(photographs.skipped)}
 
 
-def preview_set(training_samples, recipe, count: int = 4):
-    """(image, mask) float32 batches of the first validation photographs, or of training crops without any."""
-    from common import evaluation, images
+def validation_set(training_samples, recipe):
+    """The first validation photographs with fixed holes, or training crops where a data set has none."""
+    from common import images, validation
     from common.errors import UserError
 
-    size = recipe.preview_size or recipe.size
     try:
-        paths = datasets.files(FLAGS.dataset, data_dir(), "validation")[:count]
-        shown = [images.read_rgb(path) for path in paths]
+        paths = datasets.files(FLAGS.dataset, data_dir(), "validation")
+        count = min(FLAGS.validation_images, len(paths))
     except UserError:  # a data set may come without; training goes on
-        shown = [training_samples[i][0] for i in range(count)]
-    holes = [training_samples.mask_source(size, size, (FLAGS.seed, i)) for i in range(len(shown))]
-    crops = [np.ascontiguousarray(evaluation.center_crop(image, size)) for image in shown]
-    mask = np.stack(holes)[..., None].astype(np.float32)
-    return np.stack([images.to_unit(crop) for crop in crops]), mask * recipe.holes
+        paths, count = None, min(FLAGS.validation_images, len(training_samples.photographs))
+    size = recipe.preview_size or recipe.size
+    fixed_set = validation.FixedSet(
+        lambda i: images.read_rgb(paths[i]) if paths else training_samples[i][0],
+        *(count, training_samples.mask_source, FLAGS.seed, size, recipe.size, recipe.holes),
+    )
+    fixed_set.check()
+    return fixed_set
 
 
 def prepare() -> None:
@@ -153,11 +164,30 @@ def _check_flags(recipes) -> None:
         raise UsageError("--output is missing: name a folder for the run")
 
 
-def train() -> None:
-    """One run: builds what the flags describe and trains it."""
+def schedule():
+    """The `runs.Schedule` that the flags give."""
+    from common import runs
+
+    return runs.Schedule(
+        steps=FLAGS.steps,
+        log_every=FLAGS.log_every,
+        picture_every=FLAGS.picture_every,
+        checkpoint_every=FLAGS.checkpoint_every,
+        keep=FLAGS.keep_checkpoints,
+        minutes=FLAGS.minutes,
+        validate_every=FLAGS.validate_every,
+        milestone_every=FLAGS.milestone_every,
+        keep_best=FLAGS.keep_best,
+        on_nonfinite=FLAGS.on_nonfinite,
+        max_skipped=FLAGS.max_skipped,
+    )
+
+
+def build():
+    """(recipe, samples, first sample number -> data set, validation set) as the flags say; nothing is written."""
     from tensorflow import keras
 
-    from common import pipeline, replicas, runs
+    from common import pipeline, replicas
 
     recipes = _recipes()
     _check_flags(recipes)
@@ -165,32 +195,49 @@ def train() -> None:
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)
     data = samples(recipe)
+
+    def dataset_from(first):
+        return pipeline.training_dataset(data, recipe.images_per_step, first)
+
+    return recipe, data, dataset_from, validation_set(data, recipe)
+
+
+def train(stop: signals.StopRequest) -> None:
+    """One run, until it is done or `stop` is set."""
+    from common import runs
+
+    recipe, data, *sets = build()
     run = runs.RunFolder(FLAGS.output, FLAGS.flag_values_dict())
     _report(data.photographs, run)
-    schedule = runs.Schedule(
-        FLAGS.steps,
-        FLAGS.log_every,
-        FLAGS.picture_every,
-        FLAGS.checkpoint_every,
-        FLAGS.keep_checkpoints,
-        FLAGS.minutes,
-    )
-    runs.train(
-        recipe,
-        lambda first: pipeline.training_dataset(data, recipe.images_per_step, first),
-        preview_set(data, recipe),
-        schedule,
-        run,
-    )
+    runs.train(recipe, *sets, schedule(), run, stop)
+
+
+def dry_run() -> None:
+    """Everything of a run but the run."""
+    from common import dry_run, learning_rate
+
+    recipe, data, *sets = build()
+    photographs = len(data.photographs)
+    drops = [float(share) for share in FLAGS.learning_rate_drops]
+    about = {
+        "plan": f"{FLAGS.model} into {FLAGS.output}, seed {FLAGS.seed}",
+        "data": f"{photographs:,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
+        "rate": learning_rate.describe(FLAGS.learning_rate, drops, FLAGS.steps),
+    }
+    dry_run.run(recipe, *sets, schedule(), FLAGS.output, about, FLAGS.dry_run_seconds)
 
 
 def main(_) -> int:
-    if FLAGS.stages:
-        from zoom_to_inpaint import stages
+    with signals.watched() as stop:
+        if FLAGS.stages:
+            from zoom_to_inpaint import stages
 
-        stages.run(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, sys.argv[1:])
-    else:
-        train()
+            arguments = sys.argv[1:]
+            stages.run(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, arguments, stop, FLAGS.dry_run)
+        elif not FLAGS.dry_run:
+            train(stop)
+    if FLAGS.dry_run and not FLAGS.stages:  # it has nothing to save: signals end it at once
+        dry_run()
     return 0
 
 

@@ -1,25 +1,31 @@
 """Checkpoints of a run: every weight, every optimizer slot and the step, in one file that is whole or absent.
 
+    step-<N>.npz        the last ones, of which `keep` stay
+    milestone-<N>.npz   every so many steps, for good
+    best.npz            the one with the best validation
+
 A checkpoint is an `.npz` of plain arrays named "<part>/<path>", where a part is a layer or an optimizer. It is written
-beside its name and renamed, so a process that dies while saving leaves the previous one. Restoring is strict: a
-part that is missing, or an array that does not fit, is an error, never a silent fresh start.
+beside its name, flushed to the disk and renamed, so a process that dies while saving leaves the previous one. Restoring
+is strict: a part that is missing, or an array that does not fit, is an error, never a silent fresh start.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import re
+import shutil
 import zipfile
 
 import numpy as np
 
-from common import weights
+from common import archives, files, weights
 from common.errors import UserError
-from common.files import atomic_path
 
 _NAME = re.compile(r"step-(\d+)\.npz$")
 _HEADER = "header.json"
+BEST = "best.npz"
 
 
 class Checkpoints:
@@ -37,7 +43,7 @@ class Checkpoints:
         self._layers, self._optimizers = layers, optimizers
 
     def paths(self) -> list[pathlib.Path]:
-        """Whole checkpoints, oldest first."""
+        """Whole checkpoints of the last steps, oldest first."""
         found = [
             (int(m.group(1)), p)
             for p in self.folder.glob("step-*.npz")
@@ -45,16 +51,49 @@ class Checkpoints:
         ]
         return [path for _, path in sorted(found)]
 
-    def save(self, step: int, header: dict) -> pathlib.Path:
-        """Writes step-<step>.npz and removes the oldest ones beyond `keep`."""
+    def clean(self) -> None:
+        """Removes what a process that was killed while saving has left; for the only process that writes here."""
+        files.remove_partial(self.folder)
+
+    def size(self) -> int:
+        """Bytes of a checkpoint, up to a few per array."""
+        return sum(np.asarray(variable).nbytes for variable in self._variables().values())
+
+    def save(
+        self, step: int, header: dict, *, last=True, milestone=False, best=False
+    ) -> pathlib.Path:
+        """Writes one checkpoint under each of the names that are asked for, and no copy where links are possible.
+
+        Args:
+          step: that it is of.
+          header: what JSON can hold, besides the step.
+          last: as step-<step>.npz; the oldest of these beyond `keep` are removed.
+          milestone: as milestone-<step>.npz.
+          best: as best.npz.
+
+        Returns:
+          The path of the last name.
+
+        Raises:
+          UserError: it could not be written; every older checkpoint is as it was.
+        """
+        # The step's name is last: going on from it means that the others are there.
+        names = [BEST] * best + [f"milestone-{step:08d}.npz"] * milestone
+        names += [f"step-{step:08d}.npz"] * last
+        paths = [self.folder / name for name in names]
         arrays = {name: np.asarray(variable) for name, variable in self._variables().items()}
-        header = json.dumps({"step": step, **header})
-        path = self.folder / f"step-{step:08d}.npz"
-        with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-            np.savez(stream, **arrays, **{_HEADER: np.array(header)})
-        for old in self.paths()[: -self.keep]:
+        arrays[_HEADER] = np.array(json.dumps({"step": step, **header}))
+        archives.write(paths[0], arrays, durable=True)
+        for path in paths[1:]:
+            with files.atomic_path(path, durable=True, needed=self.size()) as temporary:
+                _link(paths[0], temporary)
+        for old in self.paths()[: -self.keep] if last else []:
             old.unlink()
-        return path
+        return paths[-1]
+
+    def header(self, path) -> dict:
+        """The header of a checkpoint (with "step"); UserError as in `restore`."""
+        return _read(path, only_header=True)[0]
 
     def restore(self, path) -> dict:
         """Assigns every variable from a checkpoint; returns its header (with "step").
@@ -62,13 +101,7 @@ class Checkpoints:
         Raises:
           UserError: unreadable, or an array is missing, unknown or of another shape.
         """
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = dict(archive)
-            header = json.loads(str(arrays.pop(_HEADER)))
-            int(header["step"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
+        header, arrays = _read(path)
         variables = self._variables()
         weights.check(variables, arrays, str(path))
         for name, variable in variables.items():
@@ -85,3 +118,25 @@ class Checkpoints:
             slots = [v for v in optimizer.variables if "learning_rate" not in v.name]
             found.update({f"{part}/{index}": variable for index, variable in enumerate(slots)})
         return found
+
+
+def _link(path, target):
+    """`target`, an empty file, becomes another name of `path`, or a copy where the file system has no links."""
+    target.unlink()
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def _read(path, only_header=False):
+    """(header, {name: array}) of a checkpoint, or no arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(str(archive[_HEADER]))
+            names = [] if only_header else [name for name in archive.files if name != _HEADER]
+            arrays = {name: archive[name] for name in names}
+        int(header["step"])
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
+    return header, arrays

@@ -1,7 +1,8 @@
 """Writing files so that a reader never sees half of one.
 
 Everything the package writes goes to a temporary name beside its target and is renamed when complete; an
-interrupt, a crash or a full disk leaves the old file (or none), never a truncated one.
+interrupt, a crash or a full disk leaves the old file (or none), never a truncated one. What a killed process leaves
+is a hidden file named ".partial-*", which nothing reads; `remove_partial` clears a folder of them.
 """
 
 from __future__ import annotations
@@ -21,26 +22,41 @@ _UMASK = threading.Lock()
 PathLike = Union[str, "os.PathLike[str]"]
 
 
-def _why(error: OSError) -> str:
-    if error.errno == errno.ENOSPC:
-        return "the disk is full; free some space or choose another folder"
+_PARTIAL = ".partial-"
+
+
+def _why(error: OSError, needed: int | None) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        size = "" if needed is None else f" ({needed:,} bytes are needed)"
+        return f"the disk is full{size}; free some space or choose another folder"
     if error.errno in (errno.EEXIST, errno.ENOTDIR):
         return "a part of the path is a file, not a folder"
     return error.strerror or str(error)
 
 
 @contextlib.contextmanager
-def named_errors(target: PathLike) -> Iterator[None]:
-    """Turns an OSError in its block into a UserError that names `target` and says what to do."""
+def named_errors(target: PathLike, needed: int | None = None) -> Iterator[None]:
+    """Turns an OSError in its block into a UserError that names `target` and says what to do.
+
+    needed: size of what is written in bytes, if it is known; said when the disk is full.
+    """
     try:
         yield
     except OSError as error:
-        raise UserError(f"cannot write {target}: {_why(error)}") from error
+        raise UserError(f"cannot write {target}: {_why(error, needed)}") from error
 
 
 @contextlib.contextmanager
-def atomic_path(target: PathLike) -> Iterator[pathlib.Path]:
+def atomic_path(
+    target: PathLike, durable: bool = False, needed: int | None = None
+) -> Iterator[pathlib.Path]:
     """Yields a temporary path beside `target` (same suffix); renames it to `target` on success.
+
+    Args:
+      target: the file to write.
+      durable: the file and its name are on the disk when the block is left, so that not even a machine that loses
+        power can leave a name without its content. Costs milliseconds to seconds.
+      needed: as in `named_errors`.
 
     Raises:
       UserError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
@@ -48,20 +64,43 @@ def atomic_path(target: PathLike) -> Iterator[pathlib.Path]:
     target = pathlib.Path(target)
     temporary = None
     try:
-        with named_errors(target):
+        with named_errors(target, needed):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 raise UserError(f"{target} is a folder; name a file to write")
-            handle, name = tempfile.mkstemp(prefix=".", suffix=target.suffix, dir=target.parent)
+            handle, name = tempfile.mkstemp(
+                prefix=_PARTIAL, suffix=target.suffix, dir=target.parent
+            )
             os.close(handle)
             temporary = pathlib.Path(name)
             yield temporary
             os.chmod(temporary, 0o666 & ~_umask())
+            if durable:
+                _flush(temporary)
             os.replace(temporary, target)
             temporary = None
+            if durable:
+                _flush(target.parent)
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Has the system write a file, or a folder's names, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: PathLike) -> None:
+    """Removes what processes that were killed while writing left in a folder (not below it)."""
+    for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

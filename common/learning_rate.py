@@ -36,3 +36,12 @@ def schedule(rate: float, drops: Sequence[float], steps: int):
     boundaries = [max(0, round(share * steps) - 1) for share in drops]
     values = [rate * FACTOR**count for count in range(len(drops) + 1)]
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, values)
+
+
+def describe(rate: float, drops: Sequence[float], steps: int) -> str:
+    """One line of what `schedule` does: "0.001, 0.0001 from step 800"."""
+    later = [
+        f"{rate * FACTOR**count:g} from step {round(share * steps) + 1}"
+        for count, share in enumerate(drops, start=1)
+    ]
+    return ", ".join([f"{rate:g}", *later])

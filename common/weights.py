@@ -15,8 +15,9 @@ import zipfile
 import numpy as np
 from tensorflow import keras
 
+from common import archives
 from common.errors import UserError
-from common.files import PathLike, atomic_path
+from common.files import PathLike
 
 _FORMAT = "inpainting-weights-1"
 _HEADER = "header.json"
@@ -56,8 +57,7 @@ def save(path: PathLike, model_name: str, config: dict, layer) -> None:
     """Writes every variable of `layer` with a header; at once or not at all."""
     arrays = {name: np.asarray(variable) for name, variable in named_variables(layer).items()}
     header = {"format": _FORMAT, "model": model_name, "config": config}
-    with atomic_path(path) as temporary, open(temporary, "wb") as stream:
-        np.savez(stream, **arrays, **{_HEADER: np.array(json.dumps(header))})
+    archives.write(path, {**arrays, _HEADER: np.array(json.dumps(header))})
 
 
 def read(path: PathLike, model_name: str) -> tuple[dict, dict]:

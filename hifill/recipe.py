@@ -14,6 +14,7 @@ from hifill import weights_source
 from hifill.config import CONFIGS, GATES
 from hifill.model import HiFill
 from hifill.training import HiFillTrainer, TrainingOptions, paste
+from hifill.validation import terms
 
 FLAGS = flags.FLAGS
 
@@ -96,6 +97,8 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
         size=model.config.size,
         preview=lambda image, mask: _preview(model, image, mask),
         save_weights=model.save,
+        batch_size=coefficients.batch_size,
+        validation_terms=lambda image, mask: terms(model, coefficients, image, mask),
     )
 
 

@@ -11,7 +11,7 @@ from absl import flags
 from common.errors import UsageError
 from common.replicas import check_batch_size
 from common.runs import Recipe, options_from_flags
-from zoom_to_inpaint import vgg, weights_source
+from zoom_to_inpaint import validation, vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.super_resolution import enlarge
@@ -163,6 +163,8 @@ def _recipe(stage, model, trainer, coefficients):
         layers=layers,
         optimizers=trainer.optimizers(),
         images_per_step=coefficients.batch_size,
+        batch_size=coefficients.batch_size,
+        validation_terms=lambda image, mask: validation.terms(stage, model, image, mask),
         size=size,
         mask_size=low,
         preview_size=high if stage == "pretrain_sr" else low,

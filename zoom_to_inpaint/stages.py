@@ -7,18 +7,20 @@
 
 Every stage is a run of its own below the output folder, started as a person would: train.py with the stage's flagfile,
 then the flags that were given, then the weights of the stages before. Its optimizers are fresh. A stage that is
-finished says so and the next begins, so the same command goes on where it was interrupted.
+finished says so and the next begins, so the same command goes on where it was interrupted. SIGTERM is handed on to the
+stage that runs; no other begins.
 """
 
 from __future__ import annotations
 
 import pathlib
-import subprocess
+import signal
 import sys
 from collections.abc import Sequence
 
-from common import flagfiles
+from common import flagfiles, signals
 from common.errors import UsageError, UserError
+from zoom_to_inpaint import weights_source
 
 # Stage -> {flag: the stage whose weights it names}.
 STAGES = {
@@ -43,7 +45,12 @@ _TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train.py"
 
 
 def run(
-    wanted: Sequence[str], folder: str | None, output: str | None, arguments: list[str]
+    wanted: Sequence[str],
+    folder: str | None,
+    output: str | None,
+    arguments: list[str],
+    stop: signals.StopRequest,
+    dry_run: bool = False,
 ) -> None:
     """Runs the stages `wanted` in the order of `STAGES`.
 
@@ -54,8 +61,11 @@ def run(
       output: folder for one run folder per stage.
       arguments: the command line; everything but the chain's own flags goes to every stage, flags that name weights
         to the stages that start from them.
+      stop: set by SIGTERM and Ctrl-C.
+      dry_run: the stages only plan, so weights of earlier ones need not exist: random ones stand in.
 
     Raises:
+      KeyboardInterrupt: Ctrl-C was pressed; the stage that ran has saved.
       UsageError: an unknown stage, no output, or a flag that no stage would heed.
       UserError: a stage failed; its message stands above.
     """
@@ -70,15 +80,21 @@ def run(
         for flag, words in given:
             if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
                 command += words
-        command += [
-            f"--{flag}={pathlib.Path(output, earlier, 'weights.npz')}"
-            for flag, earlier in STAGES[name].items()
-            if earlier in names
-        ]
+        for flag, earlier in STAGES[name].items():
+            path = pathlib.Path(output, earlier, "weights.npz")
+            if earlier in names and dry_run and not path.exists():
+                print(f"{path} is not there yet; random weights stand in", flush=True)
+                path = weights_source.UNTRAINED
+            command += [f"--{flag}={path}"] * (earlier in names)
         command.append(f"--output={pathlib.Path(output, name)}")
-        code = subprocess.run([sys.executable, str(_TRAIN), *command]).returncode
+        code = signals.run([sys.executable, str(_TRAIN), *command], stop)
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt
         if code:
             raise UserError(f"stage {name} ended with exit code {code}; its message is above")
+        if stop:
+            print(f"terminated in stage {name}; the same command goes on from there", flush=True)
+            return
 
 
 def _names(wanted):

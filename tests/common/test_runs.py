@@ -10,91 +10,11 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-from tensorflow import keras
 
-from common import images, mask_files, pipeline, runs
+from common import images, mask_files, pipeline, progress, runs
 from common.errors import UserError
 
-SIZE, BATCH = 16, 2
-
-
-class Trainer(keras.Model):
-    """One 1x1 convolution that learns to reproduce an image from it and its mask."""
-
-    def __init__(self, bad_step=-1, bad_value=math.nan):
-        super().__init__()
-        self.net = keras.layers.Conv2D(3, 1, kernel_initializer="ones", activation="tanh")
-        self.net.build((None, None, None, 4))
-        self.adam = keras.optimizers.Adam(0.02)
-        self.adam.build(self.net.trainable_variables)
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False)
-        self.bad_step, self.bad_value = bad_step, bad_value
-        self.built = True
-        super().compile(optimizer="sgd", jit_compile=False)
-
-    def train_step(self, data):
-        image, mask = data
-        with tf.GradientTape() as tape:
-            filled = self.net(tf.concat([image, mask], -1))
-            loss = tf.reduce_mean((filled - image) ** 2)
-        variables = self.net.trainable_variables
-        self.adam.apply_gradients(zip(tape.gradient(loss, variables), variables))
-        self.step.assign_add(1)
-        shown = tf.where(self.step == self.bad_step, self.bad_value, loss)
-        return {"l2": shown, "sample": tf.reduce_max(image) * 255.0, "seen": self.step}
-
-
-def _recipe(**options):
-    trainer = Trainer(**options)
-
-    def preview(image, mask):
-        return {"coarse": tf.zeros_like(image), "result": tf.constant(image) * (1 - mask)}
-
-    def save_weights(path):
-        np.savez(path, *[variable.numpy() for variable in trainer.net.weights])
-
-    return runs.Recipe(
-        trainer=trainer,
-        layers={"net": trainer.net},
-        optimizers={"adam": trainer.adam},
-        images_per_step=BATCH,
-        size=SIZE,
-        preview=preview,
-        save_weights=save_weights,
-    )
-
-
-def _dataset(first):
-    """Batches whose brightest value is the number of their last sample, in levels of 255."""
-
-    def sample(i):
-        seeds = tf.stack([tf.constant(7, tf.int64), i])
-        noise = tf.random.stateless_uniform([SIZE, SIZE, 3], seeds)
-        level = tf.cast(i + 1, tf.float32) / 255.0
-        return noise * level / tf.reduce_max(noise), tf.zeros([SIZE, SIZE, 1])
-
-    return tf.data.Dataset.range(first, 200).map(sample).batch(BATCH, drop_remainder=True)
-
-
-def _preview_set():
-    image = np.full((2, SIZE, SIZE, 3), 0.5, np.float32)
-    mask = np.zeros((2, SIZE, SIZE, 1), np.float32)
-    mask[:, 4:8, 4:12] = 1
-    return image, mask
-
-
-@pytest.fixture
-def train(tmp_path):
-    """train(steps=..., ...) -> the recipe it trained; all in tmp_path/run."""
-
-    def one(steps, recipe=None, dataset=_dataset, folder="run", **schedule):
-        schedule = {"log_every": 1, "picture_every": 100, "checkpoint_every": 100, **schedule}
-        recipe = recipe or _recipe()
-        run = runs.RunFolder(tmp_path / folder, {"steps": steps})
-        runs.train(recipe, dataset, _preview_set(), runs.Schedule(steps, **schedule), run)
-        return recipe
-
-    return one
+SIZE, BATCH = 16, 2  # the toy's, see conftest.py
 
 
 def _statistics(folder, key="l2"):
@@ -158,8 +78,8 @@ def test_previews_show_and_score_the_result(train, tmp_path):
     assert all(abs(line["validation_psnr"] - expected) < 1e-6 for line in lines)
 
 
-def test_previews_may_have_another_size_and_no_holes(tmp_path):
-    recipe, shown = _recipe(), []
+def test_previews_may_have_another_size_and_no_holes(toy, tmp_path):
+    recipe, shown = toy.recipe(), []
     assert (recipe.mask_size, recipe.preview_size, recipe.holes) == (None, None, True)
     recipe.preview_size, recipe.holes = 2 * SIZE, False
 
@@ -168,9 +88,9 @@ def test_previews_may_have_another_size_and_no_holes(tmp_path):
         return {"bicubic": 0.5 * image, "result": image}
 
     recipe.preview = preview
-    image, mask = (np.repeat(np.repeat(x, 2, axis=1), 2, axis=2) for x in _preview_set())
+    image, mask = (np.repeat(np.repeat(x, 2, axis=1), 2, axis=2) for x in toy.pair())
     run = runs.RunFolder(tmp_path / "run", {})
-    runs.train(recipe, _dataset, (image, 0 * mask), runs.Schedule(1), run)
+    runs.train(recipe, toy.dataset, (image, 0 * mask), runs.Schedule(1), run)
     assert shown == [((2, 2 * SIZE, 2 * SIZE, 3), (2, 2 * SIZE, 2 * SIZE, 1), 0.0)]
     # One column each for input, bicubic, result and truth; the input shows no hole.
     grid = images.read_rgb(tmp_path / "run" / "pictures" / "latest.png")
@@ -179,8 +99,8 @@ def test_previews_may_have_another_size_and_no_holes(tmp_path):
     assert line["validation_psnr"] == "inf"  # the last of the pictures is what is scored
 
 
-def test_a_perfect_preview_is_still_valid_json(train, tmp_path):
-    recipe = _recipe()
+def test_a_perfect_preview_is_still_valid_json(toy, train, tmp_path):
+    recipe = toy.recipe()
     recipe.preview = lambda image, mask: {"result": image}
 
     def refuse(name):
@@ -217,18 +137,20 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_loss_that_is_not_finite_stops_and_names_the_term_and_the_step(train, tmp_path, value):
+def test_a_loss_that_is_not_finite_stops_and_names_the_term_and_the_step(
+    toy, train, tmp_path, value
+):
     with pytest.raises(UserError) as error:
-        train(6, _recipe(bad_step=4, bad_value=value), checkpoint_every=2)
+        train(6, toy.recipe(bad_step=4, bad_value=value), checkpoint_every=2)
     folder, message = tmp_path / "run", str(error.value)
-    assert "'l2'" in message and "step 4" in message and str(value) in message
+    assert f"'l2' became {value} at step 4;" in message
     assert "\n" not in message and str(folder / "checkpoints") in message
     assert [line["step"] for line in _statistics(folder)] == [1, 2, 3]
     assert _checkpoints(folder) == ["step-00000002.npz"]  # not the one of step 4
-    assert "step 4: l2 is" in _log(folder) and not (folder / "weights.npz").exists()
+    assert f"step 4: 'l2' became {value}" in _log(folder) and not (folder / "weights.npz").exists()
 
 
-def test_a_damaged_photograph_stops_the_run_and_is_named(train, tmp_path):
+def test_a_damaged_photograph_stops_the_run_and_is_named(toy, train, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     photographs = pipeline.Photographs([str(tmp_path / "bad.png")])
     source = mask_files.mask_source("irregular")
@@ -248,7 +170,7 @@ def test_minutes_limit_a_run_that_can_go_on(train, tmp_path, monkeypatch):
         return clock.now
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "time", types.SimpleNamespace(monotonic=monotonic))
+        patch.setattr(progress, "time", types.SimpleNamespace(monotonic=monotonic))
         train(50, minutes=1)
     folder = tmp_path / "run"
     last = _statistics(folder)[-1]["step"]
@@ -263,7 +185,7 @@ def test_minutes_limit_a_run_that_can_go_on(train, tmp_path, monkeypatch):
 def test_without_a_limit_time_does_not_matter(train, tmp_path, monkeypatch):
     clock = iter(range(0, 10**9, 10**6))
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
+        patch.setattr(progress, "time", types.SimpleNamespace(monotonic=lambda: float(next(clock))))
         train(3)
     assert _statistics(tmp_path / "run")[-1]["step"] == 3
 
@@ -292,12 +214,12 @@ def test_going_on_gives_what_an_uninterrupted_run_gives(train, tmp_path):
     assert "continuing from step 4" in _log(tmp_path / "parts")
 
 
-def test_going_on_starts_at_the_right_sample_and_step(train):
+def test_going_on_starts_at_the_right_sample_and_step(toy, train):
     firsts = []
 
     def dataset(first):
         firsts.append(first)
-        return _dataset(first)
+        return toy.dataset(first)
 
     train(3, dataset=dataset)
     recipe = train(5, dataset=dataset)
@@ -305,7 +227,7 @@ def test_going_on_starts_at_the_right_sample_and_step(train):
     assert int(recipe.trainer.step) == 5 and int(recipe.trainer.adam.iterations) == 5
 
 
-def test_after_a_crash_the_last_checkpoint_counts(train, tmp_path):
+def test_after_a_crash_the_last_checkpoint_counts(toy, train, tmp_path):
     class Crash(Exception):
         pass
 
@@ -316,9 +238,9 @@ def test_after_a_crash_the_last_checkpoint_counts(train, tmp_path):
             return image, mask
 
         seen = []
-        spec = _dataset(first).element_spec
+        spec = toy.dataset(first).element_spec
         return tf.data.Dataset.from_generator(
-            lambda: (stop(*element) for element in _dataset(first)), output_signature=spec
+            lambda: (stop(*element) for element in toy.dataset(first)), output_signature=spec
         )
 
     with pytest.raises((Crash, tf.errors.OpError)):
@@ -378,14 +300,14 @@ def test_a_changed_option_is_logged_and_a_start_that_fails_changes_nothing(train
 
 
 def test_an_interrupt_keeps_the_last_whole_step(train, tmp_path, monkeypatch):
-    report = runs.Reporter.on_train_batch_end
+    report = progress.Progress.on_train_batch_end
 
     def interrupted(self, batch, logs=None):
         if batch == 2:  # the step is done, its report is not
             raise KeyboardInterrupt
         report(self, batch, logs)
 
-    monkeypatch.setattr(runs.Reporter, "on_train_batch_end", interrupted)
+    monkeypatch.setattr(progress.Progress, "on_train_batch_end", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(9)
     assert _checkpoints(tmp_path / "run") == ["step-00000003.npz"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from hifill import PAPER, HiFill
+from hifill import PAPER, HiFill, validation
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -103,6 +103,20 @@ def test_terms_have_their_names_and_add_up(stepped):
     assert abs(terms["generator"] - generator) < 1e-5
     assert abs(terms["critic"] - critic) < 1e-4
     assert terms["coarse_l1"] > 0 and terms["gradient_penalty"] > 0
+
+
+def test_validation_has_the_terms_of_both_outputs_at_inference():
+    """The trainer's own on the same batch, before its update; 1e-6: the same operations on values of about 1."""
+    image, mask = (part[-BATCH:] for part in _data())
+    trainer = _trainer()
+    before = _values(trainer.generator)
+    found = validation.terms(trainer.generator, trainer.options, image.numpy(), mask.numpy())
+    for old, new in zip(before, _values(trainer.generator)):
+        np.testing.assert_array_equal(old, new)
+    expected = trainer.generator_step(image * 2.0 - 1.0, mask)
+    assert set(found) == {"coarse_l1", "refined_l1"}
+    for name, value in found.items():
+        assert abs(value - float(expected[name])) < 1e-6, name
 
 
 def test_optimizers_count_their_own_updates(stepped):
@@ -208,7 +222,7 @@ import tensorflow as tf
 from tensorflow import keras
 from common import replicas
 strategy = replicas.strategy(2)
-from hifill import PAPER, HiFill
+from hifill import PAPER, HiFill, validation
 from hifill.training import HiFillTrainer, TrainingOptions
 
 class Plain(HiFillTrainer):

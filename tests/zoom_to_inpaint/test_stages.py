@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import pathlib
 import sys
-import types
 
 import pytest
 
-from common import flagfiles
+from common import flagfiles, signals
 from common.errors import UsageError, UserError
 from zoom_to_inpaint import stages
 
@@ -23,19 +22,32 @@ ALL = ["pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint_small", "
 def chain(monkeypatch):
     """chain(wanted, *arguments, ...) -> {stage: its flags in order}; `fails` is the stage that ends with code 3."""
 
-    def run(wanted, *arguments, folder=None, output="runs", fails=None):
+    def run(
+        wanted,
+        *arguments,
+        folder=None,
+        output="runs",
+        fails=None,
+        terminated=None,
+        stop=None,
+        dry_run=False,
+    ):
         started = {}
 
-        def process(command):
-            assert command[:2] == [sys.executable, str(ROOT / "train.py")]
+        def process(command, stop):
+            assert stop is not None and command[:2] == [sys.executable, str(ROOT / "train.py")]
             name = pathlib.Path(command[2]).stem
             assert name not in started
             started[name] = command[2:]
-            return types.SimpleNamespace(returncode=3 if name == fails else 0)
+            if name == terminated:
+                stop.terminate()
+            return 3 if name == fails else 0
 
-        monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
+        monkeypatch.setattr(signals, "run", process)
         try:
-            stages.run(wanted, folder, output, list(arguments))
+            stages.run(
+                wanted, folder, output, list(arguments), stop or signals.StopRequest(), dry_run
+            )
         finally:
             run.started = started
         return started
@@ -177,6 +189,33 @@ def test_a_stage_that_fails_ends_the_chain_and_is_named(chain, fails, capfd):
     assert error.value.exit_code == 1 and "\n" not in str(error.value)
     assert list(chain.started) == ALL[: ALL.index(fails) + 1]
     assert f"stage {ALL.index(fails) + 1} of 5: {fails}" in capfd.readouterr().out
+
+
+def test_a_stage_that_was_terminated_ends_the_chain_without_an_error(chain, capfd):
+    assert list(chain(["all"], terminated="pretrain_refinement")) == ALL[:2]
+    assert "terminated in stage pretrain_refinement" in capfd.readouterr().out
+
+
+def test_ctrl_c_in_a_stage_ends_the_chain(chain):
+    stop = signals.StopRequest()
+    stop.interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        chain(["all"], stop=stop)
+    assert list(chain.started) == ALL[:1]
+
+
+def test_a_dry_run_takes_random_weights_where_a_stage_has_not_run_yet(chain, tmp_path, capfd):
+    there = tmp_path / "pretrain_coarse" / "weights.npz"
+    there.parent.mkdir()
+    there.write_bytes(b"")
+    started = chain(["all"], "--dry_run", output=str(tmp_path), dry_run=True)
+    assert list(started) == ALL and all("--dry_run" in flags for flags in started.values())
+    small = _last(started["joint_small"])
+    assert small["coarse_weights"] == str(there)
+    assert small["sr_weights"] == small["refinement_weights"] == "none"
+    assert _last(started["joint_large"])["weights"] == "none"
+    said = capfd.readouterr().out
+    assert f"{tmp_path / 'pretrain_sr' / 'weights.npz'} is not there yet; random" in said
 
 
 def test_a_damaged_flagfile_stops_before_any_stage(chain):

@@ -18,7 +18,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
-from common import errors, weights
+from common import errors, signals, weights
 from common.errors import UsageError, UserError
 from zoom_to_inpaint import recipe, stages, weights_source
 from zoom_to_inpaint.config import CONFIGS
@@ -202,11 +202,11 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
 ):
     commands = []
 
-    def process(command):
+    def process(command, stop):
         commands.append(command[2:])
-        return types.SimpleNamespace(returncode=0)
+        return 0
 
-    monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
+    monkeypatch.setattr(signals, "run", process)
     line = [f"--flagfile={FOLDER / 'ablations' / name}.cfg", "--div2k_dir=d", "--places2_dir=p"]
     parse(*line)
     assert FLAGS.output == f"runs/zoom_to_inpaint_{name}"
@@ -295,6 +295,37 @@ def test_a_stage_is_built_with_its_sizes_previews_and_weights(make, stage, tmp_p
     else:
         assert owner == weights_source.PARTS[expected[stage][0]]
         assert arrays.keys() == _values(made.layers[expected[stage][0]]).keys()
+
+
+def _at_inference(call):
+    return lambda self, inputs, training=None, **options: call(
+        self, inputs, training=False, **options
+    )
+
+
+@pytest.mark.parametrize("stage", SIZES)
+def test_validation_has_the_terms_of_the_stage_and_changes_nothing(make, model, stage, monkeypatch):
+    """The trainer's own, with its networks at inference; 1e-5: sums of float32 in another order."""
+    made = make(*TINY, f"--stage={stage}", "--batch_size=2", *(RANDOM if stage == "joint" else ()))
+    rng = np.random.default_rng(0)
+    image = rng.random((2, made.size, made.size, 3), np.float32)
+    mask = np.zeros((2, 16, 16, 1), np.float32)
+    mask[:, 4:9, 5:12] = 1
+    before = [_values(layer) for layer in made.layers.values()]
+    found = made.validation_terms(image, mask)
+    for layer, values in zip(made.layers.values(), before):
+        for name, value in _values(layer).items():
+            np.testing.assert_array_equal(value, values[name])
+    for kind in map(type, (model.coarse, model.super_resolution, model.refinement)):
+        monkeypatch.setattr(kind, "call", _at_inference(kind.call))
+    if stage == "joint":
+        assert set(found) == {"coarse_l1", "sr_l1", "refined_l1", "gradient"}
+        expected = made.trainer._generate(tf.constant(image), tf.constant(mask))[0]
+    else:
+        expected = made.trainer.losses(tf.constant(image), tf.constant(mask))[0]
+    assert found.keys() == expected.keys()
+    for name, value in found.items():
+        assert abs(value - float(expected[name])) < 1e-5, name
 
 
 def test_no_vgg_is_read_for_a_stage_without_its_loss(make):
@@ -448,11 +479,12 @@ def test_masks_have_the_side_of_the_reduced_images(train, make):
         image, mask = samples[i]
         assert image.shape == (32, 32, 3) and mask.shape == (16, 16, 1)
         assert 0 < mask.mean() < 1
-    image, mask = train.preview_set(samples, made, count=2)
-    assert image.shape == (2, 16, 16, 3) and mask.shape == (2, 16, 16, 1) and mask.any()
+    image, mask, label = train.validation_set(samples, made)[1]
+    assert image.shape == (16, 16, 3) and mask.shape == (16, 16, 1) and mask.any()
+    assert label.shape == (32, 32, 3)  # what the trainer learns from
     made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample")
-    image, mask = train.preview_set(train.samples(made), made, count=2)
-    assert image.shape == (2, 32, 32, 3) and not mask.any()
+    image, mask, label = train.validation_set(train.samples(made), made)[1]
+    assert image.shape == label.shape == (32, 32, 3) and not mask.any()
 
 
 def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
@@ -480,16 +512,18 @@ def test_the_chain_trains_every_stage_from_those_before_it(
         loaded.append((network, pathlib.Path(path)))
         load(model, network, path, flag)
 
-    def process(command):
+    def process(command, stop):
         parse(*command[2:])
-        return types.SimpleNamespace(returncode=train.main([]))
+        return train.main([])
 
     monkeypatch.setattr(weights_source, "load_network", spy)
-    monkeypatch.setattr(stages, "subprocess", types.SimpleNamespace(run=process))
+    monkeypatch.setattr(signals, "run", process)
     tiny = (*TINY, "--batch_size=1", "--steps=1", "--dataset=sample", "--log_every=1")
     tf.config.run_functions_eagerly(True)
     try:
-        stages.run(["all"], "configs/zoom_to_inpaint/small", "runs", list(tiny))
+        stages.run(
+            ["all"], "configs/zoom_to_inpaint/small", "runs", list(tiny), signals.StopRequest()
+        )
     finally:
         tf.config.run_functions_eagerly(False)
     runs = {name: tmp_path / "runs" / name for name in STAGES}
@@ -523,4 +557,4 @@ def test_the_chain_of_stages_gets_what_the_command_line_says(train, parse, monke
     monkeypatch.setattr(sys, "argv", ["train.py", "--stages=all", "--output=o", "--steps=3"])
     parse(*sys.argv[1:], "--flagfiles=f")
     assert train.main([]) == 0
-    assert seen == [(["all"], "f", "o", sys.argv[1:])]
+    assert [given[:4] for given in seen] == [(["all"], "f", "o", sys.argv[1:])]
