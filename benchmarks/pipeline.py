@@ -53,17 +53,17 @@ def photograph(seed: int) -> np.ndarray:
     import cv2
 
     rng = np.random.default_rng(seed)
-    image = np.full((HEIGHT, WIDTH, 3), 128, np.float32)
+    image = np.full((HEIGHT, WIDTH, 3), 0.5, np.float32)
     for octave in range(7):
         cells = 8 << octave
         noise = rng.standard_normal((cells, cells + cells // 2, 3)).astype(np.float32)
         noise = cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-        image += 45 * 0.5**octave * noise
+        image += 0.18 * 0.5**octave * noise
     for _ in range(40):
         centre = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
-        cv2.circle(image, centre, int(rng.integers(10, 133)), rng.uniform(0, 255, 3).tolist(), -1)
-    image += 3 * rng.standard_normal(image.shape, np.float32)
-    return np.clip(image, 0, 255).astype(np.uint8)
+        cv2.circle(image, centre, int(rng.integers(10, 133)), rng.uniform(size=3).tolist(), -1)
+    image += 0.012 * rng.standard_normal(image.shape, np.float32)
+    return images.to_uint8(image)
 
 
 def make_photographs(folder: pathlib.Path) -> list[str]:
