@@ -31,11 +31,13 @@ def strategy(num_replicas: int = 0) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(wanted)])
 
 
-def check_batch_size(batch_size: int, replicas: int) -> None:
-    """UsageError unless the global batch can be shared evenly; names the nearest sizes that can."""
-    if batch_size < 1 or batch_size % replicas:
-        below = batch_size // replicas * replicas
-        nearest = ", ".join(str(b) for b in (below, below + replicas) if b > 0)
-        raise UsageError(
-            f"--batch_size={batch_size} does not divide over {replicas} replicas; use {nearest}"
-        )
+def check_batch_size(batch_size: int, replicas: int, accumulate: int = 1) -> None:
+    """UsageError unless the global batch can be shared evenly by replicas and micro-batches; names the nearest ones."""
+    parts = replicas * accumulate
+    if batch_size < 1 or batch_size % parts:
+        below = batch_size // parts * parts
+        nearest = ", ".join(str(b) for b in (below, below + parts) if b > 0)
+        whose = f"{replicas} replicas"
+        if accumulate > 1:
+            whose += f" with --accumulate={accumulate}"
+        raise UsageError(f"--batch_size={batch_size} does not divide over {whose}; use {nearest}")

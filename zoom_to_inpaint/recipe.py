@@ -89,7 +89,9 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
       weights: the whole model to start from (`weights_source`), or None; "none": random weights, asked for.
     """
     coefficients, stage = options(), FLAGS.stage
-    check_batch_size(coefficients.batch_size, strategy.num_replicas_in_sync)
+    check_batch_size(
+        coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
+    )
     wanted = config()
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
@@ -161,16 +163,18 @@ def _recipe(stage, model, trainer, coefficients):
     return Recipe(
         trainer=trainer,
         layers=layers,
-        optimizers=trainer.optimizers(),
+        optimizers=trainer.state(),
         images_per_step=coefficients.batch_size,
         size=size,
         mask_size=low,
         preview_size=high if stage == "pretrain_sr" else low,
         holes=stage != "pretrain_sr",
-        preview=lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask))),
-        save_weights=model.save
-        if others
-        else lambda path: weights_source.save_network(model, network, path),
+        preview=trainer.averaged(
+            lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask)))
+        ),
+        save_weights=trainer.averaged(
+            model.save if others else lambda path: weights_source.save_network(model, network, path)
+        ),
     )
 
 
