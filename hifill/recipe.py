@@ -85,7 +85,8 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
         coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
     )
     with strategy.scope():
-        model = weights_source.load(weights) if weights else HiFill(config())
+        dtype = coefficients.precision
+        model = weights_source.load(weights, dtype) if weights else HiFill(config(), dtype)
         trainer = HiFillTrainer(model, coefficients)
     return Recipe(
         trainer=trainer,

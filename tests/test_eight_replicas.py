@@ -121,7 +121,7 @@ from zoom_to_inpaint.training import STAGES, TrainingOptions
 
 def make():
     keras.utils.set_random_seed(0)
-    vgg = lambda x: 10.0 * tf.nn.avg_pool2d(x, 4, 4, "VALID")
+    vgg = lambda x: tf.nn.avg_pool2d(x, 4, 4, "VALID")
     config = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
     return STAGES["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
 
@@ -148,7 +148,7 @@ compare(one, eight, lambda t: {**t.networks(), "discriminator": t.discriminator}
 """
 
 
-@pytest.mark.parametrize(("code", "rate"), [(HIFILL, 0.01), (ZOOM, 0.05)], ids=["hifill", "zoom"])
+@pytest.mark.parametrize(("code", "rate"), [(HIFILL, 0.01), (ZOOM, 1e-3)], ids=["hifill", "zoom"])
 def test_eight_replicas_equal_one(code, rate):
     done = subprocess.run(
         [sys.executable, "-c", SETUP.replace("RATE", str(rate)) + code],

@@ -98,9 +98,11 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     _check_start(stage, wanted, weights)
     with strategy.scope():
         if weights and not weights_source.is_untrained(weights):
-            model = _with_training_fields(weights_source.load(weights), wanted)
+            model = _with_training_fields(
+                weights_source.load(weights, coefficients.precision), wanted
+            )
         else:
-            model = ZoomToInpaint(wanted)
+            model = ZoomToInpaint(wanted, dtype=coefficients.precision)
         for network, flag in _NETWORK_FLAGS.items():
             given = FLAGS[flag].value
             if given and not weights_source.is_untrained(given):
