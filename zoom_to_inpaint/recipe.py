@@ -93,6 +93,11 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
         coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
     )
     wanted = config()
+    if coefficients.jit:
+        raise UsageError(
+            "--jit does not go with --model=zoom_to_inpaint: its attention's sizes follow the hole and its batch norm "
+            "meets across replicas, neither of which XLA can compile"
+        )
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
     _check_start(stage, wanted, weights)
