@@ -1,4 +1,4 @@
-"""`train.py --strategy=multi_worker`: two processes on this machine's loopback do the step of one, and only one writes."""
+"""`train.py --strategy=multi_worker`: two processes on the loopback do the step of one, and only one writes."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def _free_ports(count):
     return ports
 
 
-def _start(arguments, folder, **environment):
-    log = open(folder, "w")  # noqa: SIM115: the process writes to it
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *COMMON, *arguments],
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-    )
+def _start(arguments, log_path, **environment):
+    with open(log_path, "w") as log:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *COMMON, *arguments],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
 
 def _two_workers(arguments, folder):
