@@ -25,6 +25,10 @@ FLAGS = flags.FLAGS
 MODELS = ("hifill", "zoom_to_inpaint")
 CACHES = ("none", "ram", "disk")
 _CACHE_FLAGS = {"cache_gb": "ram", "cache_dir": "disk", "cache_disk_gb": "disk"}
+# Also in modules that import TensorFlow, which takes seconds.
+STRATEGIES = ("one", "mirrored", "multi_worker")
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+LEARNING_RATE_SCHEDULES = ("constant", "drops", "cosine")
 flags.DEFINE_enum("model", "hifill", MODELS, "what to train")
 flags.DEFINE_string("weights", None, "start from these instead of random weights")
 flags.DEFINE_enum("dataset", "sample", datasets.NAMES, "photographs")
@@ -44,11 +48,22 @@ flags.DEFINE_integer("steps", 300000, "generator updates", lower_bound=1)
 flags.DEFINE_float("minutes", 0, "stop after this long; 0: no limit", lower_bound=0)
 flags.DEFINE_integer("batch_size", 8, "images of one update, over all replicas", lower_bound=1)
 flags.DEFINE_float("learning_rate", 1e-4, "of both Adam optimizers", lower_bound=0)
+flags.DEFINE_enum(
+    "learning_rate_schedule", None, LEARNING_RATE_SCHEDULES, "default: drops where given"
+)
+flags.DEFINE_integer("warmup_steps", 0, "over which the learning rate rises", lower_bound=0)
 flags.DEFINE_list("learning_rate_drops", [], "shares of --steps after which it is divided by 10")
 flags.DEFINE_float("adam_beta_1", 0.5, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_float("adam_beta_2", 0.9, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_integer("seed", 0, "of weights, data order, crops and holes", lower_bound=0)
+flags.DEFINE_enum("strategy", None, STRATEGIES, "devices that train together (docs/distributed.md)")
 flags.DEFINE_integer("num_replicas", 0, "GPUs, or logical CPUs without one; 0: all", lower_bound=0)
+flags.DEFINE_integer("accumulate", 1, "micro-batches that --batch_size is cut into", lower_bound=1)
+flags.DEFINE_enum("precision", "float32", PRECISIONS, "of convolutions (docs/training.md)")
+flags.DEFINE_bool("jit", False, "compile with XLA what it can compile")
+flags.DEFINE_float(
+    "ema", 0, "decay of a moving average that replaces the weights; 0: none", lower_bound=0
+)
 flags.DEFINE_integer("log_every", 100, "steps between statistics", lower_bound=1)
 flags.DEFINE_integer("picture_every", 1000, "steps between picture grids", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 1000, "steps between checkpoints", lower_bound=1)
@@ -160,6 +175,12 @@ def _check_flags(recipes) -> None:
             raise UsageError(f"--{name} goes with --cache={cache}, not with --cache={FLAGS.cache}")
     if FLAGS.flagfiles:
         raise UsageError("--flagfiles goes with --stages")
+    if FLAGS.strategy == "multi_worker" and FLAGS.minutes:
+        raise UsageError(
+            "--minutes: workers' clocks differ, and they must stop together; use --steps"
+        )
+    if not 0 <= FLAGS.ema < 1:
+        raise UsageError(f"--ema={FLAGS.ema:g} is no decay: at least 0, below 1, such as 0.999")
     if not FLAGS.output:
         raise UsageError("--output is missing: name a folder for the run")
 
@@ -184,45 +205,49 @@ def schedule():
 
 
 def build():
-    """(recipe, samples, first sample number -> data set, validation set) as the flags say; nothing is written."""
+    """(strategy, recipe, samples, first sample -> data set, validation set) of the flags; nothing is written."""
     from tensorflow import keras
 
     from common import pipeline, replicas
 
     recipes = _recipes()
     _check_flags(recipes)
-    strategy = replicas.strategy(FLAGS.num_replicas)
+    strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)
     data = samples(recipe)
 
-    def dataset_from(first):
-        return pipeline.training_dataset(data, recipe.images_per_step, first)
-
-    return recipe, data, dataset_from, validation_set(data, recipe)
+    dataset_from = replicas.distribute(
+        strategy, data, recipe.images_per_step, pipeline.training_dataset
+    )
+    return strategy, recipe, data, dataset_from, validation_set(data, recipe)
 
 
 def train(stop: signals.StopRequest) -> None:
     """One run, until it is done or `stop` is set."""
-    from common import runs
+    from common import replicas, runs
 
-    recipe, data, *sets = build()
-    run = runs.RunFolder(FLAGS.output, FLAGS.flag_values_dict())
-    _report(data.photographs, run)
-    runs.train(recipe, *sets, schedule(), run, stop)
+    strategy, recipe, data, *sets = build()
+    with replicas.run_folder(strategy, FLAGS.output) as folder:
+        run = runs.RunFolder(folder, FLAGS.flag_values_dict())
+        _report(data.photographs, run)
+        runs.train(recipe, *sets, schedule(), run, stop)
 
 
 def dry_run() -> None:
     """Everything of a run but the run."""
     from common import dry_run, learning_rate
 
-    recipe, data, *sets = build()
+    _, recipe, data, *sets = build()
     photographs = len(data.photographs)
     drops = [float(share) for share in FLAGS.learning_rate_drops]
     about = {
         "plan": f"{FLAGS.model} into {FLAGS.output}, seed {FLAGS.seed}",
         "data": f"{photographs:,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
-        "rate": learning_rate.describe(FLAGS.learning_rate, drops, FLAGS.steps),
+        "rate": learning_rate.describe(
+            *(FLAGS.learning_rate, drops, FLAGS.steps, FLAGS.learning_rate_schedule),
+            FLAGS.warmup_steps,
+        ),
     }
     dry_run.run(recipe, *sets, schedule(), FLAGS.output, about, FLAGS.dry_run_seconds)
 
@@ -230,6 +255,10 @@ def dry_run() -> None:
 def main(_) -> int:
     with signals.watched() as stop:
         if FLAGS.stages:
+            if FLAGS.strategy == "multi_worker":
+                raise UsageError(
+                    "--stages on several workers: give the stages' flagfiles one by one"
+                )
             from zoom_to_inpaint import stages
 
             arguments = sys.argv[1:]

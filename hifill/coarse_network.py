@@ -30,7 +30,12 @@ class CoarseNetwork(keras.layers.Layer):
 
         def conv(filters, kernel_size=3, strides=1, dilation_rate=1):
             return gated_convolution(
-                config.coarse_gate, filters, kernel_size, strides, dilation_rate
+                config.coarse_gate,
+                filters,
+                kernel_size,
+                strides,
+                dilation_rate,
+                dtype=self.dtype_policy,
             )
 
         self.encoder = [conv(c, 5, strides=2), conv(c), conv(2 * c, strides=2)]

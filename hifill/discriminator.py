@@ -4,7 +4,8 @@
 
 Input: a complete image in [-1, 1], [B, S, S, 3]. Output: [B, 1], unbounded. Plain convolutions with leaky ReLU (0.2)
 and no normalisation: batch statistics would tie the samples that the gradient penalty treats one by one. The
-release has 5x5 kernels.
+release has 5x5 kernels. It computes in float32 whatever the policy, because the gradient penalty differentiates it
+twice and compares a norm with 1.
 """
 
 from __future__ import annotations
@@ -22,13 +23,14 @@ class Discriminator(keras.layers.Layer):
     """[B, S, S, 3] in [-1, 1] -> scores [B, 1]."""
 
     def __init__(self, config: HiFillConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(dtype="float32", **kwargs)
         self.convolutions = [
             keras.layers.Conv2D(
                 width * config.discriminator_channels,
                 config.discriminator_kernel,
                 strides=2,
                 padding="same",
+                dtype="float32",
             )
             for width in _WIDTHS
         ]

@@ -29,13 +29,14 @@ class HiFill(keras.Model):
 
     Args:
       config: `hifill.PAPER` (default), `hifill.RELEASE`, or one of your own.
+      dtype: Keras dtype policy of the networks, such as "float32" or "mixed_bfloat16"; weights are float32 in all.
     """
 
-    def __init__(self, config: HiFillConfig = PAPER, **kwargs):
+    def __init__(self, config: HiFillConfig = PAPER, dtype="float32", **kwargs):
         super().__init__(autocast=False, **kwargs)  # both networks cast for themselves
         self.config = config
-        self.coarse = CoarseNetwork(config)
-        self.refinement = RefinementNetwork(config)
+        self.coarse = CoarseNetwork(config, dtype=dtype)
+        self.refinement = RefinementNetwork(config, dtype=dtype)
         # The networks are fully convolutional, so the smallest image creates every variable.
         self((tf.zeros([1, 64, 64, 3]), tf.zeros([1, 64, 64, 1])))
         self._generate = tf.function(
@@ -118,7 +119,7 @@ class HiFill(keras.Model):
         weights.save(path, MODEL_NAME, self.config.to_dict(), self)
 
     @classmethod
-    def load(cls, path: PathLike) -> HiFill:
+    def load(cls, path: PathLike, dtype="float32") -> HiFill:
         """The model that `save` wrote; UserError when the file is missing, cut short or another model's."""
         fields, arrays = weights.read(path, MODEL_NAME)
         try:
@@ -127,6 +128,6 @@ class HiFill(keras.Model):
             raise UserError(
                 f"{path} has a configuration this version cannot read: {error}"
             ) from error
-        model = cls(config)
+        model = cls(config, dtype=dtype)
         weights.assign(model, arrays, str(path))
         return model

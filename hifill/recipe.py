@@ -82,23 +82,25 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
       weights: start from these (`hifill.weights_source`), or None for random weights.
     """
     coefficients = options()
-    check_batch_size(coefficients.batch_size, strategy.num_replicas_in_sync)
+    check_batch_size(
+        coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
+    )
     with strategy.scope():
-        model = weights_source.load(weights) if weights else HiFill(config())
+        dtype = coefficients.precision
+        model = weights_source.load(weights, dtype) if weights else HiFill(config(), dtype)
         trainer = HiFillTrainer(model, coefficients)
     return Recipe(
         trainer=trainer,
         layers={"generator": model, "discriminator": trainer.discriminator},
-        optimizers={
-            "generator_optimizer": trainer.generator_optimizer,
-            "critic_optimizer": trainer.critic_optimizer,
-        },
+        optimizers=trainer.state(),
         images_per_step=coefficients.batch_size * (coefficients.critic_steps + 1),
         size=model.config.size,
-        preview=lambda image, mask: _preview(model, image, mask),
-        save_weights=model.save,
+        preview=trainer.averaged(lambda image, mask: _preview(model, image, mask)),
+        save_weights=trainer.averaged(model.save),
         batch_size=coefficients.batch_size,
-        validation_terms=lambda image, mask: terms(model, coefficients, image, mask),
+        validation_terms=trainer.averaged(
+            lambda image, mask: terms(model, coefficients, image, mask)
+        ),
     )
 
 

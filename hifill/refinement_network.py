@@ -34,7 +34,12 @@ class RefinementNetwork(keras.layers.Layer):
 
         def conv(filters, kernel_size=3, strides=1, dilation_rate=1):
             return gated_convolution(
-                config.refinement_gate, filters, kernel_size, strides, dilation_rate
+                config.refinement_gate,
+                filters,
+                kernel_size,
+                strides,
+                dilation_rate,
+                dtype=self.dtype_policy,
             )
 
         self.encoder_1 = [conv(c, config.refinement_first_kernel, strides=2), conv(c)]
@@ -42,8 +47,8 @@ class RefinementNetwork(keras.layers.Layer):
         self.encoder_3 = [conv(4 * c, strides=2), conv(4 * c), conv(4 * c)]
         self.dilated = [conv(4 * c, dilation_rate=d) for d in (2, 4, 8, 16)]
 
-        self.attention = ContextualAttention(config)
-        self.transfer = AttentionTransfer(config)
+        self.attention = ContextualAttention(config, dtype="float32")
+        self.transfer = AttentionTransfer(config, dtype="float32")
         self.attended_3 = conv(4 * c)
         self.attended_2 = [conv(2 * c), conv(2 * c, dilation_rate=2)]
         self.attended_1 = [conv(c), conv(c, dilation_rate=2)]

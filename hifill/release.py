@@ -92,11 +92,12 @@ _TRAINING_STATE = re.compile(
 )
 
 
-def load_release(source) -> HiFill:
+def load_release(source, dtype="float32") -> HiFill:
     """The authors' generator as a `HiFill` that takes and gives RGB.
 
     Args:
       source: TF1 checkpoint prefix, path of a frozen graph `.pb`, or {release name: array}.
+      dtype: as for `HiFill`.
 
     Raises:
       UserError: unreadable source; a tensor that is missing, unknown or of another shape, by name.
@@ -104,7 +105,7 @@ def load_release(source) -> HiFill:
     arrays, label = _read(source)
     _check_names(arrays, _GENERATOR, label)
     channels = _width(arrays, "generator/c_en_down_128_feat/w", label)
-    model = HiFill(dataclasses.replace(RELEASE, channels=channels))
+    model = HiFill(dataclasses.replace(RELEASE, channels=channels), dtype)
     _assign(model, arrays, _GENERATOR, label)
     return model
 

@@ -3,131 +3,123 @@
 One element of the data holds critic_steps + 1 batches: the critic takes its 5 updates on a fresh batch with fresh
 masks each, then the generator takes one on the last. Generated images are pasted into the known pixels before the
 critic sees them. Losses are sums over samples divided by the global batch, because gradients are summed over
-replicas. Random numbers of step n come from (seed, n, replica), so a resumed run draws the same ones.
+replicas. Random numbers of step n are a function of (seed, n, place in the global batch), so a resumed run draws the
+same ones, and so does any number of replicas.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import tensorflow as tf
-from tensorflow import keras
 
-from common import learning_rate
+from common import updates
+from common.trainer import CommonOptions, Trainer
 from hifill import losses
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(CommonOptions):
     """Coefficients of H section 3.5 and 4; the defaults are the paper's."""
 
-    batch_size: int = 8  # images of one update, over all replicas
     critic_steps: int = 5  # Algorithm 1
     alpha_hole: float = 1.0  # eq. 13, alpha_1
     alpha_context: float = 1.2  # eq. 13, alpha_2
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
     gradient_penalty_weight: float = 10.0  # eq. 9, sigma
-    learning_rate: float = 1e-4
-    learning_rate_drops: tuple = ()  # see common.learning_rate
     steps: int = 300000
     adam_beta_1: float = 0.5
     adam_beta_2: float = 0.9
-    seed: int = 0
 
 
-class HiFillTrainer(keras.Model):
+class HiFillTrainer(Trainer):
     """A `HiFill`, its critic and their optimizers. Make it inside `strategy.scope()`."""
 
     def __init__(self, model: HiFill, options: TrainingOptions, **kwargs):
-        super().__init__(**kwargs)
-        self.options = options
+        super().__init__(options, **kwargs)
         self.generator = model
         self.discriminator = Discriminator(model.config)
         size = model.config.size
         self.discriminator(tf.zeros([1, size, size, 3]))
-        self.generator_optimizer = self._adam(self.generator)
-        self.critic_optimizer = self._adam(self.discriminator, max(1, self.options.critic_steps))
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.built = True
-        # Keras wants an optimizer in `compile`; the two above are used instead.
-        super().compile(optimizer="sgd", jit_compile=False)
-        # The terms are already summed over replicas; Keras 2 would sum them again.
-        self.distribute_reduction_method = "first"
-
-    def _adam(self, layer, updates_per_step=1):
-        o, updates = self.options, self.options.steps * updates_per_step
-        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, updates)
-        optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
-        # Slots must exist before the first step and before a restore, inside the scope.
-        optimizer.build(layer.trainable_variables)
-        return optimizer
+        self.add_part("generator", [self.generator], average=True)
+        self.add_part("critic", [self.discriminator], max(1, options.critic_steps))
 
     def call(self, inputs):
         return self.generator(inputs)
 
     def train_step(self, data):
-        images, masks = data
-        parts = self.options.critic_steps + 1
-        images = tf.split(images * 2.0 - 1.0, parts)
-        masks = tf.split(masks, parts)
+        # Every so-maniest sample belongs to a turn: a replica's part of the element then holds its part of every turn.
+        turns = self.options.critic_steps + 1
+        images, masks = data[0] * 2.0 - 1.0, data[1]
         terms = {}
         for turn in range(self.options.critic_steps):
-            terms.update(self.critic_step(images[turn], masks[turn], turn))
-        terms.update(self.generator_step(images[-1], masks[-1]))
+            found = self.critic_step(images[turn::turns], masks[turn::turns], turn)
+            terms = updates.keep_nonfinite(terms, found)
+        terms.update(self.generator_step(images[turns - 1 :: turns], masks[turns - 1 :: turns]))
         self.step.assign_add(1)
-        context = tf.distribute.get_replica_context()
-        return {
-            name: context.all_reduce(tf.distribute.ReduceOp.SUM, value)
-            for name, value in terms.items()
-        }
+        return terms
 
     def critic_step(self, image, mask, turn):
-        """One update of the critic on [B, S, S, 3] in [-1, 1]; returns its loss terms."""
-        _, refined, _ = self.generator((image, mask))
-        fake = paste(refined, image, mask)
-        alpha = self._alpha(turn, tf.shape(image)[0])
-        with tf.GradientTape() as tape:
-            real_scores, fake_scores = self.discriminator(image), self.discriminator(fake)
-            wasserstein = self._mean(losses.critic(real_scores, fake_scores))
-            penalty = self._mean(losses.gradient_penalty(self.discriminator, image, fake, alpha))
-            loss = wasserstein + self.options.gradient_penalty_weight * penalty
-        self._apply(self.critic_optimizer, tape, loss, self.discriminator)
-        return {"critic": loss, "wasserstein": wasserstein, "gradient_penalty": penalty}
+        """One update of the critic on [B, S, S, 3] in [-1, 1]; returns its loss terms over all replicas."""
+        return self._update("critic", functools.partial(self._judge, turn), image, mask)
 
     def generator_step(self, image, mask):
-        """One update of the generator on [B, S, S, 3] in [-1, 1]; returns its loss terms."""
-        o = self.options
+        """One update of the generator on [B, S, S, 3] in [-1, 1]; returns its loss terms over all replicas."""
+        return self._update("generator", self._generate, image, mask)
+
+    def _update(self, name, function, image, mask):
+        gradients, terms = updates.accumulate(function, (image, mask), self.options.accumulate)
+        return updates.apply({name: self.parts[name]}, {name: gradients}, terms)
+
+    def _judge(self, turn, part, image, mask):
+        """(gradients of the critic, terms) of a micro-batch, number `part` of the replica's."""
+        _, refined, _ = self.generator((image, mask))
+        alpha = self._alpha(turn, part, tf.shape(image)[0])
+        compare = self.with_xla(self._compare)
+        return compare(image, paste(refined, image, mask), alpha)
+
+    def _compare(self, image, fake, alpha):
+        critic = self.parts["critic"]
+        with tf.GradientTape() as tape:
+            real_scores, fake_scores = self.discriminator(image), self.discriminator(fake)
+            wasserstein = self.mean(losses.critic(real_scores, fake_scores))
+            penalty = self.mean(losses.gradient_penalty(self.discriminator, image, fake, alpha))
+            loss = wasserstein + self.options.gradient_penalty_weight * penalty
+        gradients = tape.gradient(loss, critic.variables, critic.factor())
+        return gradients, {"critic": loss, "wasserstein": wasserstein, "gradient_penalty": penalty}
+
+    def _generate(self, _, image, mask):
+        """(gradients of the generator, terms) of a micro-batch."""
+        o, generator = self.options, self.parts["generator"]
         with tf.GradientTape() as tape:
             coarse, refined, _ = self.generator((image, mask))
             coarse_l1, refined_l1 = (
-                self._mean(losses.reconstruction(x, image, mask, o.alpha_hole, o.alpha_context))
+                self.mean(losses.reconstruction(x, image, mask, o.alpha_hole, o.alpha_context))
                 for x in (coarse, refined)
             )
             fake_scores = self.discriminator(paste(refined, image, mask))
-            adversarial = self._mean(losses.adversarial(fake_scores))
+            adversarial = self.mean(losses.adversarial(fake_scores))
             loss = coarse_l1 + refined_l1 + o.adversarial_weight * adversarial
-        self._apply(self.generator_optimizer, tape, loss, self.generator)
-        return {
+        terms = {
             "generator": loss,
             "coarse_l1": coarse_l1,
             "refined_l1": refined_l1,
             "adversarial": adversarial,
         }
+        return tape.gradient(loss, generator.variables, generator.factor()), terms
 
-    def _apply(self, optimizer, tape, loss, layer):
-        variables = layer.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-
-    def _mean(self, per_sample):
-        return tf.reduce_sum(per_sample) / self.options.batch_size
-
-    def _alpha(self, turn, count):
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    def _alpha(self, turn, part, count):
+        """[count, 1, 1, 1] in [0, 1): the numbers of micro-batch `part` among those of the global batch."""
+        context = tf.distribute.get_replica_context()
+        replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
+        size = self.options.batch_size
         state = tf.random.experimental.stateless_fold_in([self.options.seed, turn], self.step)
-        state = tf.random.experimental.stateless_fold_in(state, replica)
-        return tf.random.stateless_uniform([count, 1, 1, 1], state)
+        alpha = tf.random.stateless_uniform([size, 1, 1, 1], state)
+        first = replica * (size // context.num_replicas_in_sync) + part * count
+        return alpha[first : first + count]
 
 
 def paste(generated, image, mask):

@@ -23,7 +23,7 @@ def is_untrained(weights: str) -> bool:
     return weights == UNTRAINED
 
 
-def load(weights: str) -> HiFill:
+def load(weights: str, dtype: str = "float32") -> HiFill:
     """The model that `weights` names; see the module docstring.
 
     Raises:
@@ -34,10 +34,10 @@ def load(weights: str) -> HiFill:
             f"--weights is empty; name a weights file, or '{UNTRAINED}' for an untrained model"
         )
     if is_untrained(weights):
-        return HiFill(PAPER)
+        return HiFill(PAPER, dtype)
     path = pathlib.Path(weights)
     if path.suffix == ".npz":
-        return HiFill.load(path)
+        return HiFill.load(path, dtype)
     if path.is_dir():
         raise UserError(
             f"--weights={weights} is a folder; name a file in it, or a checkpoint's prefix"
@@ -49,4 +49,4 @@ def load(weights: str) -> HiFill:
     for suffix in _CHECKPOINT_PARTS:  # what a shell's completion stops at
         if path.name.endswith(suffix):
             path = path.with_name(path.name[: -len(suffix)])
-    return load_release(path)
+    return load_release(path, dtype)

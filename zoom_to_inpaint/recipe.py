@@ -89,16 +89,25 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
       weights: the whole model to start from (`weights_source`), or None; "none": random weights, asked for.
     """
     coefficients, stage = options(), FLAGS.stage
-    check_batch_size(coefficients.batch_size, strategy.num_replicas_in_sync)
+    check_batch_size(
+        coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
+    )
     wanted = config()
+    if coefficients.jit:
+        raise UsageError(
+            "--jit does not go with --model=zoom_to_inpaint: its attention's sizes follow the hole and its batch norm "
+            "meets across replicas, neither of which XLA can compile"
+        )
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
     _check_start(stage, wanted, weights)
     with strategy.scope():
         if weights and not weights_source.is_untrained(weights):
-            model = _with_training_fields(weights_source.load(weights), wanted)
+            model = _with_training_fields(
+                weights_source.load(weights, coefficients.precision), wanted
+            )
         else:
-            model = ZoomToInpaint(wanted)
+            model = ZoomToInpaint(wanted, dtype=coefficients.precision)
         for network, flag in _NETWORK_FLAGS.items():
             given = FLAGS[flag].value
             if given and not weights_source.is_untrained(given):
@@ -161,7 +170,7 @@ def _recipe(stage, model, trainer, coefficients):
     return Recipe(
         trainer=trainer,
         layers=layers,
-        optimizers=trainer.optimizers(),
+        optimizers=trainer.state(),
         images_per_step=coefficients.batch_size,
         batch_size=coefficients.batch_size,
         validation_terms=lambda image, mask: validation.terms(stage, model, image, mask),
@@ -169,10 +178,12 @@ def _recipe(stage, model, trainer, coefficients):
         mask_size=low,
         preview_size=high if stage == "pretrain_sr" else low,
         holes=stage != "pretrain_sr",
-        preview=lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask))),
-        save_weights=model.save
-        if others
-        else lambda path: weights_source.save_network(model, network, path),
+        preview=trainer.averaged(
+            lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask)))
+        ),
+        save_weights=trainer.averaged(
+            model.save if others else lambda path: weights_source.save_network(model, network, path)
+        ),
     )
 
 

@@ -14,9 +14,8 @@ from __future__ import annotations
 import dataclasses
 
 import tensorflow as tf
-from tensorflow import keras
 
-from common import learning_rate
+from common import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.discriminator import Discriminator
 from zoom_to_inpaint.losses import blend
@@ -30,24 +29,20 @@ TERMS = (
 
 
 @dataclasses.dataclass(frozen=True)
-class TrainingOptions:
+class TrainingOptions(trainer.CommonOptions):
     """Coefficients of Z section 4.1; the defaults are those of joint training.
 
     The weight of the gradient loss is the configuration's, because rows of Tables 3 and 5 differ in it.
     """
 
-    batch_size: int = 16  # images of one update, over all replicas
+    batch_size: int = 16  # images of one update, over all replicas and micro-batches
     coarse_vgg_weight: float = 0.01  # lambda phi_c; also that of refinement pretraining
     refinement_vgg_weight: float = 1e-5  # lambda phi_r
     gan_weight: float = 0.5  # lambda GAN_r
     learning_rate: float = 1e-5
-    learning_rate_drops: tuple = ()  # see common.learning_rate
-    steps: int = 1
-    adam_beta_1: float = 0.9
-    adam_beta_2: float = 0.999
 
 
-class Trainer(keras.Model):
+class Trainer(trainer.Trainer):
     """What the stages share. Make it inside `strategy.scope()`.
 
     Args:
@@ -57,59 +52,46 @@ class Trainer(keras.Model):
     """
 
     def __init__(self, model: ZoomToInpaint, options: TrainingOptions, vgg=None, **kwargs):
-        super().__init__(**kwargs)
-        self.options, self.model, self.vgg = options, model, vgg
-        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
-        self.generator_optimizer = self._adam(self.networks())
-        self.built = True
-        # Keras wants an optimizer in `compile`; those of the stage are used instead.
-        super().compile(optimizer="sgd", jit_compile=False)
-        # The terms are already summed over replicas; Keras 2 would sum them again.
-        self.distribute_reduction_method = "first"
+        super().__init__(options, **kwargs)
+        self.model, self.vgg = model, vgg
+        self.add_part("generator", list(self.networks().values()), average=True)
 
     def networks(self) -> dict:
         """{name: network} that this stage trains."""
         raise NotImplementedError
 
-    def optimizers(self) -> dict:
-        """{name: optimizer} for checkpoints."""
-        return {"generator_optimizer": self.generator_optimizer}
+    def assigned(self) -> list:
+        """Variables that a forward pass assigns: the moving statistics of batch norm."""
+        return [v for layer in self.networks().values() for v in layer.non_trainable_variables]
 
     def call(self, inputs):
         return self.model(inputs)
 
-    def _adam(self, networks):
-        o = self.options
-        rate = learning_rate.schedule(o.learning_rate, o.learning_rate_drops, o.steps)
-        optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
-        # Slots must exist before the first step and before a restore, inside the scope.
-        optimizer.build(_variables(networks))
-        return optimizer
-
     def train_step(self, data):
         terms = self.update(*data)
         self.step.assign_add(1)
-        context = tf.distribute.get_replica_context()
-        return {
-            name: context.all_reduce(tf.distribute.ReduceOp.SUM, value)
-            for name, value in terms.items()
-        }
+        return terms
 
     def update(self, image, mask) -> dict:
-        """One update on labels [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the loss terms."""
+        """One update on labels [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the terms over all replicas."""
+        remembered = updates.remember(self.assigned())
+        gradients, terms = updates.accumulate(
+            self.gradients, (image, mask), self.options.accumulate
+        )
+        return updates.apply(self.parts, gradients, terms, remembered)
+
+    def gradients(self, _, image, mask) -> tuple:
+        """({part: gradients}, terms) of a micro-batch."""
+        part = self.parts["generator"]
         with tf.GradientTape() as tape:
             terms, weights = self.losses(image, mask)
             loss = weighted_sum(terms, weights)
-        apply_gradients(self.generator_optimizer, tape, loss, self.networks())
-        return {"generator": loss, **terms}
+        found = tape.gradient(loss, part.variables, part.factor())
+        return {"generator": found}, {"generator": loss, **terms}
 
     def losses(self, image, mask) -> tuple:
         """({term: value}, {term: its weight in the sum}) of one batch."""
         raise NotImplementedError
-
-    def mean(self, per_sample):
-        """Sum over this replica's samples divided by the global batch."""
-        return tf.reduce_sum(per_sample) / self.options.batch_size
 
     def vgg_term(self, name, prediction, label) -> dict:
         """{name: VGG term} of an image and its label, or nothing when training without."""
@@ -122,17 +104,6 @@ class Trainer(keras.Model):
 def weighted_sum(terms, weights):
     """Sum of the terms that have a weight other than 0, float32."""
     return tf.add_n([weights[name] * term for name, term in terms.items() if weights[name]])
-
-
-def apply_gradients(optimizer, tape, loss, networks, upstream=None):
-    """One update of the networks' variables; upstream: what to multiply the gradients of `loss` with."""
-    variables = _variables(networks)
-    gradients = tape.gradient(loss, variables, output_gradients=upstream)
-    optimizer.apply_gradients(zip(gradients, variables))
-
-
-def _variables(networks):
-    return [variable for layer in networks.values() for variable in layer.trainable_variables]
 
 
 def _masked(image, mask):
@@ -190,25 +161,27 @@ class JointTraining(Trainer):
         self.discriminator = Discriminator(model.config)
         side = model.config.size * model.config.scale
         self.discriminator((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))
-        self.discriminator_optimizer = self._adam({"discriminator": self.discriminator})
+        self.add_part("discriminator", [self.discriminator])
 
     def networks(self):
         parts = ("coarse", "super_resolution", "refinement")
         return {name: getattr(self.model, name) for name in parts}
 
-    def optimizers(self):
-        return {**super().optimizers(), "discriminator_optimizer": self.discriminator_optimizer}
+    def assigned(self):
+        # Spectral normalization writes kernels back.
+        return super().assigned() + list(self.discriminator.variables)
 
-    def update(self, image, mask):
+    def gradients(self, _, image, mask):
         # Both updates start from the same weights. The label is judged first, and alone: what that needs is free again
-        # before the generator needs most. The tapes around the generator and the critic meet at X~_r: a persistent
-        # one around both would trace gradients of gradients for the attention's loops.
-        critic = _variables({"discriminator": self.discriminator})
+        # before the generator needs most. The tapes around the generator and the discriminator meet at X~_r: a
+        # persistent one around both would trace gradients of gradients for the attention's loops.
+        generator, discriminator = self.parts["generator"], self.parts["discriminator"]
         zoomed_mask = enlarge_mask(mask, self.model.config.scale)
         with tf.GradientTape() as label_tape:
             real = self.discriminator((image, zoomed_mask), training=True)
             hinge_real = self.mean(losses.hinge_real(real))
-        toward_real = label_tape.gradient(hinge_real, critic)
+        factor = discriminator.factor()
+        toward_real = label_tape.gradient(hinge_real, discriminator.variables, factor)
         with tf.control_dependencies(toward_real):
             image = tf.identity(image)
         with tf.GradientTape() as tape:
@@ -220,16 +193,16 @@ class JointTraining(Trainer):
             adversarial = self.mean(losses.hinge_generator(fake))
             weighted = self.options.gan_weight * adversarial
             hinge_fake = self.mean(losses.hinge_fake(fake))
-        toward_fake = judge.gradient(hinge_fake, critic)
-        upstream = [tf.ones_like(supervised), judge.gradient(weighted, refined)]
+        toward_fake = judge.gradient(hinge_fake, discriminator.variables, factor)
+        factor = generator.factor()
+        upstream = [factor, judge.gradient(weighted, refined, factor)]
         del judge
-        apply_gradients(
-            self.generator_optimizer, tape, [supervised, refined], self.networks(), upstream
-        )
-        gradients = [one + other for one, other in zip(toward_real, toward_fake)]
-        self.discriminator_optimizer.apply_gradients(zip(gradients, critic))
+        found = {
+            "generator": tape.gradient([supervised, refined], generator.variables, upstream),
+            "discriminator": [one + other for one, other in zip(toward_real, toward_fake)],
+        }
         terms.update(adversarial=adversarial, discriminator=hinge_real + hinge_fake)
-        return {"generator": supervised + weighted, **terms}
+        return found, {"generator": supervised + weighted, **terms}
 
     def _generate(self, image, mask):
         """Terms without the adversarial one, all weights, X~_r (eq. 4) and M~."""

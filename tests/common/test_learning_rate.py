@@ -81,3 +81,32 @@ def test_an_optimizer_takes_shorter_steps_and_a_restored_one_goes_on(tmp_path):
     Checkpoints(tmp_path, {"net": layer}, {"adam": adam}).restore(path)
     assert int(adam.iterations) == 5
     np.testing.assert_allclose(found + [step() for _ in range(3)], expected, rtol=0.01)
+
+
+def test_cosine_falls_from_the_rate_to_nothing():
+    schedule = learning_rate.schedule(2.0, (), 100, "cosine")
+    expected = 1 + np.cos(np.pi * np.array([0, 25, 50, 75, 100]) / 100)
+    np.testing.assert_allclose(_rates(schedule, (0, 25, 50, 75, 100)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("name", "drops"), [("constant", ()), (None, (0.5,)), ("cosine", ())])
+def test_warm_up_multiplies_any_schedule_with_a_ramp(name, drops):
+    plain = learning_rate.schedule(1.0, drops, 20, name)
+    plain = _rates(plain, range(20)) if callable(plain) else [1.0] * 20
+    warm = _rates(learning_rate.schedule(1.0, drops, 20, name, warmup=4), range(20))
+    ramp = [0.25, 0.5, 0.75] + [1.0] * 17
+    np.testing.assert_allclose(warm, np.multiply(plain, ramp), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "drops", "warmup", "message"),
+    [
+        ("constant", (0.5,), 0, "does not go with --learning_rate_drops"),
+        ("cosine", (0.5,), 0, "does not go with --learning_rate_drops"),
+        ("drops", (), 0, "needs --learning_rate_drops"),
+        (None, (), 10, "--warmup_steps"),
+    ],
+)
+def test_contradictions_are_named(name, drops, warmup, message):
+    with pytest.raises(UsageError, match=message):
+        learning_rate.schedule(1e-3, drops, 10, name, warmup)

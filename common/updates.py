@@ -1,0 +1,218 @@
+"""One update of one or several networks: gradients of micro-batches and replicas summed, checked, and applied or not.
+
+    accumulate   sums what a function returns for the parts of a replica's batch
+    apply        sums over replicas, measures the gradients, and lets optimizers and moving averages take their step,
+                 or, where a loss or a gradient is not finite, puts everything back as it was before the forward pass
+
+What the gradients are of is the caller's: a loss that is a sum over samples divided by the global batch, so that sums
+are all that is needed. Every replica gets the same sums and so decides the same. Call them in a replica's context.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import Callable
+
+import tensorflow as tf
+from tensorflow import keras
+
+_KERAS_3 = hasattr(keras, "ops")
+
+
+class LossScale:
+    """A factor on a loss computed in half precision, so that its gradients do not vanish; float16 needs one.
+
+    Halved by an update whose gradients overflow, doubled after `growth_steps` without one; always a power of two, so
+    that scaling changes no digit. Make it inside `strategy.scope()`.
+    """
+
+    def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
+        self.growth_steps = growth_steps
+        self.scale = tf.Variable(initial, dtype=tf.float32, trainable=False, name="scale")
+        self.since = tf.Variable(0, dtype=tf.int64, trainable=False, name="since")
+
+    @property
+    def variables(self) -> list:
+        """What a checkpoint holds."""
+        return [self.scale, self.since]
+
+    def grow(self):
+        """After an update that was applied; across replicas."""
+        due = self.since + 1 >= self.growth_steps
+        self.scale.assign(tf.where(due, tf.minimum(2.0 * self.scale, 2.0**24), self.scale))
+        self.since.assign(tf.where(due, tf.zeros_like(self.since), self.since + 1))
+
+    def shrink(self, overflowed):
+        """After an update that was not applied, because of these gradients if they `overflowed`; across replicas."""
+        smaller = tf.maximum(0.5 * self.scale, 1.0)
+        self.scale.assign(tf.where(overflowed, smaller, self.scale))
+        self.since.assign(tf.where(overflowed, tf.zeros_like(self.since), self.since))
+
+
+class MovingAverage:
+    """An exponential moving average of every variable of some layers, moving statistics included.
+
+    It starts at their values, so make it when weights are loaded, inside `strategy.scope()`.
+
+    Args:
+      layers: whose variables.
+      decay: average = decay * average + (1 - decay) * variable, after every update that is applied.
+    """
+
+    def __init__(self, layers: list, decay: float):
+        self.decay = decay
+        self._followed = [variable for layer in layers for variable in layer.weights]
+        self.variables = [
+            tf.Variable(tf.convert_to_tensor(variable), trainable=False, name="average")
+            for variable in self._followed
+        ]
+
+    def move(self, strategy):
+        """One step towards the variables; across replicas."""
+        for average, variable in zip(self.variables, self._followed):
+            strategy.extended.update(
+                average,
+                lambda a, v: a.assign(self.decay * a + (1.0 - self.decay) * v),
+                args=(_raw(variable),),
+                group=False,
+            )
+
+    @contextlib.contextmanager
+    def applied(self):
+        """The layers have their averages while this lasts."""
+        before = [variable.numpy() for variable in self._followed]
+        try:
+            for variable, average in zip(self._followed, self.variables):
+                variable.assign(average.numpy())
+            yield
+        finally:
+            for variable, value in zip(self._followed, before):
+                variable.assign(value)
+
+
+@dataclasses.dataclass
+class Part:
+    """An optimizer, the variables it changes, and what goes with them.
+
+    loss_scale: what the loss of the gradients given to `apply` was multiplied with, if anything.
+    average: what follows the variables, if anything.
+    """
+
+    optimizer: keras.optimizers.Optimizer
+    variables: list
+    loss_scale: LossScale | None = None
+    average: MovingAverage | None = None
+
+    def __post_init__(self):
+        if _KERAS_3:
+            # Sums are made here, to be looked at. Unlike Keras 2 it has no argument against making them again.
+            self.optimizer._all_reduce_sum_gradients = list
+
+    def factor(self):
+        """What to multiply a loss with before its gradients are taken; float32."""
+        return tf.identity(self.loss_scale.scale) if self.loss_scale else tf.constant(1.0)
+
+
+def remember(variables: list) -> list:
+    """[(variable, value)] of variables that a forward pass assigns, for `apply` to put back."""
+    return [(variable, tf.identity(tf.convert_to_tensor(variable))) for variable in variables]
+
+
+def accumulate(function: Callable, batch: list, parts: int):
+    """The sum of function(index, *part of the batch) over `parts` equal parts of [B, ...] tensors.
+
+    function: returns a structure of float tensors, sums over samples. Parts are computed one after the other, so
+      they need the memory of one. A single replica traces it once; among several, whose batch norm meets inside,
+      once for every part.
+    """
+    if parts == 1:
+        return function(tf.constant(0), *batch)
+    split = [tf.split(tensor, parts) for tensor in batch]
+    if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
+        function = tf.function(function)
+    total = None
+    for index in range(parts):
+        with tf.control_dependencies([] if total is None else tf.nest.flatten(total)):
+            part = [tf.identity(tensor[index]) for tensor in split]
+            found = function(tf.constant(index), *part)
+        total = found if total is None else tf.nest.map_structure(tf.add, total, found)
+    return total
+
+
+def apply(parts: dict, gradients: dict, terms: dict, remembered=()) -> dict:
+    """One update of every part, or of none where something is not finite.
+
+    Args:
+      parts: {name: Part}.
+      gradients: {name: this replica's gradients, in the order of the part's variables}.
+      terms: {loss term: this replica's scalar}.
+      remembered: of `remember`, from before the forward pass.
+
+    Returns:
+      {term: sum over replicas}, {"<name>_gradient_norm": Euclidean norm over all of a part's gradients}, and
+      {"<name>_loss_scale": the scale they were computed with} of parts that have one.
+    """
+    context = tf.distribute.get_replica_context()
+    scales = {name: part.factor() for name, part in parts.items() if part.loss_scale}
+    gradients = {
+        name: [g / scales[name] for g in found] if name in scales else list(found)
+        for name, found in gradients.items()
+    }
+    flat = tf.nest.flatten((gradients, terms))
+    sums = context.all_reduce(tf.distribute.ReduceOp.SUM, flat)
+    gradients, terms = tf.nest.pack_sequence_as((gradients, terms), sums)
+    norms = {name: tf.linalg.global_norm(found) for name, found in gradients.items()}
+    finite = {name: tf.math.is_finite(norm) for name, norm in norms.items()}
+    fine = tf.reduce_all(tf.math.is_finite([*terms.values(), *norms.values()]))
+    context.merge_call(_across, args=(parts, gradients, fine, finite, list(remembered)))
+    return {
+        **terms,
+        **{f"{name}_gradient_norm": norm for name, norm in norms.items()},
+        **{f"{name}_loss_scale": scale for name, scale in scales.items()},
+    }
+
+
+def _across(strategy, parts, gradients, fine, finite, remembered):
+    """What `apply` does to variables. A replica may not branch around what all do together: so all branch at once."""
+
+    def first(value):  # all replicas have the same
+        return strategy.experimental_local_results(value)[0]
+
+    def step():
+        strategy.extended.call_for_each_replica(_take_steps, args=(parts, gradients))
+        for part in parts.values():
+            if part.average:
+                part.average.move(strategy)
+            if part.loss_scale:
+                part.loss_scale.grow()
+
+    def put_back():
+        for variable, value in remembered:
+            strategy.extended.update(
+                _raw(variable), lambda v, x: v.assign(x), args=(value,), group=False
+            )
+        for name, part in parts.items():
+            if part.loss_scale:
+                part.loss_scale.shrink(tf.logical_not(first(finite[name])))
+
+    tf.cond(first(fine), lambda: step() or tf.no_op(), lambda: put_back() or tf.no_op())
+
+
+def _take_steps(parts, gradients):
+    for name, part in parts.items():
+        options = {} if _KERAS_3 else {"skip_gradients_aggregation": True}
+        part.optimizer.apply_gradients(zip(gradients[name], part.variables), **options)
+
+
+def keep_nonfinite(before: dict, now: dict) -> dict:
+    """`now`, but the values of `before` that were not finite stay visible."""
+    return {
+        name: tf.where(tf.math.is_finite(before.get(name, value)), value, before.get(name, value))
+        for name, value in now.items()
+    }
+
+
+def _raw(variable):
+    """The TensorFlow variable, distributed or not, inside one of Keras 3."""
+    return variable.value if _KERAS_3 and isinstance(variable, keras.Variable) else variable

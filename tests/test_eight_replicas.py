@@ -1,0 +1,165 @@
+"""Eight replicas do what one does with the same global batch: gradients, batch norm's statistics, weights.
+
+One photograph a replica, both trainers as the commands make them, in a process of its own each: logical devices must be
+set up before anything else. Plain descent with momentum takes Adam's place: its first momentum is the gradient to the
+last digit, and Adam would make a large step of a rounding error.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+SETUP = """
+import dataclasses
+import json
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from common import replicas, trainer, weights
+strategy = replicas.strategy(8)
+
+def descent(self, variables, updates_per_step):
+    optimizer = keras.optimizers.SGD(RATE, momentum=0.9)
+    optimizer.build(variables)
+    return optimizer
+
+trainer.Trainer._optimizer = descent
+rng = np.random.default_rng(0)
+
+def momenta(trainer):
+    return {f"{name}/{i}": np.asarray(slot) for name, part in trainer.parts.items()
+            for i, slot in enumerate(v for v in part.optimizer.variables if "momentum" in v.name
+                                     or getattr(v, "path", "").endswith("momentum"))}
+
+def values(layers):
+    return {f"{part}/{name}": variable for part, layer in layers.items()
+            for name, variable in weights.named_variables(layer).items()}
+
+def difference(ours, theirs, floor):
+    assert ours.keys() == theirs.keys() and len(ours) > 50
+    found = {}
+    for name, value in ours.items():
+        other = np.asarray(theirs[name])
+        found[name] = float(np.abs(np.asarray(value) - other).max() / max(np.abs(other).max(), floor))
+    worst = max(found, key=found.get)
+    return worst, found[worst]
+
+def start(two, one):
+    for name, variable in two.items():
+        variable.assign(np.asarray(one[name]))
+
+def compare(one, eight, layers_of, images, masks, step_one, step_eight):
+    report = {}
+    start(values(layers_of(eight)), values(layers_of(one)))
+    statistics = lambda t: {n: v for n, v in values(layers_of(t)).items() if "moving" in n}
+    before = {n: np.asarray(v).copy() for n, v in statistics(one).items()}
+    for step in range(5):
+        expected = {k: float(v) for k, v in step_one(images[step], masks[step]).items()}
+        found = step_eight(images[step], masks[step])
+        assert expected.keys() == found.keys() and len(found) > 4
+        error = max(abs(found[k] - v) / max(abs(v), 1e-3) for k, v in expected.items())
+        report["terms"] = max(report.get("terms", 0), error)
+        if step == 0:
+            ours, theirs = momenta(eight), momenta(one)
+            largest = max(np.abs(v).max() for v in theirs.values())
+            report["gradients"] = difference(ours, theirs, 1e-4 * largest)
+            if before:
+                moved = [{n: np.asarray(v) - before[n] for n, v in statistics(t).items()} for t in (eight, one)]
+                report["statistics"] = difference(*moved, 1e-9)
+    # Values of one and the same variable on all replicas.
+    ours = values(layers_of(eight))
+    for name, variable in ours.items():
+        copies = [np.asarray(c) for c in strategy.experimental_local_results(getattr(variable, "value", variable))
+                  if not callable(c)]
+        for copy in copies[1:]:
+            np.testing.assert_array_equal(copies[0], copy, err_msg=name)
+    report["weights"] = difference(ours, values(layers_of(one)), 1e-3)
+    print(json.dumps(report))
+"""
+
+HIFILL = """
+from hifill import PAPER, HiFill
+from hifill.training import HiFillTrainer, TrainingOptions
+
+def make():
+    # Fewer layers than the paper's, to trace faster.
+    config = dataclasses.replace(
+        PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0, coarse_gate="pw")
+    trainer = HiFillTrainer(HiFill(config), TrainingOptions(batch_size=8, critic_steps=1))
+    draw = np.random.default_rng(1)
+    for v in trainer.trainable_variables:  # that let signals through; fresh ones shrink at every gate
+        shape = tuple(v.shape)
+        v.assign(draw.normal(0, 1.5 / np.sqrt(np.prod(shape[:-1])) if len(shape) > 1 else 0.1, shape))
+    return trainer
+
+# [step, place in the element, ...]: every second image is the critic's.
+images = rng.random((5, 16, 64, 64, 3)).astype(np.float32)
+masks = np.zeros((5, 16, 64, 64, 1), np.float32)
+for i in range(80):  # holes of different sizes, and none
+    masks[i // 16, i % 16, 10 : 10 + i % 13 * 3, 8 + i % 5 : 30 + i % 7 * 4] = 1
+
+one = make()
+with strategy.scope():
+    eight = make()
+data = lambda *x: tf.data.Dataset.from_tensor_slices(x).batch(16, drop_remainder=True)
+fit = lambda trainer, *x: {k: v[0] for k, v in trainer.fit(data(*x), steps_per_epoch=1, verbose=0).history.items()}
+compare(one, eight, lambda t: {"generator": t.generator, "critic": t.discriminator}, images, masks,
+        lambda *x: fit(one, *x), lambda *x: fit(eight, *x))
+"""
+
+ZOOM = """
+from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.training import STAGES, TrainingOptions
+
+def make():
+    keras.utils.set_random_seed(0)
+    vgg = lambda x: tf.nn.avg_pool2d(x, 4, 4, "VALID")
+    # Scores of random networks reach 180: with the paper's factor the softmax makes 1e-5 of the last digit.
+    config = ZoomConfig(
+        channels=4, sr_channels=4, discriminator_channels=4, size=16, temperature=0.1)
+    return STAGES["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
+
+images = rng.random((5, 8, 32, 32, 3)).astype(np.float32)
+masks = np.zeros((5, 8, 16, 16, 1), np.float32)
+for i in range(40):  # holes of different sizes, and none
+    masks[i // 8, i % 8, 2 : 2 + i % 7, 3 : 11 - i % 4] = 1
+
+def shared(array):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(np.split(array, 8)[context.replica_id_in_sync_group]))
+
+# Eagerly: tracing joint training eight times takes minutes.
+one = make()
+with strategy.scope():
+    eight = make()
+def run(*x):
+    found = strategy.run(eight.train_step, args=(tuple(map(shared, x)),))
+    found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
+    assert all(len(set(v)) == 1 and len(v) == 8 for v in found.values())
+    return {name: v[0] for name, v in found.items()}
+compare(one, eight, lambda t: {**t.networks(), "discriminator": t.discriminator}, images, masks,
+        lambda *x: one.train_step(tuple(map(tf.constant, x))), run)
+"""
+
+
+@pytest.mark.parametrize(("code", "rate"), [(HIFILL, 0.01), (ZOOM, 1e-3)], ids=["hifill", "zoom"])
+def test_eight_replicas_equal_one(code, rate):
+    done = subprocess.run(
+        [sys.executable, "-c", SETUP.replace("RATE", str(rate)) + code],
+        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    report = json.loads(done.stdout.splitlines()[-1])
+    print(report)
+    assert report.pop("terms") < 1e-4
+    for name, (worst, error) in report.items():
+        assert error < 1e-4, (name, worst, error)
+    assert "gradients" in report and "weights" in report

@@ -1,0 +1,116 @@
+"""`train.py --strategy=multi_worker`: two processes on the loopback do the step of one, and only one writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+COMMON = ("--dataset=sample", "--log_every=1", "--batch_size=4", "--keep_checkpoints=5")
+SMALL = {
+    "hifill": (
+        "--model=hifill", "--hifill_config=small", "--hifill_size=64", "--hifill_channels=4",
+        "--critic_steps=1", "--masks=irregular",
+    ),
+    "zoom": (
+        "--model=zoom_to_inpaint", "--stage=pretrain_coarse", "--zoom_config=small", "--zoom_channels=4",
+        "--zoom_size=32", "--vgg_weights=none", "--masks=small",
+    ),
+}  # fmt: skip
+
+
+def _free_ports(count):
+    sockets = [socket.socket() for _ in range(count)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def _start(arguments, log_path, **environment):
+    with open(log_path, "w") as log:
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "train.py"), *COMMON, *arguments],
+            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def _two_workers(arguments, folder):
+    """Trains with two processes; returns their outputs."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
+    processes = []
+    for index in range(2):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        processes.append(
+            _start(
+                [*arguments, "--strategy=multi_worker"],
+                folder / f"worker{index}.log",
+                TF_CONFIG=json.dumps(config),
+            )
+        )
+    try:
+        codes = [process.wait(timeout=600) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    outputs = [(folder / f"worker{index}.log").read_text()[-3000:] for index in range(2)]
+    assert codes == [0, 0], outputs
+    return outputs
+
+
+def _arrays(path):
+    with np.load(path) as archive:
+        return {name: archive[name] for name in archive.files if name != "header.json"}
+
+
+def _statistics(folder):
+    lines = (folder / "statistics.jsonl").read_text().splitlines()
+    found = {}
+    for line in map(json.loads, lines):
+        found.setdefault(line["step"], {}).update(line)
+    return found
+
+
+@pytest.mark.parametrize("model", SMALL)
+def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
+    one, two = tmp_path / "one", tmp_path / "two"
+    step = [*SMALL[model], "--steps=1"]
+    alone = _start([*step, "--strategy=one", f"--output={one}"], tmp_path / "one.log")
+    assert alone.wait(timeout=600) == 0, (tmp_path / "one.log").read_text()[-3000:]
+    _two_workers([*step, f"--output={two}"], tmp_path)
+
+    expected, found = _statistics(one)[1], _statistics(two)[1]
+    terms = {name for name in expected if "per_second" not in name}
+    assert terms == {name for name in found if "per_second" not in name} and len(terms) > 3
+    for name in terms:
+        assert abs(found[name] - expected[name]) <= 1e-4 * max(abs(expected[name]), 1e-2), name
+    ours, theirs = (_arrays(run / "checkpoints" / "step-00000001.npz") for run in (two, one))
+    assert ours.keys() == theirs.keys() and len(ours) > 100
+    worst = 0
+    for name, value in theirs.items():
+        # Adam's first momenta are the gradients, up to a factor; batch norm's statistics are weights.
+        if value.dtype == np.float32 and ("optimizer" in name or "moving" in name):
+            scale = max(np.abs(value).max(), 1e-9)
+            worst = max(worst, np.abs(ours[name] - value).max() / scale)
+    print(model, "largest relative difference", worst)
+    assert worst < 1e-3
+
+    # The chief alone has written, and both go on from what it wrote.
+    before = {path.name for path in two.rglob("*")}
+    _two_workers([*SMALL[model], "--steps=2", f"--output={two}"], tmp_path)
+    assert "continuing from step 1" in (two / "log.txt").read_text()
+    after = {path.name for path in two.rglob("*") if "events" not in path.name}
+    assert after - before == {"step-00000002.npz"}
+    assert sorted(_statistics(two)) == [1, 2]
+    assert len(list(two.glob("events*"))) == 2  # one a start
