@@ -29,13 +29,14 @@ _CACHE_FLAGS = {"cache_gb": "ram", "cache_dir": "disk", "cache_disk_gb": "disk"}
 STRATEGIES = ("one", "mirrored", "multi_worker")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 LEARNING_RATE_SCHEDULES = ("constant", "drops", "cosine")
+# Flags without a default here have one for each model, the paper's: `DEFAULTS` of its `recipe`.
 flags.DEFINE_enum("model", "hifill", MODELS, "what to train")
 flags.DEFINE_string("weights", None, "start from these instead of random weights")
 flags.DEFINE_enum("dataset", "sample", datasets.NAMES, "photographs")
 flags.DEFINE_string("data_dir", None, "where the dataset lies")
 flags.DEFINE_string("places2_dir", None, "where Places2 lies, if --data_dir does not say")
 flags.DEFINE_string("div2k_dir", None, "where DIV2K lies, likewise")
-flags.DEFINE_string("masks", "mixed", "small, large, irregular, object, mixed, union or a folder")
+flags.DEFINE_string("masks", None, "small, large, irregular, object, mixed, union or a folder")
 flags.DEFINE_string("mask_dir", None, "object templates for object, mixed and union masks")
 flags.DEFINE_bool("resize", False, "reduce photographs to the crop's size before cropping")
 flags.DEFINE_bool("flip", False, "mirror half of the crops")
@@ -44,17 +45,17 @@ flags.DEFINE_float("cache_gb", 2.0, "memory for --cache=ram", lower_bound=0)
 flags.DEFINE_string("cache_dir", None, "folder for --cache=disk; default: cache below --output")
 flags.DEFINE_float("cache_disk_gb", 100.0, "most that --cache=disk writes", lower_bound=0)
 flags.DEFINE_string("output", None, "run folder")
-flags.DEFINE_integer("steps", 300000, "generator updates", lower_bound=1)
+flags.DEFINE_integer("steps", None, "generator updates", lower_bound=1)
 flags.DEFINE_float("minutes", 0, "stop after this long; 0: no limit", lower_bound=0)
-flags.DEFINE_integer("batch_size", 8, "images of one update, over all replicas", lower_bound=1)
-flags.DEFINE_float("learning_rate", 1e-4, "of both Adam optimizers", lower_bound=0)
+flags.DEFINE_integer("batch_size", None, "images of one update, over all replicas", lower_bound=1)
+flags.DEFINE_float("learning_rate", None, "of both Adam optimizers", lower_bound=0)
 flags.DEFINE_enum(
     "learning_rate_schedule", None, LEARNING_RATE_SCHEDULES, "default: drops where given"
 )
 flags.DEFINE_integer("warmup_steps", 0, "over which the learning rate rises", lower_bound=0)
 flags.DEFINE_list("learning_rate_drops", [], "shares of --steps after which it is divided by 10")
-flags.DEFINE_float("adam_beta_1", 0.5, "of Adam", lower_bound=0, upper_bound=1)
-flags.DEFINE_float("adam_beta_2", 0.9, "of Adam", lower_bound=0, upper_bound=1)
+flags.DEFINE_float("adam_beta_1", None, "of Adam", lower_bound=0, upper_bound=1)
+flags.DEFINE_float("adam_beta_2", None, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_integer("seed", 0, "of weights, data order, crops and holes", lower_bound=0)
 flags.DEFINE_enum("strategy", None, STRATEGIES, "devices that train together (docs/distributed.md)")
 flags.DEFINE_integer("num_replicas", 0, "GPUs, or logical CPUs without one; 0: all", lower_bound=0)
@@ -212,6 +213,9 @@ def build():
 
     recipes = _recipes()
     _check_flags(recipes)
+    for name, value in recipes[FLAGS.model].DEFAULTS.items():
+        if FLAGS[name].value is None:
+            FLAGS[name].value = value
     strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)

@@ -20,6 +20,12 @@ from hifill.validation import terms
 FLAGS = flags.FLAGS
 
 _DEFAULTS = TrainingOptions()
+# What train.py's flags are where none is given.
+DEFAULTS = {
+    **{"masks": "mixed", "batch_size": _DEFAULTS.batch_size, "steps": 300000},
+    **{"learning_rate": _DEFAULTS.learning_rate},
+    **{"adam_beta_1": _DEFAULTS.adam_beta_1, "adam_beta_2": _DEFAULTS.adam_beta_2},
+}
 NAMES = (
     "hifill_config",
     "hifill_size",

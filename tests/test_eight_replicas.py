@@ -118,7 +118,7 @@ compare(one, eight, lambda t: {"generator": t.generator, "critic": t.discriminat
 ZOOM = """
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.training import STAGES, TrainingOptions
+from zoom_to_inpaint.training import TRAINERS, TrainingOptions
 
 def make():
     keras.utils.set_random_seed(0)
@@ -126,7 +126,7 @@ def make():
     # Scores of random networks reach 180: with the paper's factor the softmax makes 1e-5 of the last digit.
     config = ZoomConfig(
         channels=4, sr_channels=4, discriminator_channels=4, size=16, temperature=0.1)
-    return STAGES["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
+    return TRAINERS["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
 
 images = rng.random((5, 8, 32, 32, 3)).astype(np.float32)
 masks = np.zeros((5, 8, 16, 16, 1), np.float32)

@@ -16,7 +16,7 @@ from zoom_to_inpaint import validation, vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.super_resolution import enlarge
-from zoom_to_inpaint.training import STAGES, TrainingOptions, reduced_label
+from zoom_to_inpaint.training import TRAINERS, TrainingOptions, reduced_label
 
 FLAGS = flags.FLAGS
 
@@ -27,12 +27,18 @@ _NETWORK_FLAGS = {
     "super_resolution": "sr_weights",
     "refinement": "refinement_weights",
 }
+# What train.py's flags are where none is given: joint training on large masks, as in the paper.
+DEFAULTS = {
+    **{"masks": "large", "batch_size": 16, "steps": 1200000, "learning_rate": 1e-5},
+    **{"adam_beta_1": 0.9, "adam_beta_2": 0.999},
+}
 NAMES = (
     "stage",
     "zoom_config",
     "zoom_channels",
     "zoom_size",
     *_NETWORK_FLAGS.values(),
+    "discriminator_weights",
     "vgg_weights",
     "coarse_vgg_weight",
     "refinement_vgg_weight",
@@ -43,13 +49,20 @@ NAMES = (
 
 def define_flags() -> None:
     """Flags of `--model=zoom_to_inpaint`; `NAMES` lists them."""
-    flags.DEFINE_enum("stage", "joint", list(STAGES), "which networks are trained (Z section 4.1)")
+    flags.DEFINE_enum(
+        "stage", "joint", list(TRAINERS), "Z section 4.1; joint: with small, then large masks"
+    )
     flags.DEFINE_enum("zoom_config", "paper", sorted(CONFIGS), "networks to start from")
     flags.DEFINE_integer("zoom_channels", None, "ch, instead of the configuration's three widths")
     flags.DEFINE_integer("zoom_size", None, "side of low-resolution images, likewise")
     flags.DEFINE_string("coarse_weights", None, "pretrained coarse network; 'none': random")
     flags.DEFINE_string("sr_weights", None, "pretrained SR network; 'none': random")
     flags.DEFINE_string("refinement_weights", None, "pretrained refinement network; 'none': random")
+    flags.DEFINE_string(
+        "discriminator_weights",
+        None,
+        "discriminator.npz of a joint run, or the release's checkpoint",
+    )
     flags.DEFINE_string(
         "vgg_weights", vgg.IMAGENET, "file of VGG19's weights, 'imagenet', or 'none': no VGG loss"
     )
@@ -115,13 +128,19 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
             if given and not weights_source.is_untrained(given):
                 weights_source.load_network(model, network, given, f"--{flag}")
         features = None if stage == "pretrain_sr" else vgg.load(FLAGS.vgg_weights)
-        trainer = STAGES[stage](model, coefficients, features)
+        trainer = TRAINERS[stage](model, coefficients, features)
+        given = FLAGS.discriminator_weights
+        if given and not weights_source.is_untrained(given):
+            weights_source.load_discriminator(trainer.discriminator, given)
     return _recipe(stage, model, trainer, coefficients)
 
 
 def _with_training_fields(model, wanted):
     """`model` with the fields of `wanted` that change none of its networks; UsageError if another one does."""
-    training = ("name", "size", "gradient_weight", "gradient_factor", "discriminator_channels")
+    training = (
+        *("name", "size", "discriminator_channels"),
+        *("gradient_weight", "gradient_factor", "gradient_blended"),
+    )
     found, asked = model.config.to_dict(), wanted.to_dict()
     for name in found.keys() - training:
         if found[name] != asked[name]:
@@ -139,6 +158,7 @@ def _check_start(stage, wanted, weights):
     if weights and given:
         raise UsageError(f"--weights is the whole model: it cannot go with --{given[0]}")
     if stage != "joint":
+        given += ["discriminator_weights"] * bool(FLAGS.discriminator_weights)
         if given:
             raise UsageError(f"--{given[0]} is for --stage=joint; --stage={stage} takes --weights")
         return
@@ -184,9 +204,18 @@ def _recipe(stage, model, trainer, coefficients):
             lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask)))
         ),
         save_weights=trainer.averaged(
-            model.save if others else lambda path: weights_source.save_network(model, network, path)
+            (lambda path: _save_joint(model, trainer.discriminator, path))
+            if others
+            else lambda path: weights_source.save_network(model, network, path)
         ),
     )
+
+
+def _save_joint(model, discriminator, path):
+    """weights.npz for inference and, beside it, what joint training on large masks goes on with."""
+    model.save(path)
+    beside = path.with_name(path.name.replace("weights", "discriminator"))
+    weights_source.save_discriminator(discriminator, model.config, beside)
 
 
 def _preview_coarse(model, image, mask):

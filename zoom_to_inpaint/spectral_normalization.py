@@ -24,6 +24,10 @@ else:
 class SpectralNormalization(_SpectralNormalization):
     """A layer divided by its kernel's largest singular value; for images of any size."""
 
+    def add_weight(self, *args, name=None, **kwargs):
+        # One name for both libraries' vector, so that each reads the other's files.
+        return super().add_weight(*args, name={"sn_u": "vector_u"}.get(name, name), **kwargs)
+
     def build(self, input_shape):
         super().build(input_shape)
         self.input_spec = None  # both pin the size of the first image they see

@@ -6,9 +6,9 @@
     joint_large                            DIV2K, large masks, from joint_small
 
 Every stage is a run of its own below the output folder, started as a person would: train.py with the stage's flagfile,
-then the flags that were given, then the weights of the stages before. Its optimizers are fresh. A stage that is
-finished says so and the next begins, so the same command goes on where it was interrupted. SIGTERM is handed on to the
-stage that runs; no other begins.
+then the flags that were given, then the weights of the stages before. Its optimizers are fresh; the
+discriminator of joint_small goes on in joint_large. A stage that is finished says so and the next begins, so the same
+command goes on where it was interrupted. SIGTERM is handed on to the stage that runs; no other begins.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STAGES = {
         "sr_weights": "pretrain_sr",
         "refinement_weights": "pretrain_refinement",
     },
-    "joint_large": {"weights": "joint_small"},
+    "joint_large": {"weights": "joint_small", "discriminator_weights": "joint_small"},
 }
 ALL = "all"
 FLAGFILES = "configs/zoom_to_inpaint"
@@ -81,7 +81,8 @@ def run(
             if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
                 command += words
         for flag, earlier in STAGES[name].items():
-            path = pathlib.Path(output, earlier, "weights.npz")
+            file = "discriminator.npz" if flag == "discriminator_weights" else "weights.npz"
+            path = pathlib.Path(output, earlier, file)
             if earlier in names and dry_run and not path.exists():
                 print(f"{path} is not there yet; random weights stand in", flush=True)
                 path = weights_source.UNTRAINED

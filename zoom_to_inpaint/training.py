@@ -154,7 +154,10 @@ class SuperResolutionPretraining(Trainer):
 
 
 class JointTraining(Trainer):
-    """All networks on high-resolution labels, against a discriminator (section 3.1.3, 3.2)."""
+    """All networks on high-resolution labels, against a discriminator (section 3.1.3, 3.2).
+
+    It has `gradients` of its own instead of `losses`, because two updates meet at X~_r.
+    """
 
     def __init__(self, model, options, vgg=None, **kwargs):
         super().__init__(model, options, vgg, **kwargs)
@@ -211,9 +214,10 @@ class JointTraining(Trainer):
         coarse = self.model.complete_coarsely(_masked(small, mask), mask, training=True)
         zoomed = self.model.super_resolution(coarse, training=True)
         zoomed_mask = enlarge_mask(mask, config.scale)
-        refined = self.model.refinement((zoomed, zoomed_mask), training=True)
-        refined = blend(refined, image, zoomed_mask)
-        gradient = losses.gradient(refined, image, config.gradient_factor)
+        raw = self.model.refinement((zoomed, zoomed_mask), training=True)
+        refined = blend(raw, image, zoomed_mask)
+        shown = refined if config.gradient_blended else raw
+        gradient = losses.gradient(shown, image, config.gradient_factor)
         terms = {
             "coarse_l1": self.mean(losses.l1(coarse, small)),
             **self.vgg_term("coarse_vgg", coarse, small),
@@ -223,7 +227,9 @@ class JointTraining(Trainer):
             "gradient": self.mean(gradient),
         }
         weights = {
-            **{"coarse_l1": 1.0, "sr_l1": 1.0, "refined_l1": 1.0},
+            **{"coarse_l1": 1.0, "refined_l1": 1.0},
+            # Without an SR network it would be the coarse network's L1 a second time.
+            "sr_l1": float(config.zoom == "sr"),
             "coarse_vgg": options.coarse_vgg_weight,
             "refined_vgg": options.refinement_vgg_weight,
             "adversarial": options.gan_weight,
@@ -237,7 +243,7 @@ def reduced_label(image, scale):
     return tf.clip_by_value(zoom_out(image, scale), 0.0, 1.0)
 
 
-STAGES = {
+TRAINERS = {
     "pretrain_coarse": CoarsePretraining,
     "pretrain_refinement": RefinementPretraining,
     "pretrain_sr": SuperResolutionPretraining,

@@ -18,7 +18,7 @@ def terms(stage: str, model, image, mask) -> dict:
     """{term: float}, means over a batch.
 
     Args:
-      stage: a name of `training.STAGES`.
+      stage: a name of `training.TRAINERS`.
       model: `ZoomToInpaint`.
       image: [B, S, S, 3] float32 in [0, 1], a label of the size that the stage is trained on.
       mask: [B, M, M, 1], 1 = hole, at the low resolution (pretrain_sr: not looked at).
@@ -46,12 +46,13 @@ def _super_resolution(model, image, mask):
 def _joint(model, image, mask):
     small = reduced_label(image, model.config.scale)
     coarse, zoomed, refined, _ = model((small * (1.0 - mask), mask), training=False)
-    refined = blend(refined, image, enlarge_mask(mask, model.config.scale))
+    raw, refined = refined, blend(refined, image, enlarge_mask(mask, model.config.scale))
+    shown = refined if model.config.gradient_blended else raw
     return {
         "coarse_l1": losses.l1(coarse, small),
         "sr_l1": losses.l1(zoomed, image),
         "refined_l1": losses.l1(refined, image),
-        "gradient": losses.gradient(refined, image, model.config.gradient_factor),
+        "gradient": losses.gradient(shown, image, model.config.gradient_factor),
     }
 
 

@@ -1,7 +1,8 @@
 """What the commands' weight flags may name, understood in one place.
 
 none           random weights, for trying a command out; the caller says so (`is_untrained`)
-FILE.npz       a weights file: of the whole model, or of one network, as the pretraining stages write it
+FILE.npz       a weights file: of the whole model, or of one network, as the pretraining stages write it; of the
+               discriminator, as joint training writes it
 PREFIX         the authors' release: a TensorFlow 2 checkpoint without its suffix
 
 A file of one network is `PARTS[network]`; where one network is asked for, a file of the whole model will do.
@@ -16,7 +17,7 @@ from common.errors import UserError
 from common.files import PathLike
 from zoom_to_inpaint.config import PAPER
 from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
-from zoom_to_inpaint.release import load_release
+from zoom_to_inpaint.release import load_release, load_release_discriminator
 
 UNTRAINED = "none"
 _CHECKPOINT_PARTS = (".index", ".data-00000-of-00001")
@@ -25,6 +26,7 @@ PARTS = {
     network: f"{MODEL_NAME}, {network} network alone"
     for network in ("coarse", "super_resolution", "refinement")
 }
+DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
 
 
 def is_untrained(weights: str) -> bool:
@@ -76,6 +78,27 @@ def save_network(model: ZoomToInpaint, network: str, path: PathLike) -> None:
     """Writes a weights file of one network of `model`."""
     layer = getattr(model, network)
     weights_files.save(path, PARTS[network], model.config.to_dict(), layer)
+
+
+def load_discriminator(discriminator, weights: str) -> None:
+    """Gives the discriminator its weights from a joint run's discriminator.npz or the authors' checkpoint.
+
+    Raises:
+      UserError: no such file, another network's, or one that does not fit the configuration.
+    """
+    flag = "--discriminator_weights"
+    path = _existing(weights, flag)
+    if path.suffix == ".npz":
+        _, arrays = weights_files.read(path, DISCRIMINATOR)
+    else:
+        source = weights_files.named_variables(load_release_discriminator(path))
+        arrays = {name: variable.numpy() for name, variable in source.items()}
+    weights_files.assign(discriminator, arrays, f"{flag}={weights}")
+
+
+def save_discriminator(discriminator, config, path: PathLike) -> None:
+    """Writes a weights file of the discriminator."""
+    weights_files.save(path, DISCRIMINATOR, config.to_dict(), discriminator)
 
 
 def _existing(weights, flag):

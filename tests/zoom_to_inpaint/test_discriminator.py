@@ -43,6 +43,9 @@ def _parts(convolution):
     """Kernel, bias and power-iteration vector u of a normalised convolution, float64."""
     inner = convolution.layer
     (u,) = convolution.non_trainable_variables
+    assert (
+        u.name.split("/")[-1].split(":")[0] == "vector_u"
+    )  # in both libraries, so that files fit both
     return [np.asarray(variable, np.float64) for variable in (inner.kernel, inner.bias, u)]
 
 

@@ -93,7 +93,10 @@ def test_every_stage_takes_the_weights_of_those_before_it(chain):
             "sr_weights": of("pretrain_sr"),
             "refinement_weights": of("pretrain_refinement"),
         },
-        "joint_large": {"weights": of("joint_small")},
+        "joint_large": {
+            "weights": of("joint_small"),
+            "discriminator_weights": of("joint_small").replace("weights.npz", "discriminator.npz"),
+        },
     }
 
 
@@ -231,6 +234,7 @@ def test_single_stages_find_the_weights_of_those_before_them(folder):
     assert len({flags[name]["output"] for name in ALL}) == len(ALL)
     for name, needed in stages.STAGES.items():
         for flag, earlier in needed.items():
-            assert flags[name][flag] == f"{flags[earlier]['output']}/weights.npz"
+            file = "discriminator.npz" if flag == "discriminator_weights" else "weights.npz"
+            assert flags[name][flag] == f"{flags[earlier]['output']}/{file}"
         given = {flag for flag, value in flags[name].items() if flag.endswith("weights") and value}
         assert given - {"vgg_weights"} == set(needed)

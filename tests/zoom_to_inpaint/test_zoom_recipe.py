@@ -78,8 +78,8 @@ def model():
 def quick(model, monkeypatch):
     """A model of `CONFIG` is always the same one, as building another takes a second."""
 
-    def build(config):
-        return model if config == CONFIG else ZoomToInpaint(config)
+    def build(config, **options):
+        return model if config == CONFIG else ZoomToInpaint(config, **options)
 
     monkeypatch.setattr(recipe, "ZoomToInpaint", build)
 
@@ -344,6 +344,38 @@ def test_joint_training_starts_from_the_networks_that_are_named(make, files):
     _assert_same(made.layers["refinement"], files["refinement"])
 
 
+def test_a_discriminator_goes_on_from_its_file_alone(make, files, tmp_path):
+    first = make(*TINY, f"--weights={files['whole']}")
+    first.layers["discriminator"].convolutions[0].layer.bias.assign_add(tf.ones([4]))
+    first.save_weights(tmp_path / "weights_best.npz")
+    path = tmp_path / "discriminator_best.npz"
+    _assert_same(first.trainer.model, tmp_path / "weights_best.npz")
+    again = make(*TINY, f"--weights={files['whole']}", f"--discriminator_weights={path}")
+    _assert_same(again.layers["discriminator"], path)
+    with pytest.raises(UserError, match="holds weights of 'zoom_to_inpaint'"):
+        make(*TINY, "--weights=none", f"--discriminator_weights={files['whole']}")
+    with pytest.raises(UsageError, match="discriminator_weights is for --stage=joint"):
+        make(*TINY, "--stage=pretrain_coarse", f"--discriminator_weights={path}")
+
+
+@pytest.mark.parametrize("model, rate, batch", [("hifill", 1e-4, 8), ("zoom_to_inpaint", 1e-5, 16)])
+def test_flags_without_a_default_have_the_papers(train, parse, monkeypatch, model, rate, batch):
+    seen = {}
+
+    def stop(*_):
+        names = ("learning_rate", "batch_size", "steps", "masks", "adam_beta_2")
+        seen.update({name: FLAGS[name].value for name in names})
+        raise UserError("enough")
+
+    for module in train._recipes().values():
+        monkeypatch.setattr(module, "make", stop)
+    parse(f"--model={model}", "--output=o", "--steps=7")
+    with pytest.raises(UserError, match="enough"):
+        train.build()
+    assert (seen["learning_rate"], seen["batch_size"], seen["steps"]) == (rate, batch, 7)
+    assert seen["masks"] == train._recipes()[model].DEFAULTS["masks"]
+
+
 def test_training_goes_on_from_a_whole_model_with_the_flags_own_loss(make, files):
     flags_given = ("--gradient_weight=0", "--zoom_size=24", "--zoom_config=sr_zoom")
     made = make(*TINY, f"--weights={files['whole']}", *flags_given)
@@ -482,7 +514,7 @@ def test_masks_have_the_side_of_the_reduced_images(train, make):
     image, mask, label = train.validation_set(samples, made)[1]
     assert image.shape == (16, 16, 3) and mask.shape == (16, 16, 1) and mask.any()
     assert label.shape == (32, 32, 3)  # what the trainer learns from
-    made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample")
+    made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample", "--masks=small")
     image, mask, label = train.validation_set(train.samples(made), made)[1]
     assert image.shape == label.shape == (32, 32, 3) and not mask.any()
 
@@ -549,6 +581,12 @@ def test_the_chain_trains_every_stage_from_those_before_it(
         first = np.abs(small[f"{network}/{kernel}"] - before[kernel]).max()
         second = np.abs(large[f"{network}/{kernel}"] - small[f"{network}/{kernel}"]).max()
         assert 0 < second < first < 1.5e-3
+    # The discriminator goes on too: its bias, 0 in a new one, is still what the first stage's larger steps made it.
+    biases = [
+        weights.read_any(runs[name] / "discriminator.npz")[2]["convolutions/0/layer/bias"]
+        for name in STAGES[3:]
+    ]
+    assert np.abs(biases[0]).max() > 5e-4 and 0 < np.abs(biases[1] - biases[0]).max() < 1.5e-4
 
 
 def test_the_chain_of_stages_gets_what_the_command_line_says(train, parse, monkeypatch):

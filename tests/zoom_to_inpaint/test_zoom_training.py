@@ -16,7 +16,7 @@ from common import weights
 from zoom_to_inpaint import training
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.training import STAGES, TERMS, TrainingOptions, reduced_label
+from zoom_to_inpaint.training import TERMS, TRAINERS, TrainingOptions, reduced_label
 
 TINY = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
 BATCH = 2
@@ -83,15 +83,15 @@ def model():
 
 @pytest.fixture(scope="module")
 def joint(model):
-    return STAGES["joint"](model, TrainingOptions(batch_size=BATCH), _vgg)
+    return TRAINERS["joint"](model, TrainingOptions(batch_size=BATCH), _vgg)
 
 
-@pytest.fixture(scope="module", params=STAGES)
+@pytest.fixture(scope="module", params=TRAINERS)
 def stepped(request, model, joint):
     """(stage, trainer, values before, values after, terms) of one step with the default options and a VGG."""
     stage = request.param
     options = TrainingOptions(batch_size=BATCH)
-    trainer = joint if stage == "joint" else STAGES[stage](model, options, _vgg)
+    trainer = joint if stage == "joint" else TRAINERS[stage](model, options, _vgg)
     steps = int(trainer.step)
     before = _values(trainer)
     terms = trainer.train_step(_batch_of(stage))
@@ -185,9 +185,30 @@ def test_a_term_of_weight_0_is_reported_but_not_trained(joint, monkeypatch):
     assert np.isfinite(float(training.weighted_sum(with_nan, zero)))
 
 
+@pytest.mark.parametrize("zoom", ["none", "bicubic"])
+def test_without_an_sr_network_its_loss_is_reported_alone(joint, monkeypatch, zoom):
+    """It would be the coarse network's loss once more: the ablations leave out a component, they add none."""
+    changed = dataclasses.replace(joint.model.config)
+    object.__setattr__(changed, "zoom", zoom)
+    monkeypatch.setattr(joint.model, "config", changed)
+    terms, given, *_ = joint._generate(*_batch_of("joint"))
+    assert given["sr_l1"] == 0 and float(terms["sr_l1"]) > 0 and given["coarse_l1"] == 1
+
+
+def test_the_releases_gradient_loss_sees_the_raw_output(joint, monkeypatch):
+    image, mask = _batch_of("joint")
+    terms, *_ = joint._generate(image, mask)
+    raw = dataclasses.replace(joint.model.config, gradient_blended=False)
+    monkeypatch.setattr(joint.model, "config", raw)
+    released, *_ = joint._generate(image, mask)
+    # Known pixels count too.
+    assert float(released["gradient"]) > 1.5 * float(terms["gradient"])
+    assert float(released["refined_l1"]) == float(terms["refined_l1"])
+
+
 @pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement"])
 def test_without_vgg_its_terms_are_left_out(model, stage):
-    trainer = STAGES[stage](model, TrainingOptions(batch_size=BATCH))
+    trainer = TRAINERS[stage](model, TrainingOptions(batch_size=BATCH))
     terms, _ = trainer.losses(*_batch_of(stage))
     assert set(terms) == {name for name in WEIGHTS[stage] if "vgg" not in name}
 
@@ -218,7 +239,7 @@ def test_losses_are_sums_over_the_replica_divided_by_the_global_batch(model):
     image, mask = _batch_of("pretrain_sr")
     found = []
     for batch_size in (BATCH, 8 * BATCH):
-        trainer = STAGES["pretrain_sr"](model, TrainingOptions(batch_size=batch_size))
+        trainer = TRAINERS["pretrain_sr"](model, TrainingOptions(batch_size=batch_size))
         found.append(float(trainer.losses(image, mask)[0]["sr_l1"]))
     assert found[0] > 0 and abs(found[0] - 8 * found[1]) < 1e-6
 
@@ -354,7 +375,7 @@ def joint_mask(mask):
 def test_one_image_can_be_learned():
     keras.utils.set_random_seed(0)
     options = TrainingOptions(batch_size=1, learning_rate=1e-2)
-    trainer = STAGES["pretrain_coarse"](ZoomToInpaint(TINY), options)
+    trainer = TRAINERS["pretrain_coarse"](ZoomToInpaint(TINY), options)
     rows, columns = np.mgrid[:16, :16] / 15.0
     image = np.stack([rows, columns, rows * columns], axis=-1)[None].astype(np.float32)
     mask = np.zeros((1, 16, 16, 1), np.float32)
@@ -368,7 +389,7 @@ def test_the_learning_rate_falls_late_in_the_run(model):
     options = TrainingOptions(
         batch_size=1, learning_rate=1e-3, learning_rate_drops=(0.8, 0.9), steps=10
     )
-    trainer = STAGES["pretrain_sr"](model, options)
+    trainer = TRAINERS["pretrain_sr"](model, options)
     variables = model.super_resolution.trainable_variables
     found = []
     for _ in range(10):  # Adam's steps along a constant gradient are as long as the rate
