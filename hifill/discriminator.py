@@ -39,5 +39,6 @@ class Discriminator(keras.layers.Layer):
     def call(self, images):
         x = images
         for convolution in self.convolutions:
-            x = tf.nn.leaky_relu(convolution(x), _LEAK)
+            x = convolution(x)
+            x = tf.maximum(x, _LEAK * x)  # tf.nn.leaky_relu, over which the graph optimizer stumbles
         return self.score(tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]]))
