@@ -89,6 +89,8 @@ def start_tensorflow() -> None:
 
             gpus = tf.config.list_physical_devices("GPU")
             wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+            if not wanted:  # such as a line for every exchange between replicas
+                tf.get_logger().setLevel("WARNING")
             shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
         finally:
             os.dup2(kept, 2)

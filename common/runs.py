@@ -47,6 +47,7 @@ class Recipe:
     preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}, last one the result.
     save_weights: writes the network for inference to a path.
     batch_size: images of one update, over all replicas; by default `images_per_step`.
+    accumulate: micro-batches of an update.
     validation_terms: (label [B, size, size, 3] in [0, 1], mask [B, M, M, 1]) -> {loss term: mean over the batch} at
       inference, changing nothing; or None.
     """
@@ -62,6 +63,7 @@ class Recipe:
     preview_size: int | None = None
     holes: bool = True
     batch_size: int | None = None
+    accumulate: int = 1
     validation_terms: Callable | None = None
 
 

@@ -1,8 +1,8 @@
 """What a training step costs on this machine: seconds and memory of two steps, within a budget.
 
 The steps run in a thread, so that a machine on which one takes minutes gives an answer too: "longer than". Two steps of
-one image come first (per replica and part of the step; the first traces the graph), then two of the whole batch if
-the budget allows; otherwise the small ones are extrapolated, which is fair on a CPU and too much on a GPU.
+one image come first (per replica, micro-batch and part of the step; the first traces the graph), then two of the whole
+batch if the budget allows; otherwise the small ones are extrapolated, which is fair on a CPU and too much on a GPU.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def measure(recipe, element, budget: float) -> Timing:
     """
     began, whole = time.monotonic(), len(element[0])
     replicas = recipe.trainer.distribute_strategy.num_replicas_in_sync
-    small = whole // (recipe.batch_size or whole) * replicas
+    small = whole // (recipe.batch_size or whole) * replicas * recipe.accumulate
     done, failures = [], []
 
     def work():

@@ -40,5 +40,7 @@ class Discriminator(keras.layers.Layer):
         x = images
         for convolution in self.convolutions:
             x = convolution(x)
-            x = tf.maximum(x, _LEAK * x)  # tf.nn.leaky_relu, over which the graph optimizer stumbles
+            x = tf.maximum(
+                x, _LEAK * x
+            )  # tf.nn.leaky_relu, over which the graph optimizer stumbles
         return self.score(tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]]))

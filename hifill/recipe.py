@@ -106,6 +106,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
         preview=trainer.averaged(lambda image, mask: _preview(model, image, mask)),
         save_weights=trainer.averaged(model.save),
         batch_size=coefficients.batch_size,
+        accumulate=coefficients.accumulate,
         validation_terms=trainer.averaged(
             lambda image, mask: terms(model, coefficients, image, mask)
         ),

@@ -30,7 +30,8 @@ def _compiled_if_large(function):
 
 
 def _worth_compiling(values):
-    large = (values.shape.num_elements() or 0) >= _WORTH_COMPILING
+    # The number of images may be unknown, as in a dry run; every other side is needed.
+    large = (values.shape[1:].num_elements() or 0) * (values.shape[0] or 1) >= _WORTH_COMPILING
     return large and tf.distribute.get_strategy().num_replicas_in_sync == 1 and not _gpus()
 
 

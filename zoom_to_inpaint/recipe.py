@@ -195,6 +195,7 @@ def _recipe(stage, model, trainer, coefficients):
         optimizers=trainer.state(),
         images_per_step=coefficients.batch_size,
         batch_size=coefficients.batch_size,
+        accumulate=coefficients.accumulate,
         validation_terms=lambda image, mask: validation.terms(stage, model, image, mask),
         size=size,
         mask_size=low,
