@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common import learning_rate
+from common.errors import UsageError
 from common.updates import LossScale, MovingAverage, Part
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -35,6 +36,15 @@ class CommonOptions:
     adam_beta_1: float = 0.9
     adam_beta_2: float = 0.999
     seed: int = 0
+
+
+def check_precision(precision: str) -> None:
+    """UsageError for a precision that this machine's devices cannot train with."""
+    if precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+        raise UsageError(
+            "--precision=mixed_float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in "
+            "float16; use mixed_bfloat16"
+        )
 
 
 class Trainer(keras.Model):

@@ -63,8 +63,8 @@ class GatedConv2D(keras.layers.Layer):
 
     def call(self, inputs):
         features = self._convolve(inputs, self.feature_kernel, self.dilation_rate)
-        features = tf.nn.bias_add(features, tf.cast(self.feature_bias, features.dtype))
-        gate = tf.nn.bias_add(self._gate(inputs), tf.cast(self.gate_bias, features.dtype))
+        features = _add_bias(features, self.feature_bias)
+        gate = _add_bias(self._gate(inputs), self.gate_bias)
         return tf.sigmoid(gate) * tf.nn.elu(features)
 
     def _gate(self, inputs):
@@ -98,6 +98,13 @@ class GatedConv2D(keras.layers.Layer):
     def get_config(self):
         fields = ("filters", "kernel_size", "strides", "dilation_rate", "gate")
         return {**super().get_config(), **{field: getattr(self, field) for field in fields}}
+
+
+def _add_bias(x, bias):
+    bias = tf.cast(bias, x.dtype)
+    # In half precision the gradient of bias_add is summed in half precision on CPUs: over 64 x 64 positions of two
+    # images a sixteenth of it was left.
+    return tf.nn.bias_add(x, bias) if x.dtype == tf.float32 else x + bias
 
 
 def narrow_convolution(inputs, kernel, dilation_rate):

@@ -10,6 +10,7 @@ from absl import flags
 from common.errors import UsageError
 from common.replicas import check_batch_size
 from common.runs import Recipe, options_from_flags
+from common.trainer import check_precision
 from hifill import weights_source
 from hifill.config import CONFIGS, GATES
 from hifill.model import HiFill
@@ -81,6 +82,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
       weights: start from these (`hifill.weights_source`), or None for random weights.
     """
     coefficients = options()
+    check_precision(coefficients.precision)
     check_batch_size(
         coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
     )

