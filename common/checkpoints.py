@@ -57,7 +57,7 @@ class Checkpoints:
 
     def size(self) -> int:
         """Bytes of a checkpoint, up to a few per array."""
-        return sum(np.asarray(variable).nbytes for variable in self._variables().values())
+        return sum(variable.numpy().nbytes for variable in self._variables().values())
 
     def save(
         self, step: int, header: dict, *, last=True, milestone=False, best=False
@@ -81,7 +81,7 @@ class Checkpoints:
         names = [BEST] * best + [f"milestone-{step:08d}.npz"] * milestone
         names += [f"step-{step:08d}.npz"] * last
         paths = [self.folder / name for name in names]
-        arrays = {name: np.asarray(variable) for name, variable in self._variables().items()}
+        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
         arrays[_HEADER] = np.array(json.dumps({"step": step, **header}))
         archives.write(paths[0], arrays, durable=True)
         for path in paths[1:]:

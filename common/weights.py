@@ -55,7 +55,7 @@ def _children(layer):
 
 def save(path: PathLike, model_name: str, config: dict, layer) -> None:
     """Writes every variable of `layer` with a header; at once or not at all."""
-    arrays = {name: np.asarray(variable) for name, variable in named_variables(layer).items()}
+    arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
     header = {"format": _FORMAT, "model": model_name, "config": config}
     archives.write(path, {**arrays, _HEADER: np.array(json.dumps(header))})
 

@@ -125,7 +125,7 @@ def make_recipe(model, options: TrainingOptions) -> runs.Recipe:
     return runs.Recipe(
         trainer=trainer,
         layers={**trainer.networks(), "discriminator": trainer.discriminator},
-        optimizers=trainer.optimizers(),
+        optimizers=trainer.state(),
         images_per_step=options.batch_size,
         size=model.config.size * model.config.scale,
         mask_size=model.config.size,

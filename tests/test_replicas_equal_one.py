@@ -1,7 +1,7 @@
-"""Eight replicas do what one does with the same global batch: gradients, batch norm's statistics, weights.
+"""Replicas do what one device does with the same global batch: gradients, batch norm's statistics, weights.
 
-One photograph a replica, both trainers as the commands make them, in a process of its own each: logical devices must be
-set up before anything else. Plain descent with momentum takes Adam's place: its first momentum is the gradient to the
+Eight with one photograph each, and two in the quick suite. Both trainers are as the commands make them, each in a
+process of its own: logical devices must be set up before anything else. Plain descent with momentum takes Adam's place: its first momentum is the gradient to the
 last digit, and Adam would make a large step of a rounding error.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 from common import replicas, trainer, weights
-strategy = replicas.strategy(8)
+strategy = replicas.strategy(COUNT)
 
 def descent(self, variables, updates_per_step):
     optimizer = keras.optimizers.SGD(RATE, momentum=0.9)
@@ -35,8 +35,7 @@ rng = np.random.default_rng(0)
 
 def momenta(trainer):
     return {f"{name}/{i}": np.asarray(slot) for name, part in trainer.parts.items()
-            for i, slot in enumerate(v for v in part.optimizer.variables if "momentum" in v.name
-                                     or getattr(v, "path", "").endswith("momentum"))}
+            for i, slot in enumerate(v for v in part.optimizer.variables if len(v.shape))}
 
 def values(layers):
     return {f"{part}/{name}": variable for part, layer in layers.items()
@@ -135,7 +134,7 @@ for i in range(40):  # holes of different sizes, and none
 
 def shared(array):
     return strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(np.split(array, 8)[context.replica_id_in_sync_group]))
+        lambda context: tf.constant(np.split(array, COUNT)[context.replica_id_in_sync_group]))
 
 # Eagerly: tracing joint training eight times takes minutes.
 one, turned = make(), make()
@@ -144,7 +143,7 @@ with strategy.scope():
 def run(*x):
     found = strategy.run(eight.train_step, args=(tuple(map(shared, x)),))
     found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
-    assert all(len(set(v)) == 1 and len(v) == 8 for v in found.values())
+    assert all(len(set(v)) == 1 and len(v) == COUNT for v in found.values())
     return {name: v[0] for name, v in found.items()}
 layers = lambda t: {**t.networks(), "discriminator": t.discriminator}
 before = {n: np.asarray(v).copy() for n, v in values(layers(one)).items()}
@@ -161,12 +160,14 @@ compare(one, turned, layers, images, masks, lambda *x: alone(one, *x),
 """
 
 
+@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.full)])
 @pytest.mark.parametrize(
     ("model", "code", "rate"), [("hifill", HIFILL, 0.01), ("zoom", ZOOM, 1e-5)]
 )
-def test_eight_replicas_equal_one(model, code, rate):
+def test_replicas_equal_one_device(model, code, rate, count):
+    code = (SETUP + code).replace("RATE", str(rate)).replace("COUNT", str(count))
     done = subprocess.run(
-        [sys.executable, "-c", SETUP.replace("RATE", str(rate)) + code],
+        [sys.executable, "-c", code],
         cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
