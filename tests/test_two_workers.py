@@ -82,7 +82,8 @@ def _statistics(folder):
     return found
 
 
-@pytest.mark.parametrize("model", ["hifill", pytest.param("zoom", marks=pytest.mark.full)])
+@pytest.mark.full  # five processes that import and trace, minutes on two cores
+@pytest.mark.parametrize("model", SMALL)
 def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     step = [*SMALL[model], "--steps=1"]
