@@ -85,8 +85,9 @@ class GatedConv2D(keras.layers.Layer):
         if training:
             return self._normalize_batch(convolved)
         scale = self.gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
-        bias = tf.convert_to_tensor(self.bias)
-        return _normalize(convolved, bias, self.moving_mean, scale, self.beta)
+        # Here the bias belongs to the convolution: TensorFlow computes both in one.
+        convolved = tf.nn.bias_add(convolved, tf.cast(self.bias, convolved.dtype))
+        return _normalize(convolved, None, self.moving_mean, scale, self.beta)
 
     def _normalize_batch(self, convolved):
         trained = (self.bias, self.gamma, self.beta)
