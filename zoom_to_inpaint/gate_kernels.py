@@ -5,7 +5,8 @@
 At 512x512 a layer's values fill 134 MB, so arithmetic is cheap and every walk through them is not: TensorFlow's
 separate ops took a third of a training step. Large tensors of known shape are therefore compiled by XLA, which
 makes one loop of each function here; on a GPU, on several replicas and for small tensors it is not worth it, and the
-same functions run as ordinary ops. Everything is computed in float32 whatever the type of the convolution.
+same functions run as ordinary ops. For training alone: at inference TensorFlow joins them with the convolution.
+Everything is computed in float32 whatever the type of the convolution.
 """
 
 from __future__ import annotations
@@ -43,9 +44,7 @@ def _gpus():
 def _halves(convolved, bias):
     """Features a and gates b of [B, H, W, 2C] + bias, float32. Slices: tf.split copies by a slower path."""
     channels = convolved.shape[-1] // 2
-    biased = tf.cast(convolved, tf.float32)
-    if bias is not None:
-        biased += bias
+    biased = tf.cast(convolved, tf.float32) + bias
     return biased[..., :channels], biased[..., channels:]
 
 
@@ -62,7 +61,7 @@ def _opened(gates, xla):
 
 @_compiled_if_large
 def gate(convolved, bias, xla=False):
-    """h [B, H, W, C] float32 of convolved [B, H, W, 2C] + bias [2C] or None, features and gates along channels."""
+    """h [B, H, W, C] float32 of convolved [B, H, W, 2C] + bias [2C], features and gates along channels."""
     features, gates = _halves(convolved, bias)
     return _activated(features, xla) * _opened(gates, xla)
 

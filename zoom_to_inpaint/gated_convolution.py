@@ -7,7 +7,8 @@ global batch while training (synchronised across replicas) and moving averages (
 
 What happens between two convolutions is limited by memory, not arithmetic. While training only the convolution's
 output is kept for the backward pass, which computes gate and normalisation again; that is a third of what
-automatic differentiation would keep. Gates and statistics are float32 whatever the convolutions' precision.
+automatic differentiation would keep. While training, gates and statistics are float32 whatever the convolutions'
+precision; at inference ELU and sigmoid have the convolution's and what follows is float32.
 """
 
 from __future__ import annotations
@@ -78,16 +79,27 @@ class GatedConv2D(keras.layers.Layer):
 
     def call(self, inputs, training=None):
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
+        if not training:
+            return self._infer(inputs, kernel)
         if self.enlarge:
             convolved = enlarge_and_convolve(inputs, kernel)
         else:
             convolved = convolve(inputs, kernel, self.dilation_rate)
-        if training:
-            return self._normalize_batch(convolved)
+        return self._normalize_batch(convolved)
+
+    def _infer(self, inputs, kernel):
+        # Two convolutions, each of which TensorFlow computes in one go with its bias and what follows.
+        bias = tf.cast(tf.convert_to_tensor(self.bias), inputs.dtype)
+        halves = zip(tf.split(kernel, 2, axis=-1), tf.split(bias, 2))
+        features, gates = (tf.nn.bias_add(self._convolve(inputs, k), b) for k, b in halves)
+        h = tf.cast(tf.nn.elu(features), tf.float32) * tf.cast(tf.sigmoid(gates), tf.float32)
         scale = self.gamma * tf.math.rsqrt(self.moving_variance + EPSILON)
-        # Here the bias belongs to the convolution: TensorFlow computes both in one.
-        convolved = tf.nn.bias_add(convolved, tf.cast(self.bias, convolved.dtype))
-        return _normalize(convolved, None, self.moving_mean, scale, self.beta)
+        return tf.cast(h * scale + (self.beta - self.moving_mean * scale), inputs.dtype)
+
+    def _convolve(self, inputs, kernel):
+        if self.enlarge:
+            return enlarge_and_convolve(inputs, kernel)
+        return tf.nn.conv2d(inputs, kernel, 1, "SAME", dilations=self.dilation_rate)
 
     def _normalize_batch(self, convolved):
         trained = (self.bias, self.gamma, self.beta)
