@@ -237,6 +237,7 @@ def test_micro_batches_do_what_the_whole_batch_does():
         np.testing.assert_allclose(a, b, atol=1e-3 * np.abs(a).max() + 1e-7)
 
 
+@pytest.mark.full  # most of a minute: bfloat16 is slow in single ops
 def test_bfloat16_trains_like_float32_and_its_weights_load_in_float32(tmp_path):
     data, found = _data(), {}
     reference = _trainer()
