@@ -219,6 +219,7 @@ def test_paste_takes_the_hole_from_the_generator():
     np.testing.assert_array_equal(found.numpy()[~hole], image.numpy()[~hole])
 
 
+@pytest.mark.full  # two trainers, half a minute; tests/common/test_updates.py has the sums
 def test_micro_batches_do_what_the_whole_batch_does():
     """Nothing ties HiFill's samples together: gradients and terms are those of the batch."""
     image, mask = (x[:BATCH] for x in _data())
