@@ -26,18 +26,16 @@ class ZoomConfig:
     zoom: str = "sr"  # what enlarges the coarse result before it is refined
     scale: int = 2  # s of Z section 3.1.2; 1 without zoom
     channels: int = 64  # ch of Z Figures 9 and 10: filters, features and gates together, of the first convolutions
-    sr_channels: int = (
-        64  # of the SR network (Figure 7); 70-channel ablations have none (Z section C.1)
-    )
+    # Of the SR network (Figure 7); 70-channel ablations have none (Z section C.1).
+    sr_channels: int = 64
     discriminator_channels: int = 64  # of its first layer (Figure 8)
     size: int = 256  # side of the low-resolution training images; any size is inpainted
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
     gradient_weight: float = 1.0  # lambda of the gradient loss (eq. 5); 0 in rows without it
     gradient_factor: float = 0.5  # eq. 6; the release has 1
-    gradient_blended: bool = (
-        True  # eq. 6 is of X~_r, which is the label outside the hole; the release's of f_r's output
-    )
+    # Eq. 6 is of X~_r, which is the label outside the hole; the release's of f_r's output.
+    gradient_blended: bool = True
 
     def __post_init__(self) -> None:
         if self.zoom not in ZOOMS:

@@ -33,7 +33,7 @@ def convolve(inputs, kernel, dilation_rate=1):
 
         def gradient(upstream):
             recomputed = _after(upstream, again)
-            if (dilation_rate > 1 or inputs.shape[-1] >= _WIDE) and not _gpus():
+            if (dilation_rate > 1 or inputs.shape[-1] >= _WIDE) and not has_gpu():
                 toward_kernel = _taps(recomputed, upstream, dilation_rate)
             else:
                 toward_kernel = _toward_kernel(recomputed, kernel, upstream, options)
@@ -136,8 +136,9 @@ def _toward_input(size, kernel, upstream, options, toward_kernel):
 
 
 @functools.cache
-def _gpus():
-    return tf.config.list_physical_devices("GPU")
+def has_gpu() -> bool:
+    """Whether there is one to compute on, where other ways than a CPU's are the fast ones."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 # Input channels from which `_taps` is the faster way.

@@ -15,6 +15,8 @@ import functools
 
 import tensorflow as tf
 
+from zoom_to_inpaint.convolution import has_gpu
+
 # Values from which compiling, about a tenth of a second for each shape, pays off.
 _WORTH_COMPILING = 1 << 21
 
@@ -33,12 +35,7 @@ def _compiled_if_large(function):
 def _worth_compiling(values):
     # The number of images may be unknown, as in a dry run; every other side is needed.
     large = (values.shape[1:].num_elements() or 0) * (values.shape[0] or 1) >= _WORTH_COMPILING
-    return large and tf.distribute.get_strategy().num_replicas_in_sync == 1 and not _gpus()
-
-
-@functools.cache
-def _gpus():
-    return tf.config.list_physical_devices("GPU")
+    return large and tf.distribute.get_strategy().num_replicas_in_sync == 1 and not has_gpu()
 
 
 def _halves(convolved, bias):
@@ -64,6 +61,12 @@ def gate(convolved, bias, xla=False):
     """h [B, H, W, C] float32 of convolved [B, H, W, 2C] + bias [2C], features and gates along channels."""
     features, gates = _halves(convolved, bias)
     return _activated(features, xla) * _opened(gates, xla)
+
+
+@_compiled_if_large
+def gate_times(convolved, bias, factor, xla=False):
+    """gate(convolved, bias) * factor, factor [B, H, W, C] of any float type."""
+    return gate.__wrapped__(convolved, bias, xla) * tf.cast(factor, tf.float32)
 
 
 @_compiled_if_large

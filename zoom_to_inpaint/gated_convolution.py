@@ -17,7 +17,13 @@ import tensorflow as tf
 from tensorflow import keras
 
 from zoom_to_inpaint.convolution import convolve, enlarge_and_convolve, recomputable
-from zoom_to_inpaint.gate_kernels import gate, scale_and_shift, sum_positions, toward_convolution
+from zoom_to_inpaint.gate_kernels import (
+    gate,
+    gate_times,
+    scale_and_shift,
+    sum_positions,
+    toward_convolution,
+)
 
 EPSILON = 1e-3
 MOMENTUM = 0.99
@@ -99,6 +105,7 @@ class GatedConv2D(keras.layers.Layer):
     def _convolve(self, inputs, kernel):
         if self.enlarge:
             return enlarge_and_convolve(inputs, kernel)
+        # Not `convolve`: a gradient of one's own would stand between this and the bias.
         return tf.nn.conv2d(inputs, kernel, 1, "SAME", dilations=self.dilation_rate)
 
     def _normalize_batch(self, convolved):
@@ -143,7 +150,7 @@ def gate_and_normalize(convolved, bias, gamma, beta):
             again = tf.identity(convolved)
         wide = tf.cast(upstream, tf.float32)
         total = sum_positions(wide)
-        product = (sum_positions(wide * gate(again, bias)) - mean * total) * rstd
+        product = (sum_positions(gate_times(again, bias, upstream)) - mean * total) * rstd
         mean_total, mean_product, count = _over_replicas(total, product, _count(wide))
         # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
         slope = mean_product / count * rstd
