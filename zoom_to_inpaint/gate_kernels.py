@@ -64,12 +64,6 @@ def gate(convolved, bias, xla=False):
 
 
 @_compiled_if_large
-def gate_times(convolved, bias, factor, xla=False):
-    """gate(convolved, bias) * factor, factor [B, H, W, C] of any float type."""
-    return gate.__wrapped__(convolved, bias, xla) * tf.cast(factor, tf.float32)
-
-
-@_compiled_if_large
 def scale_and_shift(values, scale, shift, xla=False):
     """values [B, H, W, C] * scale [C] + shift [C], float32."""
     del xla

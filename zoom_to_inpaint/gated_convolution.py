@@ -17,13 +17,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from zoom_to_inpaint.convolution import convolve, enlarge_and_convolve, recomputable
-from zoom_to_inpaint.gate_kernels import (
-    gate,
-    gate_times,
-    scale_and_shift,
-    sum_positions,
-    toward_convolution,
-)
+from zoom_to_inpaint.gate_kernels import gate, scale_and_shift, sum_positions, toward_convolution
 
 EPSILON = 1e-3
 MOMENTUM = 0.99
@@ -150,7 +144,7 @@ def gate_and_normalize(convolved, bias, gamma, beta):
             again = tf.identity(convolved)
         wide = tf.cast(upstream, tf.float32)
         total = sum_positions(wide)
-        product = (sum_positions(gate_times(again, bias, upstream)) - mean * total) * rstd
+        product = (sum_positions(wide * gate(again, bias)) - mean * total) * rstd
         mean_total, mean_product, count = _over_replicas(total, product, _count(wide))
         # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
         slope = mean_product / count * rstd

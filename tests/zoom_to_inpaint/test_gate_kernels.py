@@ -18,7 +18,6 @@ def _calls(dtype):
     bias, one, two, three = (_normal(8), *(_normal(4, seed=seed) for seed in (2, 3, 4)))
     return {
         "gate": (z, bias),
-        "gate_times": (z, bias, u),
         "scale_and_shift": (tf.cast(u, tf.float32), one, two),
         "toward_convolution": (z, bias, u, one, two, three),
     }
