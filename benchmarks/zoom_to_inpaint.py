@@ -2,6 +2,7 @@
 
     python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
     python -m benchmarks.zoom_to_inpaint --parts=inference
+    python -m benchmarks.zoom_to_inpaint --parts=training --precision=mixed_bfloat16
 
 Every part measures the convolution rate R just before and after; a cost is time x R in GFLOP (see
 `benchmarks.machine`). Weights are random: they change no timing. Holes are the paper's small and large masks of 5 to
@@ -22,6 +23,12 @@ from common import environment, files
 FLAGS = flags.FLAGS
 PARTS = ("inference", "photographs", "training")
 flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ("float32", "mixed_bfloat16"),
+    "of the training step; one a process, which does not give back its peak of memory",
+)
 flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
 flags.DEFINE_string("output", None, "JSON file for the results")
 
@@ -96,6 +103,17 @@ def photographs() -> dict:
 
 def training(batch_size: int = 2) -> dict:
     """One joint update at full size: cost per image and peak memory above networks and optimizers."""
+    call = joint_step(batch_size, FLAGS.precision)
+    peak = machine.peak_gigabytes(call)
+    cost = with_rate(call, repeats=3)
+    values = {f"{name}_per_image": cost[name] / batch_size for name in ("seconds", "cost_gflop")}
+    values.update(rate=cost["rate_gflops"], peak_gigabytes=peak)
+    label = f"joint step, batch {batch_size}, {FLAGS.precision}"
+    return {f"step {FLAGS.precision}": _say(label, values)}
+
+
+def joint_step(batch_size: int, precision: str):
+    """A function that takes one step of joint training and waits for it."""
     import tensorflow as tf
 
     import zoom_to_inpaint
@@ -107,26 +125,14 @@ def training(batch_size: int = 2) -> dict:
         name: (rng.normal(0, 0.05, shape).astype(np.float32), np.zeros(shape[-1], np.float32))
         for name, shape in vgg.convolutions()
     }
-    options = TrainingOptions(batch_size=batch_size)
-    trainer = JointTraining(zoom_to_inpaint.ZoomToInpaint(), options, vgg.VGGFeatures(arrays))
+    options = TrainingOptions(batch_size=batch_size, precision=precision)
+    model = zoom_to_inpaint.ZoomToInpaint(dtype=precision)
+    trainer = JointTraining(model, options, vgg.VGGFeatures(arrays))
     pairs = [photograph(512, "small"), photograph(512, "large")][:batch_size]
     image = tf.concat([batch(*pair)[0] for pair in pairs], axis=0)
     mask = tf.concat([batch(*pair)[1][:, ::2, ::2] for pair in pairs], axis=0)
     step = tf.function(trainer.train_step)
-
-    def call():
-        return {name: float(value) for name, value in step((image, mask)).items()}
-
-    peak = machine.peak_gigabytes(call)
-    cost = with_rate(call, repeats=3)
-    per_image = {name: cost[name] / batch_size for name in ("seconds", "cost_gflop")}
-    values = {**{f"{name}_per_image": value for name, value in per_image.items()}}
-    return {
-        "step": _say(
-            f"joint step, batch {batch_size}",
-            {**values, "rate": cost["rate_gflops"], "peak_gigabytes": peak},
-        )
-    }
+    return lambda: {name: float(value) for name, value in step((image, mask)).items()}
 
 
 def main(_):
