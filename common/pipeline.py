@@ -104,7 +104,7 @@ class Photographs:
             return [[index, self.paths[index], why] for index, why in sorted(self.skipped.items())]
 
     def restore(self, state: list) -> None:
-        """Counts what an earlier process skipped, as far as the list still has it; it is tried again when its turn comes."""
+        """Counts what an earlier process skipped, if the list still has it; each is tried again when its turn comes."""
         with self._lock:
             for index, path, why in state:
                 if index < len(self) and self.paths[index] == path and index not in self.skipped:
