@@ -1,6 +1,6 @@
 """Replicas do what one device does with the same global batch: gradients, batch norm's statistics, weights.
 
-Eight with one photograph each, and two, of HiFill, in the quick suite. Both trainers are as the commands make them,
+Eight with one photograph each, and two; of HiFill two in the quick suite. Both trainers are as the commands make them,
 each in a process of its own: logical devices must be set up before anything else. Plain descent with momentum takes
 Adam's place: its first momentum is the gradient to the last digit, and Adam would make a large step of a rounding
 error. At the end a batch with a NaN comes, which must change nothing anywhere.
