@@ -127,7 +127,7 @@ def _report(photographs, run) -> None:
     shortage = photographs.cache.shortage(photographs.decoded_bytes())
     if shortage:
         run.log(shortage)
-    run.counts = lambda: {"photographs_skipped": len(photographs.skipped)}
+    run.photographs = photographs
 
 
 def validation_set(training_samples, recipe):

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
     python -m benchmarks.pipeline --photographs=800 --cache_gb=8 --cores=2
-    python -m benchmarks.pipeline --caches= --list_files=1800000
+    python -m benchmarks.pipeline --caches= --list_files=1800000 --output=benchmarks/results/list.json
 
 Photographs of DIV2K's size (PNGs of 2040x1356, 4.4 MB each as DIV2K's are) are drawn: noise in seven octaves with a
 natural picture's fall-off, discs for edges, and grain, which is what makes PNGs large and their decoding slow. From
@@ -11,6 +11,11 @@ them come 512x512 crops with fresh 256x256 masks as Zoom-to-Inpaint's joint trai
 fills the cache, crops are counted. `none` decodes at every use, which is the naive pipeline. `decode_share` is of the
 processor's time. `reduced` is the rate when the consumer also makes the low-resolution versions, as the step does: in
 training that happens on the accelerator. Memory is the whole process at its peak, and TensorFlow alone before.
+
+What 8 V100s would eat, which the paper trained on: a joint step takes about 1.1 TFLOP an image (convolutions of the
+three networks forward, 0.265, and twice as much backward; VGG19 and the discriminator), a V100 does at most 15.7
+TFLOP/s in float32, so eight take at most 114 crops a second, and about half of that at the rates that convolutions
+reach. `cores_for_8_v100s` is how many processors like this one that most takes.
 
 Every process measures the convolution rate R of its processors and how long one photograph takes to decode.
 `--list_files` makes a tree of empty files like Places2's and measures how long and how much memory its list takes.
@@ -35,6 +40,8 @@ from common import datasets, environment, files, images
 FLAGS = flags.FLAGS
 HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
 CACHES = ("none", "ram", "disk")
+# See the module docstring. The second is NVIDIA's data sheet's, for the SXM2 module.
+STEP_TFLOP, V100_TFLOPS, GPUS = 1.1, 15.7, 8
 flags.DEFINE_integer("photographs", 40, "how many; DIV2K has 800", lower_bound=1)
 flags.DEFINE_list("caches", list(CACHES), f"of {', '.join(CACHES)}")
 flags.DEFINE_list("cores", ["1", "2"], "processors of a process, one after the other")
@@ -76,6 +83,11 @@ def make_photographs(folder: pathlib.Path) -> list[str]:
             image = image_files.as_image(photograph(number))
             image_files.write(path, image, "PNG", compress_level=6)
     return [str(path) for path in paths]
+
+
+def appetite() -> float:
+    """Crops a second that 8 V100s would train on at their peak: no real step gets there."""
+    return GPUS * V100_TFLOPS / STEP_TFLOP
 
 
 class Decoding:
@@ -148,6 +160,7 @@ def _count(batches, case, decoding):
     return {
         "crops_per_second": crops / seconds,
         "per_core": crops / seconds / case["cores"],
+        "cores_for_8_v100s": appetite() / (crops / seconds / case["cores"]),
         "processor_ms_per_crop": 1000 * processor / crops,
         "decode_share": (decoding.seconds - decoded) / processor,
     }
@@ -198,6 +211,8 @@ def main(_):
         setting = {name: FLAGS[name].value for name in names}
         paths = make_photographs(folder) if FLAGS.caches else []
         results["setting"] = {**setting, "photographs": len(paths)}
+        wanted = {"most_crops_per_second": appetite(), "at_half_the_peak": appetite() / 2}
+        results["8 V100s"] = _say("8 V100s", wanted)
         for cores in FLAGS.cores:
             for cache in FLAGS.caches:
                 place = {"cache": cache, "cores": int(cores), "folder": str(folder)}

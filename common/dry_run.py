@@ -149,16 +149,25 @@ def _memory(parameters, timing):
 
 def _time(timing, steps, budget):
     if timing.step_seconds is None:
-        return (
-            f"unknown: the first step, which traces the graph, takes longer than {budget:g} seconds here; "
-            "wait longer with --dry_run_seconds"
-        )
+        return f"unknown: {_reached(timing)}; wait longer with --dry_run_seconds={4 * budget:g}"
     how = f"two of {timing.images} images were timed"
     if timing.first:
         how = f"at most: the first, of {timing.images} images and with tracing the graph, was timed"
     return (
         f"{timing.step_seconds:.3g} seconds a step ({how}), {timing.whole / timing.step_seconds:.3g} images/s: "
         f"{duration(timing.step_seconds * steps)} for {steps:,} steps, without validation"
+    )
+
+
+def _reached(timing):
+    """What of the first step was done when the time was over."""
+    size = f"the first step, of {timing.images} image{'s' * (timing.images > 1)}"
+    if timing.tracing is None:
+        return f"TensorFlow still traced the graph of {size}, after {timing.seconds:.0f} seconds"
+    since = timing.seconds - timing.tracing
+    return (
+        f"the graph of {size}, was traced in {timing.tracing:.0f} seconds; it has run for {since:.0f} seconds since, "
+        "which TensorFlow's optimizing of the graph is part of"
     )
 
 

@@ -38,7 +38,7 @@ class Photographs:
       reduce_to: photographs whose shorter side is longer are reduced to it before they are kept.
 
     Attributes:
-      skipped: {path: why} of the photographs that could not be read.
+      skipped: {number: why} of the photographs that could not be read, in this process and, after `restore`, before.
       warn: is told, once a photograph, what is skipped.
     """
 
@@ -47,7 +47,8 @@ class Photographs:
             raise UserError("no photographs to train on; check --dataset and --data_dir")
         self.paths, self.reduce_to = paths, reduce_to
         self.cache = MemoryCache(2 << 30) if cache is None else cache
-        self.skipped: dict[str, str] = {}
+        self.skipped: dict[int, str] = {}
+        self._to_try: set[int] = set()  # skipped by an earlier process: may be mended by now
         self.warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self._lock = threading.Lock()
 
@@ -69,24 +70,46 @@ class Photographs:
         Raises:
           UserError: more than 1% of all photographs could not be read.
         """
-        path = self.paths[index]
-        if path not in self.skipped:
+        if index not in self.skipped or index in self._to_try:
             try:
-                return self[index]
+                photograph = self[index]
             except UserError as error:
-                self._skip(path, str(error))
+                self._skip(index, str(error))
+            else:
+                self._mended(index)
+                return photograph
         if len(self.skipped) > MOST_SKIPPED * len(self):
             raise UserError(self._too_many())
         return None
 
-    def _skip(self, path, why):
+    def _skip(self, index, why):
         with self._lock:
-            first = path not in self.skipped
-            self.skipped[path] = why
+            first = index not in self.skipped
+            self.skipped[index] = why
+            self._to_try.discard(index)
         if first:
             self.warn(
                 f"warning: photograph skipped ({len(self.skipped)} of {len(self)} so far): {why}"
             )
+
+    def _mended(self, index):
+        if index in self._to_try:
+            with self._lock:
+                self._to_try.discard(index)
+                self.skipped.pop(index, None)
+
+    def state(self) -> list:
+        """[[number, path, why]] of the photographs skipped so far, for a checkpoint."""
+        with self._lock:
+            return [[index, self.paths[index], why] for index, why in sorted(self.skipped.items())]
+
+    def restore(self, state: list) -> None:
+        """Counts what an earlier process skipped, if the list still has it; each is tried again when its turn comes."""
+        with self._lock:
+            for index, path, why in state:
+                if index < len(self) and self.paths[index] == path and index not in self.skipped:
+                    self.skipped[index] = why
+                    self._to_try.add(index)
 
     def _too_many(self):
         with self._lock:

@@ -2,7 +2,8 @@
 
 The order within a step matters for going on exactly: its lines are written before the checkpoint that says that the
 step is done. Whatever was due and could not be done any more, because the process was asked to stop, is noted in the
-checkpoint and made good by the next start.
+checkpoint and made good by the next start. Of several workers all stop after the same step, whichever was asked: one
+that went on alone would wait for the others for ever.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import time
 from tensorflow import keras
 from tqdm import tqdm
 
-from common import validation
+from common import replicas, validation
 from common.checkpoints import BEST
 
 BEST_WEIGHTS = "weights_best.npz"
@@ -38,11 +39,13 @@ class Progress(keras.callbacks.Callback):
         super().__init__()
         self.recipe, self.checkpoints, self.fixed_set = recipe, checkpoints, fixed_set
         self.schedule, self.run, self.guard, self.stop = schedule, run, guard, stop
-        self.step = self._first = header["step"]
+        self.step = self._first = self._saved = header["step"]
         best = header.get("best") or {}
         self.best = best if best.get("metric") == schedule.keep_best else {}
         self._validation_is_due = header.get("validation_is_due", False)
-        self.replicas = recipe.trainer.distribute_strategy.num_replicas_in_sync
+        strategy = recipe.trainer.distribute_strategy
+        self.replicas = strategy.num_replicas_in_sync
+        self._any_worker = replicas.any_worker(strategy)
         self.bar = tqdm(total=schedule.steps, initial=self.step, unit="step", desc="training")
         self._started = self._since = time.monotonic()
         self._since_step = self.step
@@ -72,15 +75,22 @@ class Progress(keras.callbacks.Callback):
         if minutes and time.monotonic() - self._started > 60 * minutes:
             self.run.log(f"stopping at step {self.step}: {minutes:g} minutes are over")
             self.model.stop_training = True
-        if self.stop:
+        if self.must_stop():
             self.model.stop_training = True
+
+    def must_stop(self) -> bool:
+        """Whether this process or another worker was asked to stop; all workers call it at the same points."""
+        if not self._any_worker(bool(self.stop)):
+            return False
+        if not self.stop:
+            self.stop.terminate()
+        return True
 
     def _look_and_save(self):
         schedule, step = self.schedule, self.step
         scored = self._due(schedule.validate_every or schedule.picture_every)
-        if (
-            self.stop
-        ):  # there may be seconds left: the picture can be missed, the scores are made good
+        # There may be seconds left: the picture can be missed, the scores are made good.
+        if self.must_stop():
             self._validation_is_due = scored
             self.save()
             return
@@ -161,4 +171,13 @@ class Progress(keras.callbacks.Callback):
             "validation_is_due": self._validation_is_due,
             "best": self.best,
         }
+        if self.run.photographs:
+            header["photographs_skipped"] = self.run.photographs.state()
         self.checkpoints.save(self.step, header, **names)
+        if names.get("last", True):
+            self._saved = self.step
+
+    def save_if_missing(self):
+        """Saves a step that is in no checkpoint yet: the process may be asked to stop after saving was not due."""
+        if self._saved != self.step:
+            self.save()

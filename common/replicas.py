@@ -90,6 +90,25 @@ def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     return resolver.task_id, len(resolver.cluster_spec().job_tasks("worker"))
 
 
+def any_worker(strategy: tf.distribute.Strategy):
+    """A function own -> whether any process says yes, for what all have to do or leave alike.
+
+    All processes call it at the same points: it waits for them. With one process it is its own answer.
+    """
+    if workers(strategy)[1] == 1:
+        return bool
+
+    @tf.function
+    def count(own):
+        def over_all(value):
+            context = tf.distribute.get_replica_context()
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+        return strategy.experimental_local_results(strategy.run(over_all, args=(own,)))[0]
+
+    return lambda own: float(count(tf.constant(float(own)))) > 0
+
+
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes."""
     return workers(strategy)[0] == 0

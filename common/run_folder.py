@@ -22,7 +22,6 @@ import math
 import os
 import pathlib
 import sys
-from typing import Callable
 
 import numpy as np
 import tensorflow as tf
@@ -34,9 +33,12 @@ STATISTICS = "statistics.jsonl"
 
 
 class RunFolder:
-    """The files of one run; see the module docstring. `counts()` joins every line of statistics about a step."""
+    """The files of one run; see the module docstring.
 
-    counts: Callable[[], dict] = dict
+    photographs: `pipeline.Photographs` whose skipped ones are counted in statistics and checkpoints, or None.
+    """
+
+    photographs = None
 
     def __init__(self, folder, options: dict):
         self.folder = pathlib.Path(folder)
@@ -94,6 +96,10 @@ class RunFolder:
         if len(kept) < len(lines):
             files.write_text(path, "".join(kept.values()))
         return len(lines) - len(kept)
+
+    def counts(self) -> dict:
+        """What joins every line of statistics about a step."""
+        return {"photographs_skipped": len(self.photographs.skipped)} if self.photographs else {}
 
     def log(self, line: str) -> None:
         """Prints a line above the progress bar and keeps it in log.txt."""

@@ -128,6 +128,8 @@ def train(
     if checkpoints.paths():
         header = checkpoints.restore(checkpoints.paths()[-1])
         recipe.trainer.step.assign(header["step"])
+    if run.photographs:
+        run.photographs.restore(header.get("photographs_skipped", []))
     run.start(header["step"])
     checkpoints.clean()
     if header["step"]:
@@ -149,6 +151,7 @@ def train(
         finally:
             progress.bar.close()
     if stop:
+        progress.save_if_missing()
         how = "terminated" if stop.signal == signal.SIGTERM else "interrupted"
         run.log(f"{how} at step {progress.step}; the same command goes on from there")
         if stop.signal == signal.SIGINT:
@@ -163,7 +166,7 @@ def _fit(recipe, dataset_from, progress):
     """The steps that are missing, or as many as there is time for."""
     progress.start()
     first, missing = progress.step, progress.schedule.steps - progress.step
-    if progress.stop or not missing:
+    if progress.must_stop() or not missing:
         return
     try:
         recipe.trainer.fit(

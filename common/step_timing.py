@@ -26,7 +26,8 @@ _TICK = 0.02  # seconds between looks at the process' memory
 class Timing:
     """step_seconds: of one whole step, None if none ended; memory: bytes that steps add to the process' or the GPU's.
 
-    images: of the steps that were measured; whole: of a real one. More than measured: both figures are scaled.
+    images: of the steps that were measured, or of the one that did not end; whole: of a real one. More than measured:
+      both figures are scaled.
     """
 
     seconds: float  # that the measurement took
@@ -36,6 +37,9 @@ class Timing:
     memory: int | None = None
     first: bool = False  # the step was the first, which also traced the graph
     running: bool = False  # a step that was too long still runs
+    tracing: float | None = (
+        None  # seconds until the graph of the first step was traced; None: it never was
+    )
 
 
 class _Clock(keras.callbacks.Callback):
@@ -69,6 +73,7 @@ def measure(recipe, element, budget: float) -> Timing:
     replicas = recipe.trainer.distribute_strategy.num_replicas_in_sync
     small = whole // (recipe.batch_size or whole) * replicas * recipe.accumulate
     done, failures = [], []
+    traced = _note_tracing(recipe.trainer)
 
     def work():
         try:
@@ -87,13 +92,28 @@ def measure(recipe, element, budget: float) -> Timing:
         peak = max(peak, _memory())
     if failures:
         raise _readable(failures[0], whole)
-    timing = Timing(time.monotonic() - began, whole, running=thread.is_alive())
+    timing = Timing(time.monotonic() - began, whole, small, running=thread.is_alive())
+    if len(traced) >= replicas:
+        timing.tracing = traced[-1] - began
     if done:
         timing.images, seconds = done[-1]
         timing.first = len(done) == 1
         timing.step_seconds = seconds * whole / timing.images
         timing.memory = int((peak - before) * whole / timing.images)
     return timing
+
+
+def _note_tracing(trainer):
+    """A list that gets the time when the trainer's step has been traced, on every replica."""
+    step, times = trainer.train_step, []
+
+    def noted(data):
+        found = step(data)
+        times.append(time.monotonic())
+        return found
+
+    trainer.train_step = noted
+    return times
 
 
 def _steps(recipe, element, images, done):

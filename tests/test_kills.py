@@ -1,6 +1,8 @@
 """Runs that are killed with SIGKILL, again and again, end as if they had not been.
 
-    pytest -m full tests/test_kills.py -s        the real command, killed twenty times at random moments: ten minutes
+    pytest -m full tests/test_kills.py -s        the real commands, killed twenty times at random moments: half an hour
+
+The environment variables KILL_SEED and KILLS choose other moments and fewer of them.
 
 The default suite kills a toy model's run where it hurts most: while a checkpoint, the best one and a line of
 statistics are being written. The toy is fast, the processes are as real.
@@ -171,35 +173,29 @@ def test_killed_while_it_writes_a_run_ends_as_if_it_had_not_been(tmp_path):
 
 # --- the real command, killed at random moments
 
-FLAGS = (
-    *(
-        "--hifill_size=64",
-        "--hifill_channels=4",
-        "--coarse_gate=pw",
-        "--critic_steps=1",
-        "--batch_size=2",
-    ),
-    *(
-        "--steps=300",
-        "--resize",
-        "--flip",
-        "--log_every=1",
-        "--checkpoint_every=3",
-        "--picture_every=25",
-    ),
-    *(
-        "--validate_every=7",
-        "--validation_images=3",
-        "--keep_best=validation_psnr",
-        "--milestone_every=50",
-    ),
+COMMON = (
+    *("--log_every=1", "--checkpoint_every=3", "--picture_every=25", "--validate_every=7"),
+    *("--validation_images=3", "--keep_best=validation_psnr", "--milestone_every=50"),
     *("--learning_rate=1e-3", "--learning_rate_drops=0.3,0.6", "--seed=5", "--dataset=sample"),
+    *("--batch_size=2", "--resize", "--flip"),
 )
-KILLS = 20
+FLAGS = {
+    "hifill": (
+        *("--hifill_size=64", "--hifill_channels=4", "--coarse_gate=pw", "--critic_steps=1"),
+        "--steps=300",
+    ),
+    "zoom": (
+        *("--model=zoom_to_inpaint", "--stage=joint", "--zoom_channels=4", "--zoom_size=16"),
+        *("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none"),
+        *("--vgg_weights=none", "--masks=small", "--ema=0.9", "--steps=300"),
+    ),
+}
+KILLS = int(os.environ.get("KILLS", "20"))
 
 
-def _start(folder):
-    command = [sys.executable, str(ROOT / "train.py"), *FLAGS, f"--output={folder}"]
+def _start(model, folder):
+    flags = (*COMMON, *FLAGS[model], f"--output={folder}")
+    command = [sys.executable, str(ROOT / "train.py"), *flags]
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     with open(folder.with_suffix(".txt"), "w") as output:  # a pipe would fill up
         return subprocess.Popen(command, env=environment, stdout=output, stderr=output)
@@ -214,12 +210,12 @@ def _lines(folder):
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def _kill_at_random(folder, rng):
+def _kill_at_random(model, folder, rng):
     """Kills it while it starts (one time in five) or up to 20 lines of statistics later; returns when."""
-    with _start(folder) as process:
+    with _start(model, folder) as process:
         began = time.monotonic()
         trains = rng.random() > 0.2
-        while trains and process.poll() is None and time.monotonic() - began < 300:
+        while trains and process.poll() is None and time.monotonic() - began < 900:
             logged = _lines(folder)
             time.sleep(0.2)
             if _lines(folder) > logged > 0:  # it is training
@@ -237,12 +233,13 @@ def _kill_at_random(folder, rng):
 
 
 @pytest.mark.full
-def test_killed_twenty_times_at_random_moments(tmp_path):
+@pytest.mark.parametrize("model", FLAGS)
+def test_killed_twenty_times_at_random_moments(model, tmp_path):
     rng = random.Random(os.environ.get("KILL_SEED", "0"))
-    with _start(tmp_path / "whole") as process:
+    with _start(model, tmp_path / "whole") as process:
         assert process.wait() == 0, _output(tmp_path / "whole")
     for number in range(KILLS):
-        print(f"kill {number + 1}: {_kill_at_random(tmp_path / 'killed', rng)}", flush=True)
-    with _start(tmp_path / "killed") as process:
+        print(f"kill {number + 1}: {_kill_at_random(model, tmp_path / 'killed', rng)}", flush=True)
+    with _start(model, tmp_path / "killed") as process:
         assert process.wait() == 0, _output(tmp_path / "killed")
     assert_same_run(tmp_path / "killed", tmp_path / "whole")

@@ -1,9 +1,13 @@
 """Replicas do what one device does with the same global batch: gradients, batch norm's statistics, weights.
 
-Eight with one photograph each, and two, of HiFill, in the quick suite. Both trainers are as the commands make them,
+Eight with one photograph each, and two; of HiFill two in the quick suite. Both trainers are as the commands make them,
 each in a process of its own: logical devices must be set up before anything else. Plain descent with momentum takes
 Adam's place: its first momentum is the gradient to the last digit, and Adam would make a large step of a rounding
-error.
+error. At the end a batch with a NaN comes, which must change nothing anywhere.
+
+Zoom-to-Inpaint's softmax, max-pooling and leaky units turn float32's last digit into up to 1e-3 of a gradient, on one
+device too, which would hide a mistake. So its networks are also compared in float64, where nothing is left but 1e-11:
+the same code in a TensorFlow whose float32 is float64.
 """
 
 from __future__ import annotations
@@ -16,6 +20,41 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+
+DOUBLE = """
+import functools
+import tensorflow as tf
+from tensorflow import keras
+
+tf.float32 = tf.float64
+keras.backend.set_floatx("float64")
+for name in ("zeros", "ones"):
+    setattr(tf, name, functools.partial(getattr(tf, name), dtype=tf.float64))
+constant, resize, start_layer = tf.constant, tf.image.resize, keras.layers.Layer.__init__
+
+def of_wide_numbers(value, dtype=None, *more, **options):
+    return constant(value, dtype or (tf.float64 if isinstance(value, float) else None), *more, **options)
+
+def layer(self, *more, **options):
+    if options.get("dtype") == "float32":
+        options["dtype"] = "float64"
+    start_layer(self, *more, **options)
+
+tf.constant, keras.layers.Layer.__init__ = of_wide_numbers, layer
+tf.image.resize = lambda *more, **options: tf.cast(resize(*more, **options), tf.float64)
+
+from zoom_to_inpaint import convolution
+toward_input = convolution._toward_input
+
+def toward(size, kernel, upstream, options, after):
+    rate = options.get("dilations", [1, 1])[1]
+    if rate == 1:
+        return toward_input(size, kernel, upstream, options, after)
+    # CPUs have this gradient in float32 alone.
+    return tf.nn.conv2d(upstream, tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2]), 1, "SAME", dilations=rate)
+
+convolution._toward_input = toward
+"""
 
 SETUP = """
 import dataclasses
@@ -33,6 +72,7 @@ def descent(self, variables, updates_per_step):
 
 trainer.Trainer._optimizer = descent
 rng = np.random.default_rng(0)
+REAL = tf.float32.as_numpy_dtype
 
 def momenta(trainer):
     return {f"{name}/{i}": np.asarray(slot) for name, part in trainer.parts.items()
@@ -57,6 +97,28 @@ def start(two, one):
     for name, variable in two.items():
         variable.assign(np.asarray(one[name]))
 
+def state_of(trainer, layers):
+    # {name: value on every replica} of all that a step may change but the count of steps.
+    found = values(layers)
+    for name, kept in trainer.state().items():
+        found.update({f"{name}/{i}": v for i, v in enumerate(kept.variables)})
+    return {f"{name} on replica {i}": np.asarray(copy).copy() for name, variable in found.items()
+            for i, copy in enumerate(strategy.experimental_local_results(raw(variable)))}
+
+def unharmed(trainer, layers, step, images, masks):
+    # A batch with a NaN in a photograph of each update changes nothing on any replica, and can be seen.
+    images = images.copy()
+    images[2:4, 5, 7, 1] = np.nan
+    before = state_of(trainer, layers)
+    terms = step(images, masks)
+    norms = [value for name, value in terms.items() if name.endswith("_gradient_norm")]
+    assert len(norms) == len(trainer.parts) == 2 and not np.isfinite(norms).any(), terms
+    after = state_of(trainer, layers)
+    assert before.keys() == after.keys() and len(before) > 100
+    for name, value in after.items():
+        assert np.isfinite(value).all(), name
+        np.testing.assert_array_equal(value, before[name], err_msg=name)
+
 def compare(one, eight, layers_of, images, masks, step_one, step_eight):
     report = {}
     start(values(layers_of(eight)), values(layers_of(one)))
@@ -71,7 +133,7 @@ def compare(one, eight, layers_of, images, masks, step_one, step_eight):
         if step == 0:
             ours, theirs = momenta(eight), momenta(one)
             largest = max(np.abs(v).max() for v in theirs.values())
-            report["gradients"] = difference(ours, theirs, 1e-4 * largest)
+            report["gradients"] = difference(ours, theirs, FLOOR * largest)
             if before:
                 moved = [{n: np.asarray(v) - before[n] for n, v in statistics(t).items()} for t in (eight, one)]
                 report["statistics"] = difference(*moved, 1e-9)
@@ -82,6 +144,8 @@ def compare(one, eight, layers_of, images, masks, step_one, step_eight):
         for copy in copies[1:]:
             np.testing.assert_array_equal(copies[0], copy, err_msg=name)
     report["weights"] = difference(ours, values(layers_of(one)), 1e-3)
+    for trainer, step in ((one, step_one), (eight, step_eight)):
+        unharmed(trainer, layers_of(trainer), step, images[0], masks[0])
     print(json.dumps(report))
 """
 
@@ -101,8 +165,8 @@ def make():
     return trainer
 
 # [step, place in the element, ...]: every second image is the critic's.
-images = rng.random((5, 16, 64, 64, 3)).astype(np.float32)
-masks = np.zeros((5, 16, 64, 64, 1), np.float32)
+images = rng.random((5, 16, 64, 64, 3)).astype(REAL)
+masks = np.zeros((5, 16, 64, 64, 1), REAL)
 for i in range(80):  # holes of different sizes, and none
     masks[i // 16, i % 16, 10 : 10 + i % 13 * 3, 8 + i % 5 : 30 + i % 7 * 4] = 1
 
@@ -128,8 +192,8 @@ def make():
         channels=4, sr_channels=4, discriminator_channels=4, size=16, temperature=0.1)
     return TRAINERS["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
 
-images = rng.random((5, 8, 32, 32, 3)).astype(np.float32)
-masks = np.zeros((5, 8, 16, 16, 1), np.float32)
+images = rng.random((5, 8, 32, 32, 3)).astype(REAL)
+masks = np.zeros((5, 8, 16, 16, 1), REAL)
 for i in range(40):  # holes of different sizes, and none
     masks[i // 8, i % 8, 2 : 2 + i % 7, 3 : 11 - i % 4] = 1
 
@@ -138,19 +202,23 @@ def shared(array):
         lambda context: tf.constant(np.split(array, COUNT)[context.replica_id_in_sync_group]))
 
 # Eagerly: tracing joint training eight times takes minutes.
-one, turned = make(), make()
+one = make()
 with strategy.scope():
     eight = make()
 def run(*x):
     found = strategy.run(eight.train_step, args=(tuple(map(shared, x)),))
     found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
-    assert all(len(set(v)) == 1 and len(v) == COUNT for v in found.values())
+    assert all(len(set(map(str, v))) == 1 and len(v) == COUNT for v in found.values())
     return {name: v[0] for name, v in found.items()}
 layers = lambda t: {**t.networks(), "discriminator": t.discriminator}
 before = {n: np.asarray(v).copy() for n, v in values(layers(one)).items()}
 alone = lambda t, *x: {k: float(v) for k, v in t.train_step(tuple(map(tf.constant, x))).items()}
 compare(one, eight, layers, images, masks, lambda *x: alone(one, *x), run)
+"""
+
+TURNED = """
 # The same on one device with every batch in reverse order: what rounding alone does to this network.
+turned = make()
 start(values(layers(one)), before)
 for part in one.parts.values():
     for v in part.optimizer.variables:
@@ -160,24 +228,39 @@ compare(one, turned, layers, images, masks, lambda *x: alone(one, *x),
         lambda *x: alone(turned, *(a[::-1] for a in x)))
 """
 
+# {case: (code, rate of descent, least gradient in shares of the largest that is compared with itself, tolerance)}
+CASES = {
+    "hifill": (SETUP + HIFILL, 0.01, 1e-4, 1e-4),
+    "zoom": (DOUBLE + SETUP + ZOOM, 1e-5, 1e-12, 1e-8),
+    "zoom-float32": (SETUP + ZOOM + TURNED, 1e-5, 1e-4, 1e-4),
+}
 
-@pytest.mark.parametrize("count", [2, pytest.param(8, marks=pytest.mark.full)])
+
 @pytest.mark.parametrize(
-    ("model", "code", "rate"),
-    [("hifill", HIFILL, 0.01), pytest.param("zoom", ZOOM, 1e-5, marks=pytest.mark.full)],
+    ("case", "count"),
+    [
+        ("hifill", 2),
+        *(
+            pytest.param(*which, marks=pytest.mark.full)
+            for which in (("hifill", 8), ("zoom", 2), ("zoom", 8), ("zoom-float32", 2))
+        ),
+    ],
 )
-def test_replicas_equal_one_device(model, code, rate, count):
-    code = (SETUP + code).replace("RATE", str(rate)).replace("COUNT", str(count))
+def test_replicas_equal_one_device(case, count):
+    code, rate, floor, tolerance = CASES[case]
+    for name, value in (("RATE", rate), ("FLOOR", floor), ("COUNT", count)):
+        code = code.replace(name, str(value))
     done = subprocess.run(
         [sys.executable, "-c", code],
-        cwd=ROOT, capture_output=True, text=True, timeout=900, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    report, *rounding = map(json.loads, done.stdout.splitlines()[-1 if model == "hifill" else -2 :])
-    print(report, rounding)
+    reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    report, *rounding = reports
+    print(case, count, report, rounding)
+    assert len(rounding) == (case == "zoom-float32")
     assert {"terms", "gradients", "weights"} <= report.keys()
     for name, (worst, error) in report.items():
-        # Zoom-to-Inpaint's softmax, max-pooling and leaky units turn float32's last digit into more than 1e-4 of a
-        # gradient, on one device too.
-        allowed = max(1e-4, *(10 * other[name][1] for other in rounding), 0)
+        # In float32 Zoom-to-Inpaint is compared with what rounding does to it on one device; see the docstring.
+        allowed = max(tolerance, *(10 * other[name][1] for other in rounding), 0)
         assert error < allowed, (name, worst, error, allowed)

@@ -1,13 +1,16 @@
-"""`train.py --strategy=multi_worker`: two processes on the loopback do the step of one, and only one writes."""
+"""`train.py --strategy=multi_worker`: two processes on the loopback do the step of one, only one writes, both stop."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -46,8 +49,9 @@ def _start(arguments, log_path, **environment):
         )
 
 
-def _two_workers(arguments, folder):
-    """Trains with two processes; returns their outputs."""
+@contextlib.contextmanager
+def _workers(arguments, folder):
+    """Two processes that train together; none outlives the block."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
     processes = []
     for index in range(2):
@@ -60,13 +64,24 @@ def _two_workers(arguments, folder):
             )
         )
     try:
-        codes = [process.wait(timeout=600) for process in processes]
+        yield processes
     finally:
         for process in processes:
             process.kill()
+
+
+def _finish(processes, folder):
+    """Waits for both and expects them to end well; returns their outputs."""
+    codes = [process.wait(timeout=1800) for process in processes]
     outputs = [(folder / f"worker{index}.log").read_text()[-3000:] for index in range(2)]
     assert codes == [0, 0], outputs
     return outputs
+
+
+def _two_workers(arguments, folder):
+    """Trains with two processes; returns their outputs."""
+    with _workers(arguments, folder) as processes:
+        return _finish(processes, folder)
 
 
 def _arrays(path):
@@ -88,7 +103,7 @@ def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     step = [*SMALL[model], "--steps=1"]
     alone = _start([*step, "--strategy=one", f"--output={one}"], tmp_path / "one.log")
-    assert alone.wait(timeout=600) == 0, (tmp_path / "one.log").read_text()[-3000:]
+    assert alone.wait(timeout=1800) == 0, (tmp_path / "one.log").read_text()[-3000:]
     _two_workers([*step, f"--output={two}"], tmp_path)
 
     expected, found = _statistics(one)[1], _statistics(two)[1]
@@ -117,3 +132,29 @@ def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
     assert after - before == {"step-00000002.npz"}
     assert sorted(_statistics(two)) == [1, 2]
     assert len(list(two.glob("events*"))) == 2  # one a start
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("terminated", ["chief", "other", "both"])
+def test_when_one_is_terminated_both_save_the_step_and_stop(terminated, tmp_path):
+    """As SLURM stops a job, at different moments of a step; then the run goes on."""
+    run = tmp_path / "run"
+    flags = [*SMALL["hifill"], f"--output={run}", "--checkpoint_every=100000"]
+    with _workers([*flags, "--steps=100000"], tmp_path) as processes:
+        statistics = run / "statistics.jsonl"
+        while not (statistics.exists() and statistics.read_bytes().count(b"\n") > 3):
+            assert [process.poll() for process in processes] == [None, None]
+            time.sleep(0.05)
+        asked = {"chief": processes[:1], "other": processes[1:], "both": processes}[terminated]
+        for process in asked:
+            process.send_signal(signal.SIGTERM)
+            time.sleep(0.01)
+        outputs = _finish(processes, tmp_path)
+    (checkpoint,) = (run / "checkpoints").iterdir()
+    step = int(checkpoint.stem[5:])
+    assert step == max(_statistics(run))
+    for output in outputs:
+        assert f"terminated at step {step}" in output
+    _two_workers([*flags, f"--steps={step + 1}"], tmp_path)
+    assert f"continuing from step {step}" in (run / "log.txt").read_text()
+    assert sorted(_statistics(run)) == list(range(1, step + 2))

@@ -98,7 +98,7 @@ class Decoder(Composite):
 
     def _in_strips(self, x):
         strips = Strips(1, 4, DECODER_HALO, 16 * self.level_1.first.filters)
-        return strips.apply(self._image, x, 3, "float32")
+        return strips.apply(self._image, x, 3, tf.float32)
 
     def _image(self, x, training=False):
         for level in (self.level_2, self.level_1):

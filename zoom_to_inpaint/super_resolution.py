@@ -50,7 +50,7 @@ class SuperResolution(keras.layers.Layer):
         if training:
             return self._spread(x) + enlarge(inputs, self.scale)
         strips = Strips(1, self.scale, _SPREAD_HALO, self.spread.filters)
-        return strips.apply(self._spread, x, 3, "float32") + enlarge(inputs, self.scale)
+        return strips.apply(self._spread, x, 3, tf.float32) + enlarge(inputs, self.scale)
 
     def _spread(self, x):
         """Features [B, H, W, ch] -> detail [B, sH, sW, 3]."""

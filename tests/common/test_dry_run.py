@@ -137,7 +137,25 @@ def test_a_step_that_is_too_long_is_not_waited_for(toy):
     began = time.monotonic()
     timing = step_timing.measure(recipe, _element(), budget=1)
     assert timing.running and timing.step_seconds is None and time.monotonic() - began < 2.5
-    assert "unknown: the first step" in dry_run._time(timing, 100, 1)
+    text = dry_run._time(timing, 100, 1)
+    assert timing.images == 4 and 0 < timing.tracing < timing.seconds
+    assert text.startswith("unknown: the graph of the first step, of 4 images, was traced in 0 sec")
+    assert text.endswith("wait longer with --dry_run_seconds=4")
+
+
+def test_a_step_whose_tracing_takes_too_long_says_so(toy):
+    recipe = toy.recipe()
+
+    def endless(data):
+        time.sleep(3)
+        raise UserError("not waited for")
+
+    recipe.trainer.train_step = endless
+    timing = step_timing.measure(recipe, _element(), budget=1)
+    assert timing.running and timing.tracing is None
+    text = dry_run._time(timing, 100, 1)
+    assert text.startswith("unknown: TensorFlow still traced the graph of the first step, of 4")
+    assert "after 1 seconds; wait longer with --dry_run_seconds=4" in text
 
 
 def test_only_the_first_step_in_time_is_an_upper_bound():

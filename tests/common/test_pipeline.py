@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import gc
+import json
 import threading
 import time
 import weakref
@@ -348,7 +349,7 @@ def test_more_than_one_in_a_hundred_stop_the_run_by_name(damaged):
 
 def test_of_many_damaged_photographs_three_are_named(damaged):
     samples, _ = damaged(set(range(20)), count=40)
-    samples.photographs.skipped = {f"/{i}.png": f"/{i}.png is cut off" for i in range(9)}
+    samples.photographs.skipped = {i: f"/{i}.png is cut off" for i in range(9)}
     with pytest.raises(UserError, match=r"/2\.png is cut off; and \d+ more$"):
         _numbers(samples, range(40))
 
@@ -358,6 +359,35 @@ def test_a_photograph_that_disappears_is_skipped_like_a_damaged_one(damaged, tmp
     (tmp_path / "008.png").unlink()
     assert 8 not in _numbers(samples, range(200))
     assert len(warnings) == 1 and "008.png does not exist" in warnings[0]
+
+
+def test_what_an_earlier_process_skipped_counts_towards_the_one_in_a_hundred(damaged):
+    samples, _ = damaged({3, 99})
+    _numbers(samples, range(200))
+    state = json.loads(json.dumps(samples.photographs.state()))
+    later, warnings = damaged({3, 99, 150})
+    later.photographs.restore(state)
+    assert len(later.photographs.skipped) == 2
+    with pytest.raises(UserError, match="3 of 200"):
+        _numbers(later, range(200))
+    (line,) = warnings  # about the new one alone
+    assert "150.png" in line and "(3 of 200" in line
+
+
+def test_what_was_skipped_and_is_mended_or_no_longer_there_does_not_count(damaged, tmp_path):
+    samples, _ = damaged({3, 99})
+    _numbers(samples, range(200))
+    images.write_png(tmp_path / "003.png", _chart(3, SIZE, SIZE))
+    later, warnings = damaged({99})
+    later.photographs.restore(samples.photographs.state())
+    whole = _numbers(later, range(200))
+    assert 3 in whole and 99 not in whole and not warnings
+    assert set(later.photographs.skipped) == {99}
+    shorter, _ = damaged((), count=50)  # a list without the second
+    shorter.photographs.restore(samples.photographs.state())
+    assert set(shorter.photographs.skipped) == {3}
+    shorter.photographs.restore([[4, "/elsewhere/004.png", "is cut off"]])
+    assert set(shorter.photographs.skipped) == {3}
 
 
 def test_no_photographs_is_an_error():

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 
 import pytest
+import tensorflow as tf
 
 from common.errors import UsageError
-from common.replicas import check_batch_size
+from common.replicas import any_worker, check_batch_size
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -128,6 +130,48 @@ def test_two_logical_cpus_train_save_and_resume_like_one_device(tmp_path):
     assert _furthest(found["one"], found["two"]) < 1e-5
     assert abs(found["one"]["logs"]["loss"] - found["two"]["logs"]["loss"]) < 1e-5
     assert _furthest(found["two"], found["resumed"]) < 1e-6
+
+
+AGREE = """
+from common import replicas
+strategy = replicas.strategy(0, "multi_worker")
+any_worker = replicas.any_worker(strategy)
+number = replicas.workers(strategy)[0]
+print([any_worker(own) for own in (False, number == 1, number == 0, False, True)])
+"""
+
+
+def test_workers_agree_on_what_any_of_them_says():
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    cluster = {"worker": [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]}
+    for one in sockets:
+        one.close()
+    processes = []
+    for index in range(2):
+        config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+        environment = {"CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": json.dumps(config)}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", AGREE],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        found = [process.communicate(timeout=600)[0].splitlines()[-1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert found == ["[False, True, True, False, True]"] * 2
+
+
+def test_one_process_is_its_own_answer():
+    agree = any_worker(tf.distribute.get_strategy())
+    assert agree(True) is True and agree(False) is False
 
 
 DEVICES = """

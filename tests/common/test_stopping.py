@@ -9,7 +9,7 @@ import signal
 import numpy as np
 import pytest
 
-from common import progress, signals
+from common import pipeline, progress, runs, signals
 
 
 def _lines(folder):
@@ -127,3 +127,33 @@ def test_weights_older_than_the_last_checkpoint_are_written_again(train, tmp_pat
     os.utime(path, ns=(0, 0))
     train(2)
     assert path.read_bytes() == expected
+
+
+def test_photographs_that_were_skipped_stay_counted(toy, tmp_path):
+    names = [str(tmp_path / f"{number}.png") for number in range(200)]  # none of which exists
+    for steps in (2, 4):
+        photographs = pipeline.Photographs(names)
+        photographs.warn = lambda line: None
+        if steps == 2:
+            assert photographs.get(7) is None
+        run = runs.RunFolder(tmp_path / "run", {})
+        run.photographs = photographs
+        schedule = runs.Schedule(steps, log_every=1, picture_every=100, checkpoint_every=100)
+        runs.train(toy.recipe(), toy.dataset, toy.pair(), schedule, run)
+    counted = [x["photographs_skipped"] for x in _lines(tmp_path / "run") if "l2" in x]
+    assert counted == [1, 1, 1, 1]
+    assert list(photographs.skipped) == [7] and "7.png" in photographs.skipped[7]
+
+
+def test_a_stop_during_a_validation_loses_no_step(train, tmp_path, monkeypatch):
+    look = progress.Progress._look
+
+    def looking(self, scored, shown):
+        look(self, scored, shown)
+        if self.step == 4:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(progress.Progress, "_look", looking)
+    train(9, validate_every=4)
+    assert _names(tmp_path / "run") == ["step-00000004.npz"]
+    assert "terminated at step 4" in (tmp_path / "run" / "log.txt").read_text()

@@ -124,6 +124,32 @@ def test_optimizers_count_their_own_updates(stepped):
     assert int(trainer.step) == 1
 
 
+def test_an_update_that_is_not_finite_changes_nothing():
+    """The other updates of the step are taken, as their photographs are fine."""
+    trainer, turns = _trainer(), CRITIC_STEPS + 1
+    layers = {"critic": trainer.discriminator, "generator": trainer.generator}
+
+    def state(name):
+        slots = [np.asarray(v) for v in trainer.parts[name].optimizer.variables]
+        return [*_values(layers[name]), *slots]
+
+    image, mask = (part.numpy() for part in _data(seed=1))
+    for name, turn, updates in (("generator", turns - 1, (2, 0)), ("critic", 0, (3, 1))):
+        bad = image.copy()
+        bad[turn::turns, 9, 5, 2] = np.inf
+        before = state(name)
+        terms = trainer.train_step((tf.constant(bad), tf.constant(mask)))
+        for term in (name, f"{name}_gradient_norm"):
+            assert not np.isfinite(float(terms[term])), term
+        counts = [int(trainer.parts[p].optimizer.iterations) for p in ("critic", "generator")]
+        assert counts == list(updates)
+        if name == "generator":  # of the critic's two updates one was left out, one not
+            for old, new in zip(before, state(name)):
+                np.testing.assert_array_equal(old, new)
+        for value in (*state("critic"), *state("generator")):
+            assert np.isfinite(value).all()
+
+
 def test_each_turn_gets_its_own_batch_and_the_generator_the_last(trainer, monkeypatch):
     images, masks = _data()
     seen = []

@@ -129,6 +129,25 @@ def test_a_stage_changes_its_own_networks_alone(stepped):
             assert np.any(value != before[name]), name
 
 
+def test_a_step_that_is_not_finite_changes_nothing(joint):
+    """Neither weights nor slots, batch norm's statistics or kernels that spectral normalization writes back."""
+
+    def state():
+        slots = [np.asarray(v) for kept in joint.state().values() for v in kept.variables]
+        return [*_values(joint).values(), *slots]
+
+    image, mask = _batch_of("joint", seed=4)
+    before, steps = state(), int(joint.step)
+    bad = image.numpy()
+    bad[1, 3, 4, 0] = np.nan
+    terms = joint.train_step((tf.constant(bad), mask))
+    for name in ("generator", "discriminator", "generator_gradient_norm"):
+        assert not np.isfinite(float(terms[name])), name
+    assert joint.skips_nonfinite and int(joint.step) == steps + 1
+    for old, new in zip(before, state()):
+        np.testing.assert_array_equal(old, new)
+
+
 def test_moving_statistics_move_towards_the_batch(stepped):
     stage, _, before, after, _ = stepped
     moving = [name for name in after if "moving_" in name]
