@@ -23,7 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 help:
 	@echo "make demo         fill a hole in a sample picture; result in demo_output/"
 	@echo "make test         linter and tests with the current TensorFlow"
-	@echo "make test-addons  the same tests with TensorFlow 2.15 and TensorFlow Addons"
+	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands left out"
 	@echo "make test-full    also the tests that take minutes or need released weights"
 	@echo "make lint         linter alone;  make format: let it rewrite the files"
 	@echo "make bench        timings and memory of this machine"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 import pathlib
 import signal
@@ -22,8 +23,15 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items):
-    """Files of whole commands, the longest, run first: with several workers none is left alone with one at the end."""
+def pytest_collection_modifyitems(config, items):
+    """Leaves `default_environment` out of the other one.
+
+    Files of whole commands, the longest, run first: with several workers none is left alone with one at the end.
+    """
+    if importlib.util.find_spec("tensorflow_addons") is not None:
+        left_out = [item for item in items if item.get_closest_marker("default_environment")]
+        items[:] = [item for item in items if item not in set(left_out)]
+        config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: item.path.parent != ROOT / "tests")
 
 

@@ -118,6 +118,7 @@ BAD_FILES = {
 }
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("case", BAD_FILES)
 def test_bad_files(run_command, photo, case):
     prepare, flags, words = BAD_FILES[case]
@@ -139,6 +140,7 @@ BAD_FLAGS = {
 }
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("case", BAD_FLAGS)
 def test_bad_flags(run_command, photo, case):
     flags, words = BAD_FLAGS[case]
@@ -173,6 +175,7 @@ def test_hifill_fills_a_photograph(run_command, photo, tiny_weights):
     assert np.array_equal(before[~hole], after[~hole])
 
 
+@pytest.mark.default_environment
 def test_a_photograph_of_one_pixel(run_command, photo, tiny_weights):
     cv2.imwrite(str(photo / "photo.png"), np.zeros((1, 1, 3), np.uint8))
     cv2.imwrite(str(photo / "mask.png"), np.zeros((1, 1), np.uint8))
@@ -180,6 +183,7 @@ def test_a_photograph_of_one_pixel(run_command, photo, tiny_weights):
     one_line(process, 1, "photo.png", "1x1", "16")
 
 
+@pytest.mark.default_environment
 def test_weights_of_the_wrong_model(run_command, photo):
     header = {"format": "inpainting-weights-1", "model": "other", "config": {}}
     with open(photo / "w.npz", "wb") as stream:
@@ -227,6 +231,7 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
         assert (tmp_path / "run" / name).is_file()
 
 
+@pytest.mark.default_environment
 def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_the_disk(
     run_command, tmp_path
 ):
@@ -249,6 +254,7 @@ def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_t
     assert len(list((tmp_path / "run" / "cache").rglob("*.pixels"))) == 103
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize(
     ("flags", "code", "words"),
     [
@@ -313,6 +319,7 @@ def authors_package(tmp_path):
     return tmp_path / "package"
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize(
     ("dataset", "ours"),
     [
@@ -350,6 +357,7 @@ def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
     assert "Ours" not in (tmp_path / "out" / "scores.csv").read_text()
 
 
+@pytest.mark.default_environment
 def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
     run_command, authors_package, tmp_path
 ):
@@ -365,6 +373,7 @@ def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
     assert "paper: HiFill, Table 2" in process.stdout
 
 
+@pytest.mark.default_environment
 def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_package, tmp_path):
     def output(*flags):
         process = run_command(
@@ -390,6 +399,7 @@ def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_pack
     assert "paper" not in silent.replace("papers'", "")
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize(
     ("flags", "layout"),
     [
@@ -407,6 +417,7 @@ def test_the_table_is_laid_out_like_that_of_the_paper_that_is_evaluated(flags, l
     assert process.stdout == f"{layout}\n"
 
 
+@pytest.mark.default_environment
 def test_evaluation_says_what_is_missing(run_command, tmp_path):
     one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
     process = run_command("evaluate", "--model=ns", "--predictions=a/ns", cwd=tmp_path)

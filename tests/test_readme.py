@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import pathlib
 import re
 import shlex
@@ -56,14 +55,7 @@ def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
     return folder
 
 
-# README's reader has the default environment, which `make demo` sets up; in the other one the commands are run by
-# tests/test_commands.py and test_zoom_commands.py alone.
-default_environment = pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow_addons") is not None, reason="not README's environment"
-)
-
-
-@default_environment
+@pytest.mark.default_environment
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c.startswith("python ")])
 def test_command(workplace, run_command, command):
     words = shlex.split(command.replace("/data/", f"{workplace}/data/"))
@@ -116,7 +108,7 @@ def test_paths_of_the_documents_exist():
             assert list(ROOT.glob(path)), f"{document.name}: {path}"
 
 
-@default_environment
+@pytest.mark.default_environment
 def test_demo(run_command, tmp_path):
     """`make demo` with seconds of training: all its steps run and its pictures exist."""
     process = run_command(
