@@ -102,7 +102,8 @@ def any_worker(strategy: tf.distribute.Strategy):
     def count(own):
         def over_all(value):
             context = tf.distribute.get_replica_context()
-            return context.all_reduce(tf.distribute.ReduceOp.SUM, value)
+            # The identity lies on the replica's device, which says whose the value is.
+            return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return strategy.experimental_local_results(strategy.run(over_all, args=(own,)))[0]
 
