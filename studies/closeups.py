@@ -15,7 +15,7 @@ from common import images, pictures
 from studies.bench import Scored
 
 _SHARE = 4  # the box is a quarter of the shorter side
-_INK = (0, 160, 255)
+_INK = (0, 158, 240)
 
 
 def window(mask: np.ndarray, side: int) -> tuple[int, int]:
