@@ -48,7 +48,7 @@ class Ablation(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """A comparison of the user study: choices of the other method's picture, of ours, and the per cent that is printed."""
+    """Choices of the other method's picture and of ours in the user study; the per cent for ours as printed."""
 
     other: int
     ours: int
@@ -178,7 +178,10 @@ TABLE_8 = {
         "EdgeConnect [31]": Preference(738, 387, 34.4),
     },
 }
-TABLE_8_TOTALS = {"small": (3900, 74.51), "large": (4500, 49.96)}  # choices, per cent that prefer ours
+TABLE_8_TOTALS = {
+    "small": (3900, 74.51),
+    "large": (4500, 49.96),
+}  # choices, per cent that prefer ours
 PARTICIPANTS = {"small": 13, "large": 15}
 PAIRS = 300
 QUESTION = "Which of these images looks better?"  # section 4.3
