@@ -1,6 +1,6 @@
 """Counts of a user study in the layout of Z's Table 8, with intervals, beside the paper's own counts.
 
-Choices of all participants are added up per kind of masks and per method, as in the paper; studies of the same kind (one
+Choices of all participants are added up per kind of masks and method, as in the paper; studies of the same kind (one
 page for each data set, say) are added too. Per cent are the choices of our picture.
 
 Intervals are Wilson's at 95%, from SciPy. They take choices as independent; those of one participant, or on one
