@@ -28,7 +28,6 @@ from common.errors import UsageError, UserError
 from studies import report, user_study_page, user_study_results, user_study_tally
 
 COMMANDS = ("build", "tally")
-QUESTION = "Which of these images looks better?"  # Z, section 4.3
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("ours", [], "build: folder of our method's results; several are read as one")
@@ -39,7 +38,7 @@ flags.DEFINE_bool("show_truth", False, "build: participants can look at the phot
 flags.DEFINE_integer("pairs", None, "build: that each participant compares; default: 300 or all", 1)
 flags.DEFINE_integer("seed", 0, "build: of the pairs that are chosen", lower_bound=0)
 flags.DEFINE_string("kind", None, "build: kind of masks, in tables; default: the page's name")
-flags.DEFINE_string("question", QUESTION, "build: what participants are asked")
+flags.DEFINE_string("question", user_study_page.QUESTION, "build: what participants are asked")
 flags.DEFINE_list("results", [], "tally: files that participants handed in, or folders of them")
 flags.DEFINE_list("key", [], "tally: the keys of the pages they are of")
 flags.DEFINE_bool("incomplete", False, "tally: count participants who did not get to the end")

@@ -35,6 +35,7 @@ from common.errors import UsageError, UserError
 
 KEY_FORMAT = "user-study-key-1"
 RESULT_FORMAT = "user-study-result-1"
+QUESTION = "Which of these images looks better?"  # Z, section 4.3
 PAIRS = 300  # of each of the paper's participants
 MOST_BYTES = 400_000_000  # of pictures; browsers give up on larger pages
 

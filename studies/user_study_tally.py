@@ -167,7 +167,8 @@ def table(kinds: Sequence[Kind], reported: bool = True) -> Table:
     rows = []
     for kind in kinds:
         measured = {_same(method): count for method, count in kind.methods.items()}
-        rows += _rows(f"{kind.name} masks", measured, titles)
+        label = f"{'SIMULATED ' * kind.simulated}{kind.name} masks"
+        rows += _rows(label, measured, titles)
         if kind.name in papers:
             printed = {_same(method): count for method, count in papers[kind.name].items()}
             rows += _rows(f"{REPORTED}{kind.name} masks", printed, titles)

@@ -184,7 +184,6 @@ TABLE_8_TOTALS = {
 }  # choices, per cent that prefer ours
 PARTICIPANTS = {"small": 13, "large": 15}
 PAIRS = 300
-QUESTION = "Which of these images looks better?"  # section 4.3
 
 # Table 9: scale factors, trained on 128 x 128 without the gradient loss, on DIV2K. x1 is "No zoom".
 TABLE_9 = {
