@@ -130,20 +130,22 @@ def _sum(counts) -> Count:
 # The paper's counts.
 
 
-def paper_counts() -> dict[str, dict[str, Count]]:
-    """Table 8: {kind: {method as the paper names it: choices}}.
-
-    Read from the file alone: importing the package around it starts TensorFlow, which counting does not need.
-    """
+def reported():
+    """The module `zoom_to_inpaint.reported`, of its file alone: the package around it starts TensorFlow."""
     package = importlib.util.find_spec("zoom_to_inpaint")
     path = pathlib.Path(package.origin).with_name("reported.py")
     spec = importlib.util.spec_from_file_location("_zoom_to_inpaint_reported", path)
     module = sys.modules.setdefault(spec.name, importlib.util.module_from_spec(spec))
     if not hasattr(module, "TABLE_8"):
         spec.loader.exec_module(module)
+    return module
+
+
+def paper_counts() -> dict[str, dict[str, Count]]:
+    """Table 8: {kind: {method as the paper names it: choices}}."""
     return {
         kind: {method: Count(printed.other, printed.ours) for method, printed in table.items()}
-        for kind, table in module.TABLE_8.items()
+        for kind, table in reported().TABLE_8.items()
     }
 
 
@@ -155,9 +157,9 @@ def _same(method: str) -> str:
 # Tables.
 
 
-def table(kinds: Sequence[Kind], reported: bool = True) -> Table:
+def table(kinds: Sequence[Kind], with_papers: bool = True) -> Table:
     """The counts as Z's Table 8 has them; the paper's own rows below those of the same kind of masks."""
-    papers = paper_counts() if reported else {}
+    papers = paper_counts() if with_papers else {}
     papers = {kind.name: papers[kind.name] for kind in kinds if kind.name in papers}
     # {name for comparing: title}, the paper's methods first and by the paper's name.
     titles = {_same(method): method for printed in papers.values() for method in printed}

@@ -136,8 +136,7 @@ def test_pairs_use_every_picture_and_method_alike_and_none_twice(pictures, metho
 
 
 def test_the_papers_study_by_default():
-    from zoom_to_inpaint import reported
-
+    reported = user_study_tally.reported()
     names = [f"{i:04}" for i in range(sum(reported.IMAGES.values()))]
     pairs = user_study_page.choose_pairs(names, list(reported.TABLE_8["small"]), None, 0)
     assert sorted(pair.picture for pair in pairs) == names  # 300 pairs, each of another picture
@@ -342,7 +341,7 @@ def test_the_table_is_laid_out_like_table_8_beside_the_papers_rows(key, tmp_path
     printed = rows["paper: small masks, prefer ours"]
     assert printed == ["75.49%", "89.13%", "69.23%", "64.21%", "-", "74.51%"]
     assert len(rows) == 6  # nothing of large masks
-    alone = user_study_tally.table(kinds, reported=False)
+    alone = user_study_tally.table(kinds, with_papers=False)
     assert [row[0][:5] for row in alone.rows] == ["small"] * 3 and len(alone.columns) == 4
 
 
