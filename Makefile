@@ -18,13 +18,14 @@ WORKERS ?= 2
 # TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-addons test-full lint format lock wheel bench clean distclean
+.PHONY: help demo test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
 	@echo "make demo         fill a hole in a sample picture; result in demo_output/"
 	@echo "make test         linter and tests with the current TensorFlow"
 	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands left out"
 	@echo "make test-full    also the tests that take minutes or need released weights"
+	@echo "make test-browser the user study's page in Chromium, which is installed from Debian's packages"
 	@echo "make lint         linter alone;  make format: let it rewrite the files"
 	@echo "make bench        timings and memory of this machine"
 	@echo "make wheel        build the wheel; result in dist/"
@@ -71,6 +72,13 @@ test-addons: $(VENV_ADDONS)/.installed
 test-full: lint
 	$(VENV)/bin/python $(PYTEST) -m "" $(PYTEST_FLAGS)
 
+# Of Debian and its kin: elsewhere, install Chromium and chromedriver by hand.
+test-browser: $(VENV)/.installed
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	  root=$$(test "$$(id -u)" = 0 || echo sudo); \
+	  $$root apt-get update -qq && $$root apt-get install -qq -y --no-install-recommends chromium chromium-driver; }
+	$(VENV)/bin/python -m pytest -m browser $(PYTEST_FLAGS)
+
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -95,7 +103,7 @@ LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config 
   --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra test $(LOCK_FLAGS)
 lock:
 	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
-	$(LOCK) --extra lint --python-version 3.10 --output-file requirements/current.txt
+	$(LOCK) --extra lint --extra browser --python-version 3.10 --output-file requirements/current.txt
 	$(LOCK) --extra addons --python-version 3.9 --output-file requirements/addons.txt
 
 clean:

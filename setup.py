@@ -23,7 +23,7 @@ setup(
     python_requires=">=3.9",
     packages=["benchmarks", "common", "configs", "hifill", "studies", "zoom_to_inpaint"],
     py_modules=["evaluate", "export", "inpaint", "painters", "train"],
-    package_data={"configs": ["**/*"]},
+    package_data={"configs": ["**/*"], "studies": ["*.html", "*.js"]},
     install_requires=[
         "tensorflow>=2.15.1,<3",
         "tensorboard>=2.15",  # tf.summary writes through it
@@ -33,6 +33,7 @@ setup(
         "opencv-python-headless>=4.8",
         "Pillow>=9.4",
         "scikit-image>=0.21",
+        "scipy>=1.9",
         "tqdm>=4.64",
     ],
     extras_require={
@@ -45,5 +46,7 @@ setup(
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
         "test": ["pytest>=8", "pytest-xdist>=3.6", "wheel"],
+        # `make test-browser` steers Chromium with it.
+        "browser": ["selenium>=4.20"],
     },
 )

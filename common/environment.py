@@ -47,6 +47,7 @@ _DISTRIBUTIONS = {
     ),
     "PIL": ("Pillow",),
     "skimage": ("scikit-image",),
+    "scipy": ("scipy",),
     "tqdm": ("tqdm",),
 }
 

@@ -14,6 +14,7 @@ NAMES = (
     "zoom_table_3",
     "zoom_table_4",
     "zoom_table_5",
+    "zoom_table_8_user_study",
     "zoom_table_9",
     "zoom_table_10",
     "zoom_figure_4",

@@ -169,7 +169,7 @@ def pins(lock: str, python: str) -> dict[str, str]:
 def test_lock_meets_what_setup_asks_for(wheel, lock, python):
     pinned = pins(lock, python)
     extras = {
-        "current": ("", "studies", "lint", "test"),
+        "current": ("", "studies", "lint", "browser", "test"),
         "addons": ("", "studies", "addons", "test"),
     }[lock]
     for line in metadata(wheel).get_all("Requires-Dist"):

@@ -30,7 +30,7 @@ def _all_scores():
 
 
 def _printed_rows():
-    """The start of every row of Tables 2, 3, 5, 9 and 10, as the paper's text has it."""
+    """The start of every row of Tables 2, 3, 5 and 8-10, as the paper's text has it."""
 
     def text(printed):
         decimals = zip(printed, (2, 4, 4, 5))
@@ -48,13 +48,19 @@ def _printed_rows():
         yield f"{label} {text(small)} {text(reported.TABLE_9['large'][scale])}"
     for band, row in reported.TABLE_10.items():
         yield f"{band.capitalize()} Frequency " + " ".join(f"{v:.4f}" for v in row.values())
+    for kind, row in reported.TABLE_8.items():
+        choices, per_cent = reported.TABLE_8_TOTALS[kind]
+        counts = " ".join(f"{printed.other} vs. {printed.ours}" for printed in row.values())
+        yield f"Counts {counts} {choices}"
+        shares = " ".join(f"{printed.per_cent}%" for printed in row.values())
+        yield f"Prefer Ours {shares} {per_cent}%"
 
 
 @pytest.mark.skipif(not TEXT.is_file(), reason="needs the paper's text beside the checkout")
 def test_every_row_is_in_the_papers_text():
     lines = TEXT.read_text(encoding="utf-8").splitlines()
     rows = list(_printed_rows())
-    assert len(rows) == 10 + 8 + 6 + 4 + 3
+    assert len(rows) == 10 + 8 + 6 + 4 + 3 + 4
     for row in rows:
         assert any(line.startswith(row) for line in lines), row
 
@@ -141,6 +147,28 @@ def test_zooming_costs_the_most_time():
     slowest = max(reported.TABLE_4, key=lambda method: reported.TABLE_4[method].milliseconds)
     assert slowest == "Ours"
     assert reported.TABLE_4["HiFill [48]"].milliseconds > reported.HIFILL_NETWORK_MILLISECONDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_percentages_of_table_8_follow_from_its_counts(kind):
+    table = reported.TABLE_8[kind]
+    others = list(reported.TABLE_2["div2k", kind])[:-1]
+    assert list(table) == others
+    for printed in table.values():
+        assert round(100 * printed.ours / (printed.other + printed.ours), 2) == printed.per_cent
+    ours = sum(printed.ours for printed in table.values())
+    choices = ours + sum(printed.other for printed in table.values())
+    assert (choices, round(100 * ours / choices, 2)) == reported.TABLE_8_TOTALS[kind]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_counts_of_table_8_are_those_of_the_participants(kind):
+    assert reported.TABLE_8_TOTALS[kind][0] == reported.PARTICIPANTS[kind] * reported.PAIRS
+    pairs = reported.PAIRS // len(reported.TABLE_8[kind])
+    for printed in reported.TABLE_8[kind].values():
+        assert printed.other + printed.ours == reported.PARTICIPANTS[kind] * pairs
+    # Section 4.1's images of both data sets: a pair of each.
+    assert sum(reported.IMAGES.values()) == reported.PAIRS
 
 
 @pytest.mark.parametrize(("kind", "best"), [("small", 2), ("large", 3)])
