@@ -91,7 +91,7 @@ def test_a_covariance_without_full_rank_is_still_exact():
 def test_too_few_images_are_refused_with_the_number_that_is_needed():
     assert dm.smallest_set(2048) == 2049
     dm.gaussian(_features(count=13))
-    with pytest.raises(UserError, match="FID of 12 images.* 12 features needs at least 13"):
+    with pytest.raises(UserError, match=r"FID of 12 images.* 12 features needs at least 13"):
         dm.gaussian(_features(count=12))
     with pytest.raises(UserError, match="NaN or infinite"):
         dm.fid(_features(), np.where(np.arange(200)[:, None] == 7, np.nan, _features()))
