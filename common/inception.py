@@ -133,7 +133,8 @@ def from_keras(path: str) -> Inception:
         with h5py.File(path, "r") as file:
             names = []
             file.visit(names.append)
-        top = any(name.split("/")[-1] == "predictions" for name in names)
+        # Under its own name in the published .h5, under its class's in a .weights.h5.
+        top = any(name.split("/")[-1] in ("predictions", "dense") for name in names)
         model = keras.applications.InceptionV3(
             weights=None, include_top=top, pooling=None if top else "avg"
         )

@@ -8,7 +8,17 @@ from common.errors import UsageError
 from studies.study import Study
 
 ALL = "all"
-NAMES = ("zoom_table_1",)
+NAMES = (
+    "zoom_table_1",
+    "hifill_figure_1",
+    "hifill_table_1",
+    "hifill_table_2",
+    "hifill_figure_3",
+    "hifill_figure_4",
+    "hifill_figure_5",
+    "hifill_figure_6",
+    "hifill_figure_7",
+)
 
 
 def study(name: str) -> Study:

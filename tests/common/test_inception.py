@@ -7,6 +7,7 @@ hold, and a batch size of 1 written into its middle.
 from __future__ import annotations
 
 import cv2
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -209,16 +210,29 @@ def test_weights_files_that_cannot_be(tmp_path, graph_file):
         inception.from_keras(str(graph_file))
 
 
+def _write_published(path, model):
+    """The layout of the files that Keras publishes, which Keras 3 reads but no longer writes."""
+    with h5py.File(path, "w") as file:
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{index}:0" for index in range(len(layer.get_weights()))]
+            for name, array in zip(names, layer.get_weights()):
+                group[name] = array
+            group.attrs["weight_names"] = [name.encode() for name in names]
+        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("top", [True, False])
-def test_keras_weights(tmp_path, top):
+@pytest.mark.parametrize("name", ["inception.h5", "inception.weights.h5"])
+def test_keras_weights(tmp_path, top, name):
     """A file of a random InceptionV3: the same numbers as that network on pictures resized by hand."""
     keras.utils.set_random_seed(0)
     model = keras.applications.InceptionV3(
         weights=None, include_top=top, pooling=None if top else "avg"
     )
-    path = tmp_path / "random.weights.h5"
-    model.save_weights(path)
+    path = tmp_path / name
+    (model.save_weights if "weights" in name else lambda p: _write_published(p, model))(path)
     network = inception.load(weights=str(path))
     pictures = _pictures(2)
     features, probabilities = network.run(pictures)
@@ -231,7 +245,7 @@ def test_keras_weights(tmp_path, top):
     else:
         np.testing.assert_allclose(features, expected, atol=1e-5)
         assert probabilities is None
-    damaged = tmp_path / "cut.weights.h5"
+    damaged = tmp_path / f"cut_{name}"
     damaged.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match="is cut short"):
         inception.from_keras(str(damaged))

@@ -1,0 +1,84 @@
+"""FID and Inception Score of sets of files that come some at a time, beside the scores of single images.
+
+`SetScores` collects Inception's outputs of the true pictures and of every method's, chunk by chunk, and gives the
+columns of a table. Without a network the columns are empty and `note` says how to fill them.
+"""
+
+from __future__ import annotations
+
+import collections
+
+import numpy as np
+
+from common import distribution_metrics, evaluation
+from common.errors import UserError
+from studies.bench import Bench, Scored
+from studies.score_tables import cell
+
+TRUTH = "truth"
+MISSING = (
+    "FID and IS need Inception: --inception_graph=classify_image_graph_def.pb (of 2015-12-05) gives the published "
+    "scores, --inception_weights=FILE of Keras' InceptionV3 for others of that name."
+)
+
+
+class SetScores:
+    """Collects one set; see the module docstring."""
+
+    def __init__(self, bench: Bench):
+        self.network = bench.inception()
+        self._features = collections.defaultdict(list)
+        self._probabilities = collections.defaultdict(list)
+
+    def add(self, chunk: Scored) -> None:
+        """Takes the chunk's true pictures and results, while their files are there."""
+        if self.network is None:
+            return
+        from common import inception
+
+        names = [case.name for case in chunk.cases]
+        paths = {TRUTH: [case.image for case in chunk.cases]}
+        for method, folder in chunk.folders.items():
+            paths[method] = [evaluation.prediction(folder, name) for name in names]
+        for method, files in paths.items():
+            features, probabilities = inception.outputs(self.network, files)
+            self._features[method].append(features)
+            if probabilities is not None:
+                self._probabilities[method].append(probabilities)
+
+    def of(self, method: str) -> tuple[dict[str, float], list[str]]:
+        """({"fid", "inception_score", "inception_score_std"} as far as they exist, why others do not)."""
+        found, reasons = {}, []
+        if method in self._features:
+            try:
+                sets = (np.concatenate(self._features[name]) for name in (TRUTH, method))
+                found["fid"] = distribution_metrics.fid(*sets)
+            except UserError as error:
+                reasons.append(str(error))
+        if method in self._probabilities:
+            try:
+                rows = np.concatenate(self._probabilities[method])
+                mean, std = distribution_metrics.inception_score(rows)
+                found.update(inception_score=mean, inception_score_std=std)
+            except UserError as error:
+                reasons.append(str(error))
+        return found, reasons
+
+    @property
+    def count(self) -> int:
+        """Images so far."""
+        return sum(map(len, self._features[TRUTH]))
+
+    def columns(self) -> list[str]:
+        """Titles of the two columns: which network, how many images."""
+        if self.network is None:
+            return ["FID ↓", "IS ↑"]
+        name, count = self.network.name, self.count
+        return [f"{distribution_metrics.label(name, count)} ↓", f"IS ({name}) ↑"]
+
+    def cells(self, found: dict[str, float]) -> list[str]:
+        """The two cells of a row from what `of` found."""
+        score = cell(found.get("inception_score"), 2)
+        if "inception_score_std" in found:
+            score += f" ± {found['inception_score_std']:.2f}"
+        return [cell(found.get("fid"), 3), score]
