@@ -3,10 +3,10 @@
     python studies/run.py --study=hifill_figure_1 --size=paper --dataset=folder --data_dir=PHOTOS --weights=hifill=FILE
 
 The paper shows ultra high-resolution results and says that pictures "as large as 8K with considerable hole sizes" can
-be filled. Here every photograph is filled at its own size, with the silhouette of an object as its hole, shown whole and
-in a detail of one pixel to a pixel; time and memory are given, and once more for a picture of 8192x8192 (the largest
-photograph enlarged). It needs the trained network and photographs of your own; minutes. The small setting takes the
-samples, the largest of which is 1411x1411, and enlarges it to 2048x2048.
+be filled. Here every photograph is filled at its own size, with the silhouette of an object as its hole, shown whole
+and in a detail of one pixel to a pixel; time and memory are given, and once more for a picture of 8192x8192 (the
+largest photograph enlarged). It needs the trained network and photographs of your own; minutes. The small setting
+takes the samples, the largest of which is 1411x1411, and enlarges it to 2048x2048.
 """
 
 from __future__ import annotations
