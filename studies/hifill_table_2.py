@@ -18,10 +18,10 @@ import statistics
 import numpy as np
 
 from common import evaluation, images, photographs
+from common.set_scores import MISSING, SetScores
 from studies import hifill_sets, memory
 from studies.bench import Bench, reported
 from studies.score_tables import cell
-from studies.set_scores import MISSING, SetScores
 from studies.study import REPORTED, Picture, Result, Study, Table
 
 OURS = "HiFill"
@@ -56,9 +56,9 @@ def one_side(bench: Bench, model, found, side: int):
     """(table, {method: numbers}, picture, reasons for empty cells) of one size."""
     base = model.config.size
     methods = {**hifill_sets.others(bench, found, side), OURS: model.inpaint}
-    sets, scores, first = SetScores(bench), [], None
+    sets, scores, first = SetScores(bench.inception()), [], None
     for chunk in hifill_sets.scored_in_chunks(bench, found, methods, side, base):
-        sets.add(chunk)
+        sets.add(chunk.cases, chunk.folders)
         scores += chunk.scores
         first = first or grid(chunk, side)
     means, reasons = hifill_sets.means(scores), []

@@ -9,10 +9,10 @@ import cv2
 import numpy as np
 import pytest
 
-from common import distribution_metrics, images, metrics, patchmatch
+from common import distribution_metrics, images, metrics, patchmatch, set_scores
 from common.errors import UserError
 from common.inception import Inception
-from studies import hifill_crops, hifill_sets, networks, registry, set_scores, study
+from studies import hifill_crops, hifill_sets, networks, registry, study
 from studies.bench import Bench, Photographs
 
 BASE = 64
@@ -155,19 +155,21 @@ def _mean_colours(batch):
     return features, powers / powers.sum(axis=1, keepdims=True)
 
 
-def test_fid_and_is_are_of_the_files_of_all_chunks(bench, monkeypatch, tmp_path):
+STAND_IN = Inception("Stand-in", _mean_colours)
+
+
+def test_fid_and_is_are_of_the_files_of_all_chunks(bench, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "many").mkdir()
     for index in range(12):
         picture = np.full((40, 40, 3), rng.integers(30, 200, 3), np.uint8)
         cv2.imwrite(str(tmp_path / "many" / f"{index:02d}.png"), picture)
     chosen = bench("x", data_dir=str(tmp_path / "many"))
-    monkeypatch.setattr(Bench, "inception", lambda self: Inception("Stand-in", _mean_colours))
     found = hifill_sets.photographs(chosen)
-    sets = set_scores.SetScores(chosen)
+    sets = set_scores.SetScores(STAND_IN)
     methods = {"flat": lambda image, mask: np.where(mask[..., None] > 0, np.uint8(9), image)}
     for chunk in hifill_sets.scored_in_chunks(chosen, found, methods, 32, BASE, chunk=5):
-        sets.add(chunk)
+        sets.add(chunk.cases, chunk.folders)
     folder = tmp_path / "x" / "folder" / "32"
     truth, result = (
         np.concatenate([_mean_colours(images.read_rgb(p)[None])[0] for p in sorted(f.iterdir())])
@@ -184,12 +186,12 @@ def test_fid_and_is_are_of_the_files_of_all_chunks(bench, monkeypatch, tmp_path)
     assert sets.cells(scores)[1].startswith(f"{expected[0]:.2f} ± ")
 
 
-def test_sets_that_are_too_small_say_why(bench, monkeypatch):
-    monkeypatch.setattr(Bench, "inception", lambda self: Inception("Stand-in", _mean_colours))
+def test_sets_that_are_too_small_say_why(bench):
     chosen = bench("x")
-    sets = set_scores.SetScores(chosen)
+    sets = set_scores.SetScores(STAND_IN)
     photographs = hifill_sets.photographs(chosen)
-    sets.add(hifill_sets.scored(chosen, photographs, {"same": lambda i, m: i}, 32, BASE))
+    scored = hifill_sets.scored(chosen, photographs, {"same": lambda i, m: i}, 32, BASE)
+    sets.add(scored.cases, scored.folders)
     scores, reasons = sets.of("same")
     assert scores == {} and "FID of 2 images" in reasons[0] and "IS" not in reasons[0]
     assert "Inception Score of 2 images" in reasons[1] and sets.cells(scores) == ["-", "-"]
