@@ -39,7 +39,7 @@ def run(bench: Bench) -> Result:
         case = hifill_sets.write(bench.folder / found.name / "own", f"{index:05d}", image, mask)
         filled, value = measured(model, image, mask)
         images.write_png(
-            case.image.parents[1] / "predictions" / "HiFill" / f"{case.name}.png", filled
+            case.image.parents[1] / "predictions" / "hifill" / f"{case.name}.png", filled
         )
         where = hifill_crops.around_hole(mask, _DETAIL)
         holed = pictures.paint_hole(image, mask)

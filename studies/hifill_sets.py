@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 
 from common import evaluation, images, mask_files, scores
-from studies.bench import Bench, Method, Photographs, Scored
+from studies.bench import Bench, Method, Photographs, Scored, file_name
 
 ARM = "hifill"
 # What Table 2 calls 512, 1024, 2048 and 4096, as multiples of the generator's side.
@@ -134,7 +134,7 @@ def _scored_chunk(cases, methods, folder, side):
     for name, method in methods.items():
         seconds, folders[name] = None, method
         if callable(method):
-            folders[name] = folder / "predictions" / name
+            folders[name] = folder / "predictions" / file_name(name)
             seconds = evaluation.paint(cases, method, folders[name], f"{name}, {side}")
         values += evaluation.score(cases, folders[name], name, "irregular", seconds)
     return Scored(cases, folders, values)

@@ -220,7 +220,7 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
             metrics.l1_percent(
                 *(
                     images.read_rgb(folder / part / p.name)
-                    for part in ("images", "predictions/HiFill")
+                    for part in ("images", "predictions/hifill")
                 )
             )
             for p in sorted((folder / "images").iterdir())
@@ -257,7 +257,7 @@ def test_figure_3_has_every_pair_and_the_adopted_one_is_the_model(bench):
     folder = chosen.folder / "folder" / str(4 * BASE)
     image, mask = (images.read_rgb(folder / part / "00000_a.png") for part in ("images", "masks"))
     expected = chosen.model("hifill").inpaint(image, np.ascontiguousarray(mask[..., 0]))
-    found = images.read_rgb(folder / "predictions" / "average, bilinear" / "00000_a.png")
+    found = images.read_rgb(folder / "predictions" / "average_bilinear" / "00000_a.png")
     np.testing.assert_array_equal(found, expected)
 
 
@@ -297,7 +297,7 @@ def test_figure_5_shows_where_the_error_is_largest(bench):
     name = "00001_b"
     image, found, mask = (
         images.read_rgb(folder / part / f"{name}.png").astype(int)
-        for part in ("images", "predictions/HiFill", "masks")
+        for part in ("images", "predictions/hifill", "masks")
     )
     expected = np.abs(image - found)[mask[..., 0] > 0].mean()
     assert result.values["128"][name] == pytest.approx(expected)
@@ -362,7 +362,7 @@ def test_figure_1_fills_photographs_at_their_own_size(bench, photos, monkeypatch
     folder = chosen.folder / "folder" / "own"
     image = images.read_rgb(photos / "b.png")
     mask = np.ascontiguousarray(images.read_rgb(folder / "masks" / "00001.png")[..., 0])
-    found = images.read_rgb(folder / "predictions" / "HiFill" / "00001.png")
+    found = images.read_rgb(folder / "predictions" / "hifill" / "00001.png")
     np.testing.assert_array_equal(found, chosen.model("hifill").inpaint(image, mask))
 
 
