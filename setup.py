@@ -46,6 +46,7 @@ setup(
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "wheel"],
+        # POT: an independent Fréchet distance.
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel"],
     },
 )
