@@ -15,7 +15,7 @@ import time
 
 import numpy as np
 
-from common import images, mask_files
+from common import images, mask_files, pictures
 from studies import hifill_crops, hifill_sets, memory
 from studies.bench import Bench
 from studies.study import Picture, Result, Study, Table
@@ -27,8 +27,6 @@ _WHOLE, _DETAIL = 480, 320
 
 def run(bench: Bench) -> Result:
     """See the module docstring."""
-    from common import pictures
-
     model = bench.model(hifill_sets.ARM)
     found = hifill_sets.photographs(bench, "div2k", "places2")
     source = mask_files.mask_source("object")
@@ -37,48 +35,39 @@ def run(bench: Bench) -> Result:
         image = images.read_rgb(path)
         mask = source(*image.shape[:2], (bench.seed, index))
         case = hifill_sets.write(bench.folder / found.name / "own", f"{index:05d}", image, mask)
-        filled, value = measured(model, image, mask)
-        images.write_png(
-            case.image.parents[1] / "predictions" / "hifill" / f"{case.name}.png", filled
-        )
+        filled, values[case.name] = measured(model, image, mask)
+        folder = case.image.parents[1] / "predictions" / "hifill"
+        images.write_png(folder / f"{case.name}.png", filled)
         where = hifill_crops.around_hole(mask, _DETAIL)
         holed = pictures.paint_hole(image, mask)
         wholes.append([holed, filled])
         details.append([np.ascontiguousarray(x[where]) for x in (holed, filled, image)])
-        rows.append(row(image, mask, value))
-        values[path] = value
+        rows.append(row(mask, values[case.name]))
         largest = image if largest is None or image.size > largest.size else largest
     side = LARGEST[bench.size]
-    enlarged = hifill_sets.square(largest, side)
     mask = source(side, side, (bench.seed, len(rows)))
-    filled, value = measured(model, enlarged, mask)
-    if not np.array_equal(filled[mask == 0], enlarged[mask == 0]):
-        raise AssertionError("known pixels changed")
-    rows.append(row(enlarged, mask, value))
-    values["enlarged"] = value
+    values["enlarged"] = measured(model, hifill_sets.square(largest, side), mask)[1]
+    rows.append(row(mask, values["enlarged"]))
     title = f"{found.label}: one photograph, in memory before and after"
     columns = ["Pixels", "Megapixels", "Hole (%)", "Seconds", "Memory (GB)"]
     note = f"One warm-up. The last row is the largest photograph, its middle enlarged to {side}x{side}."
+    notes = [f"Full-size results lie in {bench.folder}."]
     return Result(
         [Table(title, columns, rows, note)],
-        [
-            Picture(
-                "whole.png",
-                "Whole photographs.",
-                pictures.grid(wholes, ["input", "result"], cell=_WHOLE),
-            ),
-            Picture(
-                "details.png",
-                "Details, one pixel to a pixel.",
-                pictures.grid(details, ["input", "result", "truth"], cell=_DETAIL),
-            ),
-        ],
-        [
-            f"Full-size results lie in {bench.folder}.",
-            *([hifill_sets.SMALL_NOTE] if bench.small else []),
-        ],
+        shown(wholes, details),
+        [*notes, *([hifill_sets.SMALL_NOTE] if bench.small else [])],
         values,
     )
+
+
+def shown(wholes: list, details: list) -> list[Picture]:
+    """Rows of whole photographs and of details as two pictures."""
+    whole = pictures.grid(wholes, ["input", "result"], cell=_WHOLE)
+    detail = pictures.grid(details, ["input", "result", "truth"], cell=_DETAIL)
+    return [
+        Picture("whole.png", "Whole photographs.", whole),
+        Picture("details.png", "Details, one pixel to a pixel.", detail),
+    ]
 
 
 def measured(model, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, dict]:
@@ -89,7 +78,7 @@ def measured(model, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, di
     return filled, {"seconds": time.perf_counter() - started, "memory": taken}
 
 
-def row(image: np.ndarray, mask: np.ndarray, value: dict) -> list[str]:
+def row(mask: np.ndarray, value: dict) -> list[str]:
     """A photograph's row."""
     height, width = mask.shape
     return [

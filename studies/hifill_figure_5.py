@@ -32,32 +32,27 @@ def run(bench: Bench) -> Result:
     base = model.config.size
     found = hifill_sets.photographs(bench)
     found = found._replace(paths=found.paths[: bench.count or COUNT])
-    shown, errors, values = [], {}, {}
+    by_side, errors, shown = {}, {}, []
     for side in hifill_sets.sides(bench, base, MULTIPLES):
         methods = {**hifill_sets.others(bench, found, side), OURS: model.inpaint}
-        scored = hifill_sets.scored(bench, found, methods, side, base)
-        figure = FIGURES.get(side // base, "Figure 5")
-        shown.append(
-            _picture(scored, scored.cases[:SHOWN], f"{side}.png", f"As {figure}: {side}x{side}.")
-        )
+        scored = by_side[side] = hifill_sets.scored(bench, found, methods, side, base)
         errors[side] = hole_errors(scored)
-        values[str(side)] = errors[side]
-        if side == base or len(errors) == 1:
-            order = sorted(scored.cases, key=lambda case: -errors[side][case.name])
-            caption = "As Figure 11: where HiFill errs most inside the hole."
-            worst = _picture(scored, order[:WORST], "worst.png", caption)
-    rows = [
-        [
-            f"{side}x{side}",
-            str(len(of_side)),
-            *(f"{f(list(of_side.values())):.1f}" for f in (np.mean, np.median, max)),
-        ]
-        for side, of_side in errors.items()
-    ]
+        caption = f"As {FIGURES.get(side // base, 'Figure 5')}: {side}x{side}."
+        shown.append(_picture(scored, scored.cases[:SHOWN], f"{side}.png", caption))
+    side, scored = next(iter(by_side.items()))
+    order = sorted(scored.cases, key=lambda case: -errors[side][case.name])
+    caption = "As Figure 11: where HiFill errs most inside the hole."
+    shown.append(_picture(scored, order[:WORST], "worst.png", caption))
     title = f"{found.label}: HiFill's mean absolute error inside holes, in levels of 255"
-    table = Table(title, ["Size", "n", "Mean", "Median", "Largest"], rows)
+    table = Table(title, ["Size", "n", "Mean", "Median", "Largest"], [*map(_row, errors.items())])
     notes = [*hifill_sets.notes(bench), hifill_sets.predictions_note(bench)]
-    return Result([table], [*shown, worst], notes, values)
+    return Result([table], shown, notes, {str(side): found for side, found in errors.items()})
+
+
+def _row(item):
+    side, values = item[0], list(item[1].values())
+    numbers = (f"{of(values):.1f}" for of in (np.mean, np.median, max))
+    return [f"{side}x{side}", str(len(values)), *numbers]
 
 
 def hole_errors(scored) -> dict[str, float]:
