@@ -6,7 +6,7 @@
 The set is a function of the dataset, --size, --masks and --seed, and is saved with the results, so that any other
 method can paint it (`--predictions`). Scores are those of the 8-bit files, over whole pictures. What the paper prints
 for the same data set, masks and size stands below them as "paper: METHOD", in the table and under "reported" in
-scores.json; --noreported leaves it out.
+scores.json; --noreported leaves it out. FID and the Inception Score need a network, see --inception_graph.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pathlib
 from absl import flags
 
 import painters
-from common import datasets, environment, errors, evaluation, files, mask_files, scores
+from common import datasets, environment, errors, evaluation, files, mask_files, scores, set_scores
 from common.errors import UsageError, UserError
 
 FLAGS = flags.FLAGS
@@ -40,6 +40,16 @@ flags.DEFINE_string("mask_dir", None, "object templates for object and mixed mas
 flags.DEFINE_integer("size", 512, "side of the center crops; 0: whole photographs", lower_bound=0)
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0)
+flags.DEFINE_string(
+    "inception_graph",
+    None,
+    "the published Inception graph (classify_image_graph_def.pb), for FID and Inception Score",
+)
+flags.DEFINE_string(
+    "inception_weights",
+    None,
+    "or a weights file of Keras' InceptionV3: other scores of the same names",
+)
 flags.DEFINE_string("output", "evaluation", "folder for everything that is written")
 flags.DEFINE_enum(
     "table",
@@ -99,8 +109,8 @@ def reported() -> tuple[list, list[str]]:
     return rows, missing
 
 
-def evaluate(masks: str, paths: list[str], paint: dict) -> list:
-    """Makes the set of one kind of masks, paints and scores it; returns the scores."""
+def evaluate(masks: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
+    """Makes the set of one kind of masks, paints and scores it; returns the scores and those of whole sets."""
     kind = pathlib.Path(masks).name
     folder = pathlib.Path(FLAGS.output) / kind
     cases = evaluation.make_set(
@@ -116,22 +126,51 @@ def evaluate(masks: str, paths: list[str], paint: dict) -> list:
         folders[name] = pathlib.Path(given)
         found += evaluation.score(cases, folders[name], name, kind)
     evaluation.picture_grid(cases, folders, folder / "pictures.png")
-    return found
+    return found, of_sets(kind, cases, folders, network)
 
 
-def report(found: list, rows: list, missing: list[str]) -> None:
-    """Prints the tables and writes them with JSON and CSV below --output; `rows`, `missing`: see `reported`."""
+def inception():
+    """The network that --inception_graph or --inception_weights names, or None."""
+    if not (FLAGS.inception_graph or FLAGS.inception_weights):
+        return None
+    environment.start_tensorflow()
+    module = importlib.import_module("common.inception")
+    return module.load(FLAGS.inception_graph, FLAGS.inception_weights)
+
+
+def of_sets(kind: str, cases: list, folders: dict, network) -> list[dict]:
+    """FID and Inception Score of every method, or why a set has none; nothing without a network."""
+    if network is None:
+        return []
+    sets, rows = set_scores.SetScores(network), []
+    sets.add(cases, folders)
+    for method in folders:
+        found, reasons = sets.of(method)
+        text = [f"{t} {c}" for t, c in zip(sets.columns(), sets.cells(found)) if c != "-"]
+        row = {"method": method, "masks": kind, "network": network.name, "n": sets.count, **found}
+        rows.append({**row, "missing": reasons, "text": ", ".join([*text, *reasons])})
+    return rows
+
+
+def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> None:
+    """Prints the tables and writes them with JSON and CSV below --output.
+
+    rows, missing: see `reported`; sets: see `of_sets`.
+    """
     output = pathlib.Path(FLAGS.output)
     summaries, bins = scores.summarise(found), scores.by_hole_area(found)
     means = scores.table(summaries, layout(), spread=True, references=rows)
     tables = "\n\n".join(
         (masks_used(), "Mean over images:", means, *missing)
+        + tuple(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets)
         + ("By share of the picture that is hole:", scores.table(bins, layout()))
     )
     print(f"\n{tables}\n")
     files.write_text(output / "table.md", tables + "\n")
     scores.write_json(output / "scores.json", found, summaries + bins, rows)
     scores.write_csv(output / "scores.csv", found)
+    if sets:
+        files.write_text(output / "sets.json", json.dumps(sets, indent=1, ensure_ascii=False))
     run = {"flags": FLAGS.flag_values_dict(), "versions": environment.versions()}
     run["git_commit"] = environment.git_commit()
     files.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
@@ -162,10 +201,12 @@ def main(_) -> int:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")
     paths = datasets.files(FLAGS.dataset, FLAGS.data_dir, split())[: FLAGS.count or None]
+    network = inception()
     paint = {name: make_painter(name) for name in FLAGS.model}
     rows, missing = reported()
-    found = [score for masks in FLAGS.masks for score in evaluate(masks, paths, paint)]
-    report(found, rows, missing)
+    parts = [evaluate(masks, paths, paint, network) for masks in FLAGS.masks]
+    found, sets = ([item for part in parts for item in part[index]] for index in (0, 1))
+    report(found, rows, missing, sets)
     return 0
 
 

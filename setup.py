@@ -41,11 +41,14 @@ setup(
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
         # The plots of studies/.
         "studies": ["matplotlib>=3.7"],
+        # PatchMatch beside HiFill (H Figure 7); that study says so where it is missing.
+        "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version: another linter finds other faults.
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "wheel"],
+        # POT: an independent Fréchet distance.
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel"],
         # `make test-browser` steers Chromium with it.
         "browser": ["selenium>=4.20"],
     },

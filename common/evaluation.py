@@ -125,7 +125,7 @@ def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seco
     seconds, found = seconds or {}, []
     for case in cases:
         truth = images.read_rgb(case.image)
-        path = _prediction(folder, case.name)
+        path = prediction(folder, case.name)
         result = images.read_rgb(path)
         if result.shape != truth.shape:
             raise UserError(
@@ -140,7 +140,8 @@ def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seco
     return found
 
 
-def _prediction(folder, name):
+def prediction(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """The result of a picture in a folder, a PNG or another kind of image; UserError if there is none."""
     for extension in (".png", *datasets.EXTENSIONS):
         path = pathlib.Path(folder) / f"{name}{extension}"
         if path.is_file():
@@ -156,6 +157,6 @@ def picture_grid(cases: list[Case], folders: dict, path: pathlib.Path, most: int
     rows = []
     for case in cases[:most]:
         truth, mask = images.read_rgb(case.image), photographs.read_mask(case.mask)
-        results = [images.read_rgb(_prediction(f, case.name)) for f in folders.values()]
+        results = [images.read_rgb(prediction(f, case.name)) for f in folders.values()]
         rows.append([pictures.paint_hole(truth, mask), *results, truth])
     images.write_png(path, pictures.grid(rows, ["input", *folders, "truth"]))

@@ -1,15 +1,18 @@
-"""Patches of a large photograph, and bilinear upsampling of patches only (for `hifill.residual_aggregation`).
+"""Patches of a large photograph, and upsampling of patches only (for `hifill.residual_aggregation`).
 
 An image [H, W] is cut into n x n patches; patch k of an axis starts at pixel round(k*H/n). What residual aggregation
 needs of the upsampled completion is one term per hole patch j:
 
-    bilinear(low)_j - sum_i s_ij bilinear(low)_i
+    up(low)_j - sum_i s_ij up(low)_i
 
 Where patches consist of whole pixels and whole cells (any side that is a multiple of n, so everything `inpaint`
 does), each is upsampled from its own cells in the same way, and upsampling is linear: the term is
-bilinear(low_j - sum_i s_ij low_i), and the sum runs over 18 x 18 cells instead of, at 8K, 256 x 256 pixels.
+up(low_j - sum_i s_ij low_i), and the sum runs over 18 x 18 cells instead of, at 8K, 256 x 256 pixels.
 Otherwise patches lie differently on the cells and rows of the upsampled image are made and gathered, which is exact
 too but slower. Patches are numbered in reading order, arrays are float32 in 0..255.
+
+`up` is one of H section 4.1's operators (`UP`), "bilinear" unless a study asks for another: with half-pixel centres and
+the border repeated; "bicubic" is OpenCV's, with its a = -0.75.
 """
 
 from __future__ import annotations
@@ -17,6 +20,38 @@ from __future__ import annotations
 from typing import Callable, NamedTuple
 
 import numpy as np
+
+_CUBIC = -0.75  # OpenCV's, in which the authors' release resamples photographs
+
+
+def _nearest(distance):
+    return ((distance >= -0.5) & (distance < 0.5)).astype(distance.dtype)
+
+
+def _bilinear(distance):
+    return np.maximum(0, 1 - np.abs(distance))
+
+
+def _bicubic(distance):
+    x = np.abs(distance)
+    near = ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
+    far = ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
+    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+
+
+class _Operator(NamedTuple):
+    """The weight of a cell by its signed distance from a position, and how many cells beyond its own a patch sees."""
+
+    weight: Callable
+    halo: int
+
+
+_OPERATORS = {
+    "nearest": _Operator(_nearest, 1),
+    "bilinear": _Operator(_bilinear, 1),
+    "bicubic": _Operator(_bicubic, 2),
+}
+UP = tuple(_OPERATORS)
 
 
 class Axis(NamedTuple):
@@ -45,51 +80,55 @@ def gather(image, patches, rows, columns, strip) -> np.ndarray:
     return values.reshape(len(patches), height * width * 3)
 
 
-def smooth_part(low, weights, targets, sources, rows, columns, shape) -> Callable:
+def smooth_part(
+    low, weights, targets, sources, rows, columns, shape, up: str = "bilinear"
+) -> Callable:
     """The term above, as a function of a strip of rows: strip -> [J, len(strip) * columns.length * 3].
 
     Args:
       low: [S, S, 3], the whole image at low resolution.
       weights: [J, K] attention of the J `targets` over the K `sources` (patch numbers).
       rows, columns: the axes of the image, `shape` = (H, W).
+      up: one of `UP`.
     """
-    n, size = len(rows.start), low.shape[0]
+    n, size, operator = len(rows.start), low.shape[0], _OPERATORS[up]
     if size % n or any(length % n for length in shape):
-        return _from_rows(low, weights, targets, sources, rows, columns, shape)
-    cells = _halos(low, n).reshape(n * n, -1)
-    own = size // n
-    across, down = (_interpolation(own, axis.length) for axis in (columns, rows))
-    smooth = (cells[targets] - weights @ cells[sources]).reshape(len(targets), own + 2, own + 2, 3)
+        return _from_rows(low, weights, targets, sources, rows, columns, shape, operator)
+    cells = _halos(low, n, operator.halo).reshape(n * n, -1)
+    own, seen = size // n, size // n + 2 * operator.halo
+    across, down = (_interpolation(own, axis.length, operator) for axis in (columns, rows))
+    smooth = (cells[targets] - weights @ cells[sources]).reshape(len(targets), seen, seen, 3)
     # Columns first: they are the same for every strip of rows.
     smooth = np.einsum("xm,jlmc->jlxc", across, smooth, optimize=True)
-    smooth = smooth.reshape(len(targets), own + 2, -1)
+    smooth = smooth.reshape(len(targets), seen, -1)
     return lambda strip: (down[strip] @ smooth).reshape(len(targets), -1)
 
 
-def _interpolation(cells, pixels):
-    """[pixels, cells + 2]: bilinear weights of a patch's pixels over its cells and one more on either side."""
-    position = (np.arange(pixels) + 0.5) * cells / pixels + 0.5
-    distance = np.abs(position[:, None] - np.arange(cells + 2))
-    return np.maximum(0, 1 - distance).astype(np.float32)
+def _interpolation(cells, pixels, operator):
+    """[pixels, cells + 2 halo]: weights of a patch's pixels over its cells and those around them."""
+    position = (np.arange(pixels) + 0.5) * cells / pixels + operator.halo - 0.5
+    distance = position[:, None] - np.arange(cells + 2 * operator.halo)
+    return operator.weight(distance).astype(np.float32)
 
 
-def _halos(low, n):
+def _halos(low, n, halo):
     """[S, S, 3] -> [n, n, m, m, 3]: every patch's cells and those around it, repeated at the image's border."""
     cells = low.shape[0] // n
-    index = np.arange(n)[:, None] * cells + np.arange(-1, cells + 1)
+    index = np.arange(n)[:, None] * cells + np.arange(-halo, cells + halo)
     index = np.clip(index, 0, low.shape[0] - 1)
     return low[index][:, :, index].transpose(0, 2, 1, 3, 4)
 
 
-def _from_rows(low, weights, targets, sources, rows, columns, shape):
-    wide = _interpolated(low.transpose(1, 0, 2), np.arange(shape[1]), shape[1]).transpose(1, 0, 2)
+def _from_rows(low, weights, targets, sources, rows, columns, shape, operator):
+    columns_of = low.transpose(1, 0, 2)
+    wide = _interpolated(columns_of, np.arange(shape[1]), shape[1], operator).transpose(1, 0, 2)
 
     def term(strip):
         height = strip.stop - strip.start
         # The strip of every row of patches, one below the other: gathered like a small image of its own.
         lines = (rows.start[:, None] + np.arange(strip.start, strip.stop)).ravel()
         stacked = rows._replace(start=np.arange(len(rows.start)) * height)
-        blurred = _interpolated(wide, lines, shape[0])
+        blurred = _interpolated(wide, lines, shape[0], operator)
         whole = slice(0, height)
         of_sources = gather(blurred, sources, stacked, columns, whole)
         return gather(blurred, targets, stacked, columns, whole) - weights @ of_sources
@@ -97,11 +136,13 @@ def _from_rows(low, weights, targets, sources, rows, columns, shape):
     return term
 
 
-def _interpolated(low, pixels, length):
-    """Rows `pixels` of `low` [S, ...] upsampled bilinearly along its first axis to `length` pixels."""
+def _interpolated(low, pixels, length, operator):
+    """Rows `pixels` of `low` [S, ...] upsampled along its first axis to `length` pixels."""
     position = (pixels + 0.5) * low.shape[0] / length - 0.5
-    position = np.clip(position, 0, low.shape[0] - 1)
-    below = position.astype(int)
-    above = np.minimum(below + 1, low.shape[0] - 1)
-    share = (position - below).astype(np.float32).reshape(-1, *(1,) * (low.ndim - 1))
-    return low[below] * (1 - share) + low[above] * share
+    below = np.floor(position).astype(int)
+    total = 0
+    for offset in range(1 - operator.halo, operator.halo + 1):
+        weight = operator.weight(position - (below + offset)).astype(np.float32)
+        row = low[np.clip(below + offset, 0, low.shape[0] - 1)]
+        total = total + row * weight.reshape(-1, *(1,) * (low.ndim - 1))
+    return total

@@ -18,7 +18,7 @@ import numpy as np
 from common.errors import UserError
 from common.images import WHITE, check_array
 from hifill.config import HiFillConfig
-from hifill.residual_aggregation import average_down, cells_touching, fill
+from hifill.residual_aggregation import cells_touching, fill, reduced
 
 MIN_SIDE = 16
 # A hole longer than this share of the window, 3 / 4, leaves too little context around it.
@@ -26,9 +26,17 @@ LARGEST_SHARE = (3, 4)
 
 
 def inpaint(
-    generate: Callable, config: HiFillConfig, image: np.ndarray, mask: np.ndarray
+    generate: Callable,
+    config: HiFillConfig,
+    image: np.ndarray,
+    mask: np.ndarray,
+    down: str = "average",
+    up: str = "bilinear",
 ) -> np.ndarray:
-    """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`."""
+    """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`.
+
+    down, up: operators of H section 4.1 other than the adopted pair, see `aggregate_residuals`.
+    """
     check_array(image, mask)
     hole = np.asarray(mask) > 0
     height, width = hole.shape
@@ -44,7 +52,7 @@ def inpaint(
     output = image.copy()
     window = _cut(output, top, left, side)
     window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
-    _fill_window(generate, config.size, window, window_hole)
+    _fill_window(generate, config.size, window, window_hole, down, up)
     if not np.may_share_memory(window, output):  # it was extended by reflection
         rows, columns = slice(top, min(top + side, height)), slice(left, min(left + side, width))
         inside = window[: rows.stop - top, : columns.stop - left]
@@ -79,9 +87,9 @@ def _cut(array, top, left, side):
     return cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT)
 
 
-def _fill_window(generate, size, window, hole):
-    low, touched = average_down(window, size, hole), cells_touching(hole, size)
+def _fill_window(generate, size, window, hole, down, up):
+    low, touched = reduced(window, size, hole, down), cells_touching(hole, size)
     mask = touched[None, ..., None].astype(np.float32)
     _, refined, attention = generate(low[None] / WHITE, mask)
     generated = np.asarray(refined)[0] * WHITE
-    fill(window, hole, low, touched, generated, np.asarray(attention)[0])
+    fill(window, hole, low, touched, generated, np.asarray(attention)[0], up)

@@ -10,6 +10,9 @@ How it stays small: the blurred image is never built (`hifill.patches` says why 
 that touch the hole are computed, from patches without a hole pixel, and a few pixel rows of every patch at a time.
 What lies under the hole never enters: cells of `low` that touch it hold the completion instead, so painting the hole
 magenta or green gives the same bytes. Float values are in 0..255 here, like the pixels.
+
+Averaging down and bilinear up are the paper's choice of H section 4.1 and what everything here is made for. The other
+operators (`DOWN`, `patches.UP`) serve its comparison, Figure 3; both upsamplings are the same one, by construction.
 """
 
 from __future__ import annotations
@@ -21,13 +24,23 @@ import numpy as np
 
 from common.errors import UserError
 from common.images import WHITE
-from hifill.patches import axis_of, gather, smooth_part
+from hifill.patches import UP, axis_of, gather, smooth_part
+
+# How a photograph is reduced; all but the first take single pixels or their neighbours and alias.
+DOWN = {
+    "average": cv2.INTER_AREA,
+    "nearest": cv2.INTER_NEAREST_EXACT,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+}
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
 
 
-def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
+def aggregate_residuals(
+    image, mask, generated_512, attention, down: str = "average", up: str = "bilinear"
+) -> np.ndarray:
     """Fills the hole of `image` at its own resolution (H eq. 4).
 
     Args:
@@ -36,6 +49,7 @@ def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
       generated_512: [S, S, 3] the generator's completion of the whole image: uint8, float in [0, 1], or float in
         0..255 (told apart by its maximum).
       attention: [N, N] float, row j holds the weights of the context patches for patch j.
+      down, up: operators of H section 4.1, keys of `DOWN` and one of `patches.UP`.
 
     Returns:
       uint8 [H, W, 3], equal to `image` where the mask is 0.
@@ -43,9 +57,9 @@ def aggregate_residuals(image, mask, generated_512, attention) -> np.ndarray:
     generated = _to_levels(generated_512)
     size = generated.shape[0]
     hole = np.asarray(mask) > 0
-    low = average_down(image, size, hole)
+    low = reduced(image, size, hole, down)
     output = image.copy()
-    fill(output, hole, low, cells_touching(hole, size), generated, np.asarray(attention))
+    fill(output, hole, low, cells_touching(hole, size), generated, np.asarray(attention), up)
     return output
 
 
@@ -58,6 +72,28 @@ def _to_levels(generated):
     return levels * WHITE if in_unit_range else levels
 
 
+def reduced(image: np.ndarray, size: int, hole: np.ndarray, down: str = "average") -> np.ndarray:
+    """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255 by one of `DOWN`; cells off the `hole` see nothing of it.
+
+    Averaging works in strips; the others, made for a comparison, on a float32 copy of the image.
+    """
+    if down == "average":
+        return average_down(image, size, hole)
+    if down not in DOWN:
+        raise ValueError(f"down '{down}' is not one of {', '.join(DOWN)}")
+    return np.clip(_of_known(image, size, hole, DOWN[down]), 0, WHITE)  # bicubic overshoots
+
+
+def _of_known(image, size, hole, interpolation):
+    """Resampled from the pixels outside `hole` alone: the weights of the others are left out of the sum."""
+    known = 1 - hole.astype(np.float32)
+    total, weight = (
+        cv2.resize(x, (size, size), interpolation=interpolation)
+        for x in (image * known[..., None], known)
+    )
+    return total / np.maximum(weight, 1e-6)[..., None]
+
+
 def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -> np.ndarray:
     """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255: means of cells (H section 4.1), unrounded.
 
@@ -66,14 +102,8 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
     """
     height, width = image.shape[:2]
     if height < size or width < size:
-        known = (
-            np.ones((height, width), np.float32) if hole is None else 1 - hole.astype(np.float32)
-        )
-        total, weight = (
-            cv2.resize(x, (size, size), interpolation=cv2.INTER_LINEAR)
-            for x in (image * known[..., None], known)
-        )
-        return total / np.maximum(weight, 1e-6)[..., None]
+        hole = np.zeros((height, width), bool) if hole is None else hole
+        return _of_known(image, size, hole, cv2.INTER_LINEAR)
     blocks = math.gcd(
         height, size
     )  # of whole rows and whole cells, so that the float copy stays small
@@ -106,7 +136,7 @@ def _any_in_spans(hole, row_spans, column_spans):
     return hole
 
 
-def fill(image, hole, low, touched, generated, attention) -> None:
+def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") -> None:
     """`aggregate_residuals` in place, with the low-resolution image and mask already at hand.
 
     Writing into `image` is safe: what is read are patches without a hole, what is written is the hole.
@@ -114,10 +144,16 @@ def fill(image, hole, low, touched, generated, attention) -> None:
     Args:
       image: uint8 [H, W, 3], may be a view of a larger one; its hole is written.
       hole: [H, W] bool.
-      low, generated: [S, S, 3] float32 in 0..255, as from `average_down` and the generator.
+      low, generated: [S, S, 3] float32 in 0..255, as from `reduced` and the generator.
       touched: [S, S] bool, as from `cells_touching`.
       attention: [N, N] float.
+      up: one of `patches.UP`.
+
+    Raises:
+      ValueError: unknown `up`.
     """
+    if up not in UP:
+        raise ValueError(f"up '{up}' is not one of {', '.join(UP)}")
     n = round(attention.shape[0] ** 0.5)
     rows, columns = (axis_of(length, n) for length in image.shape[:2])
     targets, sources = _patches_by_hole(hole, rows, columns)
@@ -125,7 +161,7 @@ def fill(image, hole, low, touched, generated, attention) -> None:
         return
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
     completed = np.where(touched[..., None], generated, low)
-    smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2])
+    smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2], up)
     step = max(1, _STRIP_VALUES // (max(len(sources), len(targets)) * columns.length * 3))
     for first in range(0, rows.length, step):
         strip = slice(first, min(first + step, rows.length))

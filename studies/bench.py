@@ -28,7 +28,7 @@ SIZES = ("small", "paper")
 # Fields that are flags of studies/run.py as they stand.
 FLAGS = (
     *("size", "dataset", "data_dir", "places2_dir", "div2k_dir", "split", "count", "image_size"),
-    *("seed", "steps", "predictions"),
+    *("seed", "steps", "predictions", "inception_graph", "inception_weights"),
 )
 LABELS = {
     "sample": "sample photographs",
@@ -91,6 +91,8 @@ class Bench:
     steps: int | None = None
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
     predictions: Sequence[str] = ()
+    inception_graph: str | None = None
+    inception_weights: str | None = None
 
     @property
     def folder(self) -> pathlib.Path:
@@ -184,6 +186,12 @@ class Bench:
             return model.inpaint
         return painters.whichever_is_sharp(model)
 
+    def inception(self):
+        """The network of FID and IS (`common.inception.Inception`), loaded once, or None if none was named."""
+        if not (self.inception_graph or self.inception_weights):
+            return None
+        return _inception(self.inception_graph, self.inception_weights)
+
     # Scores.
 
     def scores(
@@ -206,7 +214,7 @@ class Bench:
             seconds = None
             folders[name] = method
             if callable(method):
-                folders[name] = folder / "predictions" / _file_name(name)
+                folders[name] = folder / "predictions" / file_name(name)
                 seconds = evaluation.paint(cases, method, folders[name], f"{name}, {masks}")
             found += evaluation.score(cases, folders[name], name, masks, seconds)
         return Scored(cases, folders, found)
@@ -231,7 +239,7 @@ class Bench:
         return f"Holes are drawn with seed {self.seed}, not the paper's own, unless a test package brings its own."
 
 
-def _file_name(method):
+def file_name(method):
     """A method's name in lower-case letters, figures and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
     return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
 
@@ -240,6 +248,12 @@ def reported(paper: str):
     """The module of the numbers that a paper prints: "zoom_to_inpaint" or "hifill"."""
     environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{paper}.reported")
+
+
+@functools.cache
+def _inception(graph, weights):
+    environment.start_tensorflow()
+    return importlib.import_module("common.inception").load(graph, weights)
 
 
 @functools.cache

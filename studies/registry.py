@@ -19,6 +19,14 @@ NAMES = (
     "zoom_table_10",
     "zoom_figure_4",
     "zoom_figure_5",
+    "hifill_figure_1",
+    "hifill_table_1",
+    "hifill_table_2",
+    "hifill_figure_3",
+    "hifill_figure_4",
+    "hifill_figure_5",
+    "hifill_figure_6",
+    "hifill_figure_7",
 )
 
 

@@ -42,6 +42,8 @@ flags.DEFINE_integer("seed", 0, "of holes and small networks", lower_bound=0)
 flags.DEFINE_integer("steps", None, "of small networks, instead of their flagfiles'", lower_bound=1)
 flags.DEFINE_list("weights", [], f"ARM=FILE of networks, of {', '.join(networks.ARMS)}")
 flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
+flags.DEFINE_string("inception_graph", None, "the published Inception graph, for FID and IS")
+flags.DEFINE_string("inception_weights", None, "or a weights file of Keras' InceptionV3")
 
 
 def weights() -> dict[str, str]:

@@ -417,6 +417,51 @@ def test_the_table_is_laid_out_like_that_of_the_paper_that_is_evaluated(flags, l
     assert process.stdout == f"{layout}\n"
 
 
+# Mean colours in place of Inception's features: what is tested is which files they are taken from.
+STAND_IN = """
+import sys
+import numpy as np
+import evaluate
+from common import errors
+from common.inception import Inception
+
+def run(batch):
+    features = batch.mean(axis=(1, 2))
+    powers = np.exp(features / 64)
+    return features, powers / powers.sum(axis=1, keepdims=True)
+
+evaluate.inception = lambda: Inception("Stand-in", run)
+errors.run(evaluate.main)
+"""
+
+
+@pytest.mark.default_environment
+def test_evaluation_scores_whole_sets_with_a_network(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for index in range(10):
+        picture = np.full((70, 70, 3), rng.integers(30, 200, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / "photos" / f"{index}.png"), picture)
+    flags = ["--model=mean", "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--size=64"]
+    command = [sys.executable, "-c", STAND_IN, *flags, f"--output={tmp_path / 'out'}"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    (found,) = json.loads((tmp_path / "out" / "sets.json").read_text())
+    # One colour a picture is what the mean colour gives back.
+    assert (found["method"], found["network"], found["n"]) == ("mean", "Stand-in", 10)
+    assert found["fid"] < 1e-6 and found["inception_score"] == pytest.approx(1)
+    table = (tmp_path / "out" / "table.md").read_text()
+    assert (
+        "Of the whole set, mean, irregular: FID (Stand-in, N=10) ↓ 0.000, IS (Stand-in) ↑ 1.00"
+        in table
+    )
+    command = [*command[:3], *flags, "--count=3", f"--output={tmp_path / 'few'}"]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert "FID of 3 images: the covariance of 3 features needs at least 4" in process.stdout
+    assert "Inception Score of 3 images in 10 splits" in process.stdout
+
+
 @pytest.mark.default_environment
 def test_evaluation_says_what_is_missing(run_command, tmp_path):
     one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
@@ -424,6 +469,9 @@ def test_evaluation_says_what_is_missing(run_command, tmp_path):
     one_line(process, 2, "'ns' twice")
     process = run_command("evaluate", "--predictions=gone", "--output=x", cwd=tmp_path)
     one_line(process, 1, "gone")
+    process = run_command("evaluate", "--model=ns", "--inception_graph=gone.pb", cwd=tmp_path)
+    one_line(process, 1, "--inception_graph=gone.pb", "no such file", "classify_image_graph_def.pb")
+    assert not list(tmp_path.iterdir())
     (tmp_path / "empty").mkdir()
     process = run_command(
         "evaluate", "--predictions=empty", "--output=x", "--size=64", "--count=1", cwd=tmp_path
