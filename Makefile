@@ -92,7 +92,7 @@ wheel: $(VENV)/.installed
 # Existing pins stay unless setup.py rules them out or LOCK_FLAGS=--upgrade. One file serves every
 # platform and every Python from the one named on, by environment markers.
 LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config --no-emit-index-url \
-  --no-emit-find-links --custom-compile-command "make lock" --extra test $(LOCK_FLAGS)
+  --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra test $(LOCK_FLAGS)
 lock:
 	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
 	$(LOCK) --extra lint --python-version 3.10 --output-file requirements/current.txt

@@ -93,10 +93,10 @@ def _zoom_to_inpaint(weights, precision, high_res):
     model = weights_source.load(weights, dtype)
     if high_res == "crop":
         return model.inpaint
-    return with_residuals(model) if high_res == "residual" else _whichever_is_sharp(model)
+    return with_residuals(model) if high_res == "residual" else whichever_is_sharp(model)
 
 
-def _whichever_is_sharp(model) -> Painter:
+def whichever_is_sharp(model) -> Painter:
     """A window at the photograph's own resolution where the hole is small enough, HiFill's residuals otherwise."""
     from zoom_to_inpaint import photograph
 

@@ -21,7 +21,7 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     python_requires=">=3.9",
-    packages=["common", "configs", "hifill", "zoom_to_inpaint"],
+    packages=["benchmarks", "common", "configs", "hifill", "studies", "zoom_to_inpaint"],
     py_modules=["evaluate", "export", "inpaint", "painters", "train"],
     package_data={"configs": ["**/*"]},
     install_requires=[
@@ -38,6 +38,8 @@ setup(
     extras_require={
         # The last TensorFlow that TensorFlow Addons works with: Keras 2, Python 3.9 to 3.11.
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
+        # The plots of studies/.
+        "studies": ["matplotlib>=3.7"],
         # One exact version: another linter finds other faults.
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped

@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAPERS = ("hifill", "zoom_to_inpaint")
-PACKAGES = ("common", *PAPERS)
+PACKAGES = ("benchmarks", "common", "studies", *PAPERS)
 ENTRY_POINTS = ("evaluate", "export", "inpaint", "painters", "train")
 LOCKS = {"current": ("3.10", "3.13"), "addons": ("3.9", "3.11")}
 
@@ -168,7 +168,10 @@ def pins(lock: str, python: str) -> dict[str, str]:
 )
 def test_lock_meets_what_setup_asks_for(wheel, lock, python):
     pinned = pins(lock, python)
-    extras = {"current": ("", "lint", "test"), "addons": ("", "addons", "test")}[lock]
+    extras = {
+        "current": ("", "studies", "lint", "test"),
+        "addons": ("", "studies", "addons", "test"),
+    }[lock]
     for line in metadata(wheel).get_all("Requires-Dist"):
         requirement = Requirement(line)
         marker = requirement.marker
@@ -197,9 +200,9 @@ def imported(name: str) -> set[str]:
 @pytest.mark.parametrize(
     "package, forbidden",
     [
-        ("common", {*PAPERS, *ENTRY_POINTS}),
-        ("hifill", {"zoom_to_inpaint", *ENTRY_POINTS}),
-        ("zoom_to_inpaint", {"hifill", *ENTRY_POINTS}),
+        ("common", {*PAPERS, "studies", *ENTRY_POINTS}),
+        ("hifill", {"zoom_to_inpaint", "studies", *ENTRY_POINTS}),
+        ("zoom_to_inpaint", {"hifill", "studies", *ENTRY_POINTS}),
     ],
 )
 def test_layers(package, forbidden):

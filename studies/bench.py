@@ -1,0 +1,250 @@
+"""What a person chose for a study, and what every study does with it: photographs, networks and scores.
+
+Two sizes. "paper": the paper's data sets and the weights that `--weights=ARM=FILE` names. "small": the photographs
+that come with scikit-image (or --dataset) and small networks, trained here once and shared by all studies below one
+--output:
+
+    <output>/networks/ARM/                      a small network's run
+    <output>/<study>/<dataset>/<masks>/         images, masks and predictions, as `common.evaluation` writes them
+
+Scores are `common.evaluation`'s, the protocol of evaluate.py; there is no other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Callable, NamedTuple, Union
+
+from common import datasets, environment, evaluation, scores
+from common.errors import UsageError, UserError
+from studies import networks
+
+SIZES = ("small", "paper")
+# Fields that are flags of studies/run.py as they stand.
+FLAGS = (
+    *("size", "dataset", "data_dir", "places2_dir", "div2k_dir", "split", "count", "image_size"),
+    *("seed", "steps", "predictions"),
+)
+LABELS = {
+    "sample": "sample photographs",
+    "folder": "folder",
+    "div2k": "DIV2K",
+    "places2": "Places2",
+}
+# Z section 4.1: 100 images of each split.
+IMAGES_PER_SPLIT = 100
+_SPLITS = {
+    "sample": ("test",),
+    "folder": ("test", "validation"),
+    "div2k": ("validation",),
+    "places2": ("validation", "test"),
+}
+
+
+class Photographs(NamedTuple):
+    """Pictures of one data set: its name, what a table calls it, their paths, and where the data set lies."""
+
+    name: str
+    label: str
+    paths: list[str]
+    data_dir: str | None
+
+
+class Scored(NamedTuple):
+    """One set of images and holes: its cases, {method: folder of its results} and one score per image and method."""
+
+    cases: list[evaluation.Case]
+    folders: dict[str, pathlib.Path]
+    scores: list[scores.Score]
+
+    def means(self) -> dict[str, scores.Summary]:
+        """{method: means over the images}."""
+        return {summary.method: summary for summary in scores.summarise(self.scores)}
+
+
+Method = Union[Callable, pathlib.Path]  # a painter, or a folder of results
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What a person chose; fields as the flags of studies/run.py, empty where nothing was chosen.
+
+    `study` is the id of the study that runs; `folder` is where it writes.
+    """
+
+    study: str
+    size: str = "small"
+    output: pathlib.Path = pathlib.Path("runs/studies")
+    dataset: str | None = None
+    data_dir: str | None = None
+    places2_dir: str | None = None
+    div2k_dir: str | None = None
+    split: str | None = None
+    count: int = 0
+    image_size: int | None = None
+    seed: int = 0
+    steps: int | None = None
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    predictions: Sequence[str] = ()
+
+    @property
+    def folder(self) -> pathlib.Path:
+        return self.output / self.study
+
+    @property
+    def small(self) -> bool:
+        return self.size == "small"
+
+    def options(self) -> dict:
+        """Every field in JSON's types, for the record of a result."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            **fields,
+            "output": str(self.output),
+            "weights": dict(self.weights),
+            "predictions": list(self.predictions),
+        }
+
+    # Photographs.
+
+    def data_sets(self, *wanted: str) -> list[Photographs]:
+        """What a study looks at: --dataset; else the sample photographs (small), or the paper's data sets `wanted`.
+
+        Of several that are wanted, those whose folder was given.
+
+        Raises:
+          UsageError: no folder was given of any of them.
+          UserError: a data set is not where it should be.
+        """
+        if self.dataset or self.small:
+            return [self.photographs(self.dataset or "sample")]
+        given = [name for name in wanted if self._data_dir(name)]
+        if not given:
+            flags = " or ".join(f"--{name}_dir=FOLDER" for name in wanted)
+            trees = " ".join(f"{LABELS[n]}: {datasets.expected_tree(n)}." for n in wanted)
+            raise UsageError(
+                f"{self.study} at --size=paper needs {flags} (or --dataset with --data_dir). {trees}"
+            )
+        return [self.photographs(name) for name in given]
+
+    def photographs(self, name: str) -> Photographs:
+        """The pictures of one data set: all of --split, or the first 100 of each split that the papers used."""
+        folder, paths = self._data_dir(name), []
+        for split in (self.split,) if self.split else _SPLITS[name]:
+            found = datasets.files(name, folder, split)
+            limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
+            # A test package, or a folder without splits, is the same for each of them.
+            paths += [path for path in found[:limit] if path not in paths]
+        return Photographs(name, LABELS[name], paths[: self.count or None], folder)
+
+    def _data_dir(self, name):
+        own = {"places2": self.places2_dir, "div2k": self.div2k_dir}
+        return self.data_dir or own.get(name)
+
+    def training_data(self) -> tuple[str, ...]:
+        """train.py's flags for the photographs that small networks learn from."""
+        name = self.dataset or "sample"
+        folder = self._data_dir(name)
+        return (f"--dataset={name}", *([f"--data_dir={folder}"] if folder else []))
+
+    # Networks.
+
+    def network(self, arm: str) -> pathlib.Path | str:
+        """The weights of an arm: --weights, or in the small size those of a network trained here now or before.
+
+        Raises:
+          UsageError: the paper's size and no weights; says how they are trained.
+          UserError: the training failed.
+        """
+        if arm in self.weights:
+            return self.weights[arm]
+        if not self.small:
+            raise UsageError(
+                f"{self.study} at --size=paper needs --weights={arm}=FILE; {networks.command(arm)} trains it"
+            )
+        arm = networks.SAME_WHEN_SMALL.get(arm, arm)
+        folder = self.output / "networks" / arm
+        return networks.train(arm, folder, self.steps, self.seed, self.training_data())
+
+    def model(self, arm: str):
+        """The model of an arm with its weights, loaded once; UserError if they are another arm's."""
+        return _load(arm, str(self.network(arm)))
+
+    def painter(self, arm: str) -> Callable:
+        """The model of an arm as a painter: (uint8 [H, W, 3], uint8 [H, W]) -> uint8 [H, W, 3]."""
+        import painters
+
+        model = self.model(arm)
+        if networks.ARMS[arm].model == "hifill":
+            return model.inpaint
+        return painters.whichever_is_sharp(model)
+
+    # Scores.
+
+    def scores(
+        self, methods: Mapping[str, Method], masks: str, photographs: Photographs, size: int = 256
+    ) -> Scored:
+        """Paints and scores one set of images and holes by evaluate.py's protocol.
+
+        Args:
+          methods: {name: painter, or a folder of PNGs named as the set's images}.
+          masks: kind of masks; a test package's own of this kind are used where there are some.
+          photographs: from `data_sets`.
+          size: side of the center crops where --image_size says nothing.
+        """
+        folder = self.folder / photographs.name / masks
+        source = datasets.package_masks(photographs.data_dir, masks) or masks
+        size = size if self.image_size is None else self.image_size
+        cases = evaluation.make_set(photographs.paths, source, None, size, self.seed, folder)
+        found, folders = [], {}
+        for name, method in methods.items():
+            seconds = None
+            folders[name] = method
+            if callable(method):
+                folders[name] = folder / "predictions" / name
+                seconds = evaluation.paint(cases, method, folders[name], f"{name}, {masks}")
+            found += evaluation.score(cases, folders[name], name, masks, seconds)
+        return Scored(cases, folders, found)
+
+    def others(self, photographs: Photographs, masks: str) -> dict[str, pathlib.Path]:
+        """{name: folder} of --predictions for one set: FOLDER/<dataset>/<masks>, FOLDER/<masks> or FOLDER itself.
+
+        Raises:
+          UserError: a folder does not exist.
+        """
+        found = {}
+        for given in map(pathlib.Path, self.predictions):
+            candidates = (given / photographs.name / masks, given / masks, given)
+            folder = next((path for path in candidates if path.is_dir()), None)
+            if folder is None:
+                raise UserError(f"--predictions={given} is not a folder")
+            found[given.name] = folder
+        return found
+
+    def masks_note(self) -> str:
+        """One sentence about the holes."""
+        return f"Holes are drawn with seed {self.seed}, not the paper's own, unless a test package brings its own."
+
+
+def reported(paper: str):
+    """The module of the numbers that a paper prints: "zoom_to_inpaint" or "hifill"."""
+    environment.start_tensorflow()  # the papers' packages import it
+    return importlib.import_module(f"{paper}.reported")
+
+
+@functools.cache
+def _load(arm, weights):
+    environment.start_tensorflow()
+    expected = networks.ARMS[arm]
+    model = importlib.import_module(f"{expected.model}.weights_source").load(weights)
+    for name, value in expected.fields.items():
+        found = getattr(model.config, name)
+        if found != value:
+            raise UserError(
+                f"--weights={arm}={weights} holds a network with {name} {found}; {arm} has {value}"
+            )
+    return model

@@ -1,0 +1,28 @@
+"""The studies, in the papers' order. Importing this imports no TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+
+from common.errors import UsageError
+from studies.study import Study
+
+ALL = "all"
+NAMES = ("zoom_table_1",)
+
+
+def study(name: str) -> Study:
+    """The study of a name in `NAMES`."""
+    return importlib.import_module(f"studies.{name}").STUDY
+
+
+def chosen(names: list[str]) -> list[Study]:
+    """The studies of `names`, each once, in the order of `NAMES`; "all" is all of them.
+
+    Raises:
+      UsageError: a name that no study has.
+    """
+    for name in names:
+        if name not in (*NAMES, ALL):
+            raise UsageError(f"--study={name} is not known; choose of all, {', '.join(NAMES)}")
+    return [study(name) for name in NAMES if ALL in names or name in names]

@@ -1,0 +1,137 @@
+"""Runs studies: every table and figure of both papers as a command.
+
+    python studies/run.py --list
+    python studies/run.py --study=all --size=small --output=runs/studies
+    python studies/run.py --study=zoom_table_3 --size=paper --div2k_dir=DIV2K --weights=no_zoom=FILE,sr_zoom=FILE,...
+
+--size=small trains tiny networks on photographs that come with scikit-image and needs nothing; --size=paper takes the
+paper's data sets and weights. Results, pictures and one report (Markdown and self-contained HTML) go to --output. A
+study that fails does not stop the others; the exit code is then 1.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import time
+import traceback
+
+if __package__ in (None, ""):  # started as a file: modules here must not hide others of their names
+    sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
+
+from absl import flags
+
+from common import datasets, environment, errors
+from common.errors import UsageError, UserError
+from studies import bench, networks, registry, report, study
+
+FLAGS = flags.FLAGS
+flags.DEFINE_bool("list", False, "print every study: id, paper, what, needs, state")
+flags.DEFINE_list("study", [], "ids of --list, or all")
+flags.DEFINE_enum("size", "small", bench.SIZES, "small: tiny networks, trained here; paper")
+flags.DEFINE_string("output", "runs/studies", "folder for everything that is written")
+flags.DEFINE_bool("report", False, "write the report of the results that --output holds")
+flags.DEFINE_enum("dataset", None, datasets.NAMES, "photographs instead of the study's own")
+flags.DEFINE_string("data_dir", None, "where --dataset lies")
+flags.DEFINE_string("places2_dir", None, "where Places2 lies")
+flags.DEFINE_string("div2k_dir", None, "where DIV2K lies")
+flags.DEFINE_enum("split", None, datasets.SPLITS, "instead of the papers' held-out images")
+flags.DEFINE_integer("count", 0, "only the first images; 0: all of the study's", lower_bound=0)
+flags.DEFINE_integer("image_size", None, "side of the center crops; default: the study's", 0)
+flags.DEFINE_integer("seed", 0, "of holes and small networks", lower_bound=0)
+flags.DEFINE_integer("steps", None, "of small networks, instead of their flagfiles'", lower_bound=1)
+flags.DEFINE_list("weights", [], f"ARM=FILE of networks, of {', '.join(networks.ARMS)}")
+flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
+
+
+def weights() -> dict[str, str]:
+    """--weights as {arm: file}.
+
+    Raises:
+      UsageError: an entry that is not ARM=FILE, or an arm that no study has.
+    """
+    found = {}
+    for entry in FLAGS.weights:
+        arm, separator, file = entry.partition("=")
+        if not separator or arm not in networks.ARMS or not file or arm in found:
+            raise UsageError(
+                f"--weights={entry} is not ARM=FILE with an ARM, once, of {', '.join(networks.ARMS)}"
+            )
+        found[arm] = file
+    return found
+
+
+def bench_of(name: str) -> bench.Bench:
+    """The flags as the study `name` gets them."""
+    taken = {field: FLAGS[field].value for field in bench.FLAGS}
+    return bench.Bench(
+        name, **{**taken, "output": pathlib.Path(FLAGS.output), "weights": weights()}
+    )
+
+
+def _state(found: study.Study) -> str:
+    path = pathlib.Path(FLAGS.output) / found.id / study.RESULT
+    if not path.is_file():
+        return "not run"
+    result = study.load(path)
+    return f"done {result['date'][:10]} ({result['size']})"
+
+
+def print_list(studies: list[study.Study]) -> None:
+    """One block per study."""
+    for found in studies:
+        print(f"{found.id:18} {found.paper}, {found.item}: {found.what}")
+        print(f"{'':18} needs: {found.needs}; small: {found.minutes:g} min")
+        print(f"{'':18} state: {_state(found)}")
+
+
+def run(found: study.Study) -> None:
+    """Runs one study and keeps its result."""
+    print(f"\n== {found.id}: {found.paper}, {found.item}", flush=True)
+    chosen, started = bench_of(found.id), time.perf_counter()
+    path = study.save(found, found.run(chosen), chosen, time.perf_counter() - started)
+    for table in study.load(path)["tables"]:
+        print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
+
+
+def run_all(studies: list[study.Study]) -> dict[str, UserError | Exception]:
+    """Runs studies one after the other; returns {id: error} of those that failed."""
+    failures = {}
+    for found in studies:
+        try:
+            run(found)
+        except UserError as error:
+            print(f"error: {found.id}: {error}", file=sys.stderr, flush=True)
+            failures[found.id] = error
+        except Exception as error:  # a bug in one study is no reason to lose the others
+            traceback.print_exc()
+            failures[found.id] = error
+    return failures
+
+
+def main(_) -> int:
+    if FLAGS.list:
+        print_list(registry.chosen(FLAGS.study or [registry.ALL]))
+        return 0
+    if not FLAGS.study and not FLAGS.report:
+        raise UsageError(f"name --study=all or some of {', '.join(registry.NAMES)}; --list tells")
+    studies = _check(registry.chosen(FLAGS.study))
+    failures = run_all(studies)
+    if FLAGS.report or len(failures) < len(studies):
+        written = {name: str(error) or type(error).__name__ for name, error in failures.items()}
+        print("\nReport:", *report.write(pathlib.Path(FLAGS.output), written))
+    if len(studies) == 1:
+        return next((getattr(e, "exit_code", 1) for e in failures.values()), 0)
+    return 1 if failures else 0
+
+
+def _check(studies: list[study.Study]) -> list[study.Study]:
+    """`studies`, once the flags that all of them read make sense."""
+    weights()
+    if FLAGS.data_dir and not FLAGS.dataset:
+        raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, which says what lies there")
+    return studies
+
+
+if __name__ == "__main__":
+    errors.run(main, environment.check)
