@@ -42,7 +42,10 @@ def _by_picture(some, masks, metric):
 
 
 def values(scored: Scored) -> dict:
-    """What result.json keeps: {"arms": means by arm, masks, metric and seed; "decisions": one a claim, masks, metric}."""
+    """What result.json keeps.
+
+    {"arms": {arm: {masks: {metric: {seed: mean over pictures}}}}, "decisions": [one a claim, masks and metric]}.
+    """
     return {
         "arms": {
             arm: {

@@ -61,7 +61,9 @@ class Plan:
     def flags_of(self, seed: int, name: str) -> list[str]:
         """What train.py gets for a run, but its network's own flags, data, steps and seed."""
         run = RUNS[name]
-        starts = {flag: self.folder / f"seed-{seed}" / file for flag, file in run.starts_from.items()}
+        starts = {
+            flag: self.folder / f"seed-{seed}" / file for flag, file in run.starts_from.items()
+        }
         model = networks.ARMS[run.network].model
         return [*run.flags, *self.flags.get(model, ()), *(f"--{f}={p}" for f, p in starts.items())]
 

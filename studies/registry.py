@@ -8,7 +8,7 @@ from common.errors import UsageError
 from studies.study import Study
 
 ALL = "all"
-NAMES = ("zoom_table_1",)
+NAMES = ("zoom_table_1", "evidence")
 
 
 def study(name: str) -> Study:

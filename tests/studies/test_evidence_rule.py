@@ -23,7 +23,9 @@ def test_intervals_are_those_worked_out_by_hand():
     d = np.array([[1.0, 2.0, 3.0, 2.0], [2.0, 3.0, 4.0, 3.0], [3.0, 4.0, 5.0, 4.0]])
     found = decide(d)
     assert found.mean == 3 and found.by_seed == (2, 3, 4) and found.pictures == 4
-    assert found.over_seeds == pytest.approx((3 - T_2 / math.sqrt(3), 3 + T_2 / math.sqrt(3)), abs=1e-3)
+    assert found.over_seeds == pytest.approx(
+        (3 - T_2 / math.sqrt(3), 3 + T_2 / math.sqrt(3)), abs=1e-3
+    )
     half = T_3 * math.sqrt(2 / 3) / 2
     assert found.over_pictures == pytest.approx((3 - half, 3 + half), abs=1e-3)
     assert found.word == AGREES
