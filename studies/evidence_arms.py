@@ -1,9 +1,9 @@
 """What `studies/evidence.py` trains and what it asks of the result. Written down before anything was trained.
 
 Every arm is a chain of train.py runs below `seed-N/`; networks and their names are those of `studies.networks.ARMS`,
-which the ablation studies train too. All runs take the same number of steps (`--steps`), HiFill's, which has no stages,
-`HIFILL_STAGES` times as many. Zoom-to-Inpaint's arms of one seed share their pretrained networks, as the paper's
-stages do, so that an arm differs from the next in one thing only:
+which the ablation studies train too. All stages take the same number of steps (`--steps`); HiFill, which has none,
+takes as many as two, the others' joint training. Zoom-to-Inpaint's arms of one seed share their pretrained networks, as
+the paper's stages do, so that an arm differs from the next in one thing only:
 
     pretrain_coarse, pretrain_refinement, pretrain_sr     small masks
     ARM/joint_small, ARM/joint_large                      from these, with small, then large masks
@@ -27,7 +27,7 @@ METRICS = {
     "l1_percent": ("L1 (%) ↓", 3, False),
     "detail_error": ("Detail error ↓", 3, False),
 }
-HIFILL_STAGES = 4
+HIFILL_STAGES = 2
 
 _DROPS = ("--learning_rate_drops=0.8,0.9",)
 _NO_WEIGHTS = ("--coarse_weights=", "--refinement_weights=", "--sr_weights=", "--weights=")
@@ -131,7 +131,7 @@ ARMS = {
     "bicubic_upsampling": Arm("HiFill, bicubic upsampling", "pixelwise_gates", "bicubic"),
     "nearest_upsampling": Arm("HiFill, nearest neighbour", "pixelwise_gates", "nearest"),
 }
-# Trained and scored by the small size of the study: two of the three cheap questions need one process a run.
+# Trained and scored by the small size of the study: the cheap questions, one process a run.
 SMALL_RUNS = ("pixelwise_gates", "single_channel_gates")
 
 

@@ -54,7 +54,7 @@ def test_all_arms_get_the_same_steps_and_differ_in_one_thing(plan, trained):
     found = {folder.relative_to(plan.folder / "seed-0").as_posix(): (steps, flags)
              for folder, steps, seed, flags in trained if seed == 0}  # fmt: skip
     for name, (steps, _) in found.items():
-        assert steps == (8 if RUNS[name].network == "hifill" else 2), name
+        assert steps == (4 if RUNS[name].network == "hifill" else 2), name
     progressive, large = (
         found[f"{arm}/joint_small"][1] for arm in ("sr_zoom_gradient", "large_from_start")
     )
