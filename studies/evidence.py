@@ -103,6 +103,7 @@ def run(bench: Bench) -> Result:
         evidence_arms.SMALL_RUNS,
     )
     size = bench.image_size or SIZE
+    evidence_charts.check()
     train(plan)
     scored = score(plan, list(photographs.paths), size)
     return result(plan, scored, len(training), len(photographs.paths), size)
@@ -158,6 +159,7 @@ def main(_) -> int:
     data = ("--dataset=folder", f"--data_dir={_resolved(FLAGS.data_dir)}")
     seeds = tuple(range(FLAGS.seeds))
     plan = Plan(chosen.folder.resolve(), data, FLAGS.steps, seeds)
+    evidence_charts.check()
     train(plan, FLAGS.minutes)
     found = result(plan, score(plan, held_out, SIZE), len(training), len(held_out), SIZE)
     path = study.save(STUDY, found, chosen, time.perf_counter() - started)

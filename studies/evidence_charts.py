@@ -23,6 +23,12 @@ _DIFFERENCES = (
 _ARMS = "PSNR of every arm. Circles: one seed each, mean over pictures; line: mean over seeds."
 
 
+def check() -> None:
+    """UserError where there is no matplotlib: to be known before hours of training, not after them."""
+    with plots.figure():
+        pass
+
+
 def pictures(found: dict) -> list[Picture]:
     """Differences in PSNR and in detail, and every arm's PSNR; only what there are numbers for."""
     made = []

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
 
+from common.errors import UserError
 from common.scores import Score
-from studies import evidence_arms, evidence_report
+from studies import evidence_arms, evidence_charts, evidence_report
 from studies.evidence_arms import ARMS, CLAIMS, MASKS, METRICS
 from studies.study import REPORTED
 
@@ -114,8 +116,7 @@ def test_claims_name_arms_and_metrics_that_exist():
 
 def test_charts_show_every_claim():
     pytest.importorskip("matplotlib")
-    from studies import evidence_charts
-
+    evidence_charts.check()
     made = evidence_charts.pictures(evidence_report.values(_scored()))
     assert [p.file for p in made] == ["psnr_differences.png", "detail_differences.png", "psnr.png"]
     for picture in made:
@@ -123,3 +124,9 @@ def test_charts_show_every_claim():
     alone = evidence_charts.pictures(evidence_report.values(_scored(seeds=1)))
     assert [p.file for p in alone] == ["psnr.png"]  # nothing was decided
     assert evidence_charts.pictures(evidence_report.values({})) == []
+
+
+def test_without_matplotlib_nothing_is_begun(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match="matplotlib"):
+        evidence_charts.check()

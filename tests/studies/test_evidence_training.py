@@ -82,26 +82,44 @@ def test_what_is_wanted_brings_what_it_starts_from(tmp_path):
     assert evidence_arms.arms_of(plan.all_runs()) == list(ARMS)[5:]
 
 
-def test_a_budget_ends_the_run_that_it_meets_and_the_next_start_goes_on(plan, monkeypatch):
-    """The stand-in trains two runs, then is caught by the deadline as `networks.train` is by SIGTERM."""
-    done = []
+# Stands for train.py: the first run ends at once, others wait for SIGTERM and then end as train.py does.
+SLOW_TRAIN = """
+import pathlib, signal, sys, time
+output = pathlib.Path(next(a.split("=", 1)[1] for a in sys.argv if a.startswith("--output=")))
+told = []
+signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+output.mkdir(parents=True, exist_ok=True)
+if "--refinement_gate=pw" in sys.argv:
+    (output / "weights.npz").touch()
+else:
+    started = time.monotonic()
+    while not told and time.monotonic() - started < 60:
+        time.sleep(0.01)
+    (output / "saved").touch()
+"""
 
-    def stand_in(arm, folder, steps, seed, data, extra):
-        folder.mkdir(parents=True, exist_ok=True)
-        if len(done) == 2:
-            with evidence_training.signals.watched() as stop:
-                started = time.monotonic()
-                while not stop and time.monotonic() - started < 20:
-                    time.sleep(0.01)
-            raise KeyboardInterrupt
-        done.append(folder)
-        (folder / networks.WEIGHTS).touch()
 
-    monkeypatch.setattr(networks, "train", stand_in)
-    assert not train(plan, minutes=0.005)
-    assert len(done) == 2 and len(plan.missing()) == 2 * len(RUNS) - 2
-    assert (plan.run_folder(0, list(RUNS)[2]) / evidence_training.SECONDS).is_file()
-    with pytest.raises(KeyboardInterrupt):  # a person's SIGTERM is not the budget's
+def test_a_budget_ends_the_run_that_it_meets_and_the_next_start_goes_on(
+    plan, monkeypatch, tmp_path
+):
+    (tmp_path / "train.py").write_text(SLOW_TRAIN)
+    monkeypatch.setattr(networks, "ROOT", tmp_path)
+    started = time.monotonic()
+    while len(plan.missing()) == 2 * len(RUNS):  # a loaded machine may not start a process in time
+        assert not train(plan, minutes=0.05) and time.monotonic() - started < 120
+    first, second = list(RUNS)[:2]
+    assert plan.missing()[0] == (0, second) and len(plan.missing()) == 2 * len(RUNS) - 1
+    seconds = plan.seconds()
+    assert seconds > 1
+    written = plan.weights(0, first).stat().st_mtime_ns
+    assert not train(plan, minutes=0.05)
+    assert plan.weights(0, first).stat().st_mtime_ns == written and plan.seconds() > seconds
+    assert (plan.run_folder(0, second) / "saved").is_file()  # it was asked, not killed
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_a_persons_sigterm_is_no_end_of_the_budget(plan, monkeypatch):
+    with pytest.raises(KeyboardInterrupt):
         _interrupted(plan, monkeypatch)
 
 
