@@ -3,21 +3,16 @@
     python -m studies.readme_results                              writes both anew
     python -m studies.readme_results --add=runs/studies/evidence  takes in a result first, then writes
 
---add takes folders of studies and of evaluate.py, and files of benchmarks/. Each becomes docs/results/NAME.json:
-
-    {"name", "title", "date", "machine", "commit", "versions", "command", "tables", "pictures", "notes"}
-
-with tables as `studies.study.Table`. README shows the first table of each between two marker lines, with date, machine
-and commit; of the study `evidence` docs/evidence.md shows everything, with its charts in docs/evidence/. Folders of the
-machine that measured are cut off commands. Runs in a clone alone: an installed package has no README.
+--add takes folders of studies and of evaluate.py, and files of benchmarks/, on the machine that measured. Each becomes
+docs/results/NAME.json (`studies.result_sources`). README shows the first table of each between two marker lines, with
+date, machine and commit; of the study `evidence` docs/evidence.md shows everything, with its charts in docs/evidence/.
+Folders of the machine that measured are cut off commands. Runs in a clone: an installed package has no README.
 """
 
 from __future__ import annotations
 
-import datetime
 import json
 import pathlib
-import re
 import shutil
 from typing import Any
 
@@ -25,14 +20,15 @@ from absl import flags
 
 from common import environment, errors, files
 from common.errors import UserError
-from studies import report, study
+from studies import report, result_sources
+from studies.result_sources import EVIDENCE
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("add", [], "folders of studies and of evaluate.py, files of benchmarks")
 flags.DEFINE_string("name", None, "of what is added, if not its own; for one --add")
+flags.DEFINE_string("title", None, "in README, likewise")
 
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-EVIDENCE = "evidence"
 _HEAD = """\
 Every number was measured by this package's own commands, on the machine and at the commit that stand below it; the
 texts are generated from `docs/results/` (`python -m studies.readme_results`). They are of small networks after hours of
@@ -89,14 +85,16 @@ class Results:
             if found["name"] == EVIDENCE:
                 files.write_text(self.docs / "evidence.md", document(found))
 
-    def add(self, source: pathlib.Path, name: str | None = None) -> pathlib.Path:
+    def add(
+        self, source: pathlib.Path, name: str | None = None, title: str | None = None
+    ) -> pathlib.Path:
         """Takes in one result; returns the JSON file. Charts of the evidence are copied to docs/evidence/.
 
         Raises:
-          UserError: `source` is neither a study's nor evaluate.py's folder nor a benchmark's file.
+          UserError: `source` is nothing that `result_sources.read` knows.
         """
-        found = read(source)
-        found["name"] = name or found["name"]
+        found = result_sources.read(source)
+        found["name"], found["title"] = name or found["name"], title or found["title"]
         if found["name"] == EVIDENCE:
             for picture in found["pictures"]:
                 target = self.docs / EVIDENCE / picture["file"]
@@ -104,147 +102,8 @@ class Results:
                 shutil.copyfile(source / picture["file"], target)
         path = self.folder / f"{found['name']}.json"
         text = json.dumps(found, indent=1, ensure_ascii=False)
-        files.write_text(path, without_folders(text) + "\n")
+        files.write_text(path, result_sources.without_folders(text) + "\n")
         return path
-
-
-def without_folders(text: str) -> str:
-    """Absolute paths cut to their last part, in JSON text: /data/photos/kodak -> kodak."""
-    return re.sub(r'(?<=["=,\s])/(?:[^"\s,/]+/)+([^"\s,/]+)', r"\1", text)
-
-
-# What a result is made from.
-
-
-def read(source: pathlib.Path) -> dict[str, Any]:
-    """A result in this module's form, from whatever `source` is; see `Results.add`."""
-    if (source / study.RESULT).is_file():
-        return _of_study(study.load(source / study.RESULT))
-    if (source / "scores.json").is_file():
-        return _of_evaluation(source)
-    if source.is_file() and source.suffix == ".json":
-        return _of_benchmark(source)
-    raise UserError(
-        f"{source} is no folder of a study ({study.RESULT}) or of evaluate.py (scores.json), and no "
-        "JSON file of a benchmark"
-    )
-
-
-def _of_study(found):
-    kept = ("date", "machine", "commit", "versions", "command", "tables", "notes", "values")
-    kept = {key: found[key] for key in kept}
-    pictures = found["pictures"] if found["id"] == EVIDENCE else []  # others may show photographs
-    title = found["what"][:1].upper() + found["what"][1:]
-    return {"name": found["id"], "title": title, **kept, "pictures": pictures}
-
-
-def _of_evaluation(folder):
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    summaries = json.loads((folder / "scores.json").read_text(encoding="utf-8"))["summaries"]
-    shown = {"psnr": 2, "ssim": 4, "ms_ssim": 4, "l1_percent": 3}
-    rows = [
-        [s["method"], s["masks"], str(s["n"]), *(_mean(s, key, n) for key, n in shown.items())]
-        for s in summaries
-        if s["hole_area"] == "all"
-    ]
-    columns = ["Method", "Holes", "n", "PSNR ↑", "SSIM ↑", "MS-SSIM ↑", "L1 (%) ↓"]
-    given = (
-        "model",
-        "weights",
-        "predictions",
-        "dataset",
-        "split",
-        "masks",
-        "size",
-        "count",
-        "seed",
-    )
-    table = {"title": "Scores", "columns": columns, "rows": rows, "note": "Mean over pictures."}
-    command = _command("evaluate.py", run["flags"], (*given, "data_dir"))
-    about = _about(folder / "scores.json", run)
-    return {
-        "name": folder.name,
-        "title": "Evaluation",
-        **about,
-        "command": command,
-        "tables": [table],
-    }
-
-
-def _mean(summary, key, decimals):
-    mean = summary["metrics"][key]["mean"]
-    return mean if isinstance(mean, str) else f"{mean:.{decimals}f}"
-
-
-def _of_benchmark(path):
-    found = json.loads(path.read_text(encoding="utf-8"))
-    rows = list(_measured(found))
-    if not rows or "git_commit" not in found:
-        raise UserError(f"{path} is not what a benchmark of benchmarks/ writes")
-    shown = {
-        "seconds": "Time (s)",
-        "cost_gflop": "Cost (GFLOP)",
-        "peak_gigabytes": "Peak memory (GB)",
-        "images_per_second": "Images/s",
-    }
-    shown = {key: title for key, title in shown.items() if any(key in row for _, row in rows)}
-    cells = [
-        [name, *(f"{row[key]:.3g}" if key in row else "-" for key in shown)]
-        for name, row in rows
-        if row.keys() & shown.keys()
-    ]
-    note = (
-        "Cost: time x the machine's own rate on plain convolutions, measured just before and after."
-    )
-    table = {"title": "Time and memory", "columns": ["What", *shown.values()], "rows": cells}
-    table["note"] = note if "cost_gflop" in shown else ""
-    about = _about(path, found)
-    command = f"python -m benchmarks.{path.stem} --output={path.name}"
-    title = f"Time and memory: {path.stem}"
-    return {
-        "name": f"benchmark_{path.stem}",
-        "title": title,
-        **about,
-        "command": command,
-        "tables": [table],
-    }
-
-
-def _measured(found, above=""):
-    """(name, {quantity: number}) of every group of numbers in a benchmark's JSON; "seconds_per_image" is seconds."""
-    for name, value in found.items():
-        if isinstance(value, dict) and name not in ("versions", "setting"):
-            numbers = {
-                key.replace("_per_image", ""): x
-                for key, x in value.items()
-                if isinstance(x, (int, float)) and not isinstance(x, bool)
-            }
-            label = f"{above} {name}".strip().replace("_", " ")
-            if numbers:
-                yield label, numbers
-            yield from _measured(value, label)
-
-
-def _about(path, run):
-    """Date (of the file), machine (this one), commit and versions of what does not keep all of them itself."""
-    date = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
-    return {
-        "date": date.isoformat(timespec="seconds"),
-        "machine": study.machine(),
-        "commit": run["git_commit"],
-        "versions": run["versions"],
-        **{"pictures": [], "notes": []},
-    }
-
-
-def _command(script, given, names):
-    flags_given = []
-    for name in names:
-        value = given.get(name)
-        if value not in (None, [], "", 0):
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            flags_given.append(f"--{name}={text}")
-    return " ".join(["python", script, *flags_given])
 
 
 # What is written.
@@ -292,10 +151,10 @@ def document(found: dict[str, Any]) -> str:
 
 def main(_) -> int:
     results = Results()
-    if FLAGS.name and len(FLAGS.add) != 1:
-        raise errors.UsageError("--name goes with one --add")
+    if (FLAGS.name or FLAGS.title) and len(FLAGS.add) != 1:
+        raise errors.UsageError("--name and --title go with one --add")
     for source in FLAGS.add:
-        print(results.add(pathlib.Path(source), FLAGS.name))
+        print(results.add(pathlib.Path(source), FLAGS.name, FLAGS.title))
     results.write()
     return 0
 

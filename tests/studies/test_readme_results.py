@@ -10,7 +10,7 @@ import pytest
 
 from common import scores
 from common.errors import UserError
-from studies import bench, readme_results, study
+from studies import bench, readme_results, result_sources, study
 from studies.readme_results import BEGIN, END, Results
 
 PUBLISHED = Results()
@@ -95,8 +95,12 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
         scores.Score(f"{i}", "telea", "small", 0.1, dict(psnr=20.0 + i, ssim=0.5, ms_ssim=0.25, l1_percent=1.5))
         for i in range(3)
     ]  # fmt: skip
+    printed = scores.Reference("Ours", "small", 100, dict(psnr=30.0, l1_fraction=0.02), "Z")
     scores.write_json(
-        folder / "scores.json", found, scores.summarise(found) + scores.by_hole_area(found)
+        folder / "scores.json",
+        found,
+        scores.summarise(found) + scores.by_hole_area(found),
+        [printed],
     )
     flags = dict(
         model=["telea"], dataset="folder", data_dir="/a/b/kodak", masks=["small"], size=256, count=0
@@ -106,9 +110,10 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
     result = json.loads(clone.add(folder).read_text(encoding="utf-8"))
     assert result["name"] == "held_out" and result["commit"] == run["git_commit"]
     assert result["tables"][0]["rows"] == [
-        ["telea", "small", "3", "21.00", "0.5000", "0.2500", "1.500"]
+        ["telea", "small", "3", "21.00", "0.5000", "0.2500", "1.500"],
+        ["paper: Ours", "small", "100", "30.00", "-", "-", "2.000"],
     ]
-    given = "--model=telea --dataset=folder --masks=small --size=256 --data_dir=kodak"
+    given = "--model=telea --dataset=folder --data_dir=kodak --masks=small --size=256"
     assert result["command"] == f"python evaluate.py {given}"
 
 
@@ -136,14 +141,15 @@ def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
     ]
     clone.write()
     assert "### Time and memory: hifill" in clone.readme.read_text(encoding="utf-8")
-    clone.add(path, "another")
+    clone.add(path, "another", "Another title")
     assert [r["name"] for r in clone.all()] == ["another", "benchmark_hifill"]
+    assert "### Another title" in clone.readme_text()
 
 
 def test_only_folders_are_cut():
     text = '{"a": "/b/c/d e.png", "b": "x=/b/c,/d/e", "c": "1/2 or a / b", "d": "runs/x"}'
     cut = '{"a": "d e.png", "b": "x=c,e", "c": "1/2 or a / b", "d": "runs/x"}'
-    assert readme_results.without_folders(text) == cut
+    assert result_sources.without_folders(text) == cut
 
 
 @pytest.mark.parametrize("content", [None, "{}", '{"git_commit": "0"}'])
