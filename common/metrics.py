@@ -47,7 +47,8 @@ _STRIP = (
 )
 
 
-def _check(truth: np.ndarray, result: np.ndarray) -> None:
+def check_pair(truth: np.ndarray, result: np.ndarray) -> None:
+    """UserError if the pictures differ in size, ValueError if one is not uint8 [H, W, 3]."""
     for name, image in (("truth", truth), ("result", result)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"{name} must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
@@ -141,37 +142,42 @@ def psnr(truth: np.ndarray, result: np.ndarray) -> float:
       UserError: the pictures differ in size. (This and all functions below.)
       ValueError: an argument is not uint8 [H, W, 3]. (This and all functions below.)
     """
-    _check(truth, result)
+    check_pair(truth, result)
     return _psnr(truth, result)
 
 
 def ssim(truth: np.ndarray, result: np.ndarray) -> float:
     """Structural similarity in (-1, 1], exactly 1 for identical pictures."""
-    _check(truth, result)
+    check_pair(truth, result)
+    return float(np.mean(_scale_terms(truth, result)[0]))
+
+
+def ssim_of_arrays(truth: np.ndarray, result: np.ndarray) -> float:
+    """`ssim` of arrays [H, W, 3] of one size that are no pictures, on the scale of 8-bit pictures; any real dtype."""
     return float(np.mean(_scale_terms(truth, result)[0]))
 
 
 def ms_ssim(truth: np.ndarray, result: np.ndarray) -> float:
     """Multi-scale structural similarity in [0, 1], exactly 1 for identical pictures."""
-    _check(truth, result)
+    check_pair(truth, result)
     return _ms_ssim(truth, result, _scale_terms(truth, result))
 
 
 def l1_fraction(truth: np.ndarray, result: np.ndarray) -> float:
     """Mean absolute error of pictures scaled to [0, 1], in [0, 1] (Z's "L1 error")."""
-    _check(truth, result)
+    check_pair(truth, result)
     return _l1(truth, result)
 
 
 def l1_percent(truth: np.ndarray, result: np.ndarray) -> float:
     """Mean absolute error in per cent of the full range, in [0, 100] (H's "L1")."""
-    _check(truth, result)
+    check_pair(truth, result)
     return 100 * _l1(truth, result)
 
 
 def all_metrics(truth: np.ndarray, result: np.ndarray) -> dict[str, float]:
     """All scores, keyed as in `METRICS`; equal to the single functions, but shares their work."""
-    _check(truth, result)
+    check_pair(truth, result)
     finest = _scale_terms(truth, result)
     l1 = _l1(truth, result)
     return {

@@ -16,6 +16,7 @@ import dataclasses
 import functools
 import importlib
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Callable, NamedTuple, Union
 
@@ -205,7 +206,7 @@ class Bench:
             seconds = None
             folders[name] = method
             if callable(method):
-                folders[name] = folder / "predictions" / name
+                folders[name] = folder / "predictions" / _file_name(name)
                 seconds = evaluation.paint(cases, method, folders[name], f"{name}, {masks}")
             found += evaluation.score(cases, folders[name], name, masks, seconds)
         return Scored(cases, folders, found)
@@ -228,6 +229,11 @@ class Bench:
     def masks_note(self) -> str:
         """One sentence about the holes."""
         return f"Holes are drawn with seed {self.seed}, not the paper's own, unless a test package brings its own."
+
+
+def _file_name(method):
+    """A method's name in lower-case letters, figures and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
+    return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
 
 
 def reported(paper: str):

@@ -8,7 +8,18 @@ from common.errors import UsageError
 from studies.study import Study
 
 ALL = "all"
-NAMES = ("zoom_table_1", "evidence")
+NAMES = (
+    "zoom_table_1",
+    "zoom_table_2",
+    "zoom_table_3",
+    "zoom_table_4",
+    "zoom_table_5",
+    "zoom_table_9",
+    "zoom_table_10",
+    "zoom_figure_4",
+    "zoom_figure_5",
+    "evidence",
+)
 
 
 def study(name: str) -> Study:

@@ -1,0 +1,49 @@
+"""What the studies of Zoom-to-Inpaint share: its arms on one data set, under small and large masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from studies import networks
+from studies.bench import Bench, Photographs, Scored
+
+MASKS = ("small", "large")
+ABLATIONS = ("no_zoom", "bicubic_zoom", "sr_zoom", "sr_zoom_gradient")
+DATA = "div2k"
+SIDE = 256
+SMALL_NOTE = (
+    "Small setting: a quarter of the paper's width, 200 steps of joint training on nine photographs from random "
+    "weights. Differences between such networks mean nothing."
+)
+
+
+def labels(arms: Sequence[str]) -> dict[str, str]:
+    """{the paper's name: arm}."""
+    return {networks.ARMS[arm].label: arm for arm in arms}
+
+
+def scored(
+    bench: Bench, arms: Sequence[str], masks: Sequence[str] = MASKS
+) -> tuple[Photographs, dict[str, Scored]]:
+    """The arms on the paper's ablation data, 256x256 center crops of DIV2K's validation set: {masks: scores}."""
+    (photographs,) = bench.data_sets(DATA)
+    painters = {label: bench.painter(arm) for label, arm in labels(arms).items()}
+    return photographs, {kind: bench.scores(painters, kind, photographs, SIDE) for kind in masks}
+
+
+def notes(bench: Bench) -> list[str]:
+    """What has to be said about every result of these arms."""
+    return [bench.masks_note(), *([SMALL_NOTE] if bench.small else [])]
+
+
+def weights_flag(arms: Sequence[str]) -> str:
+    """--weights with a placeholder for every arm, for a study's command."""
+    return f"--weights={','.join(f'{arm}=FILE' for arm in arms)}"
+
+
+def means(summaries) -> dict:
+    """{method: {metric: mean, "n": images}} for a result's values."""
+    return {
+        method: {**{key: s.mean for key, s in summary.metrics.items()}, "n": summary.n}
+        for method, summary in summaries.items()
+    }
