@@ -150,7 +150,7 @@ def main(_) -> int:
     started, (training, held_out) = time.perf_counter(), photographs()
     chosen = bench.Bench(
         STUDY.id,
-        size="paper",
+        size="own",
         output=pathlib.Path(FLAGS.output),
         dataset="folder",
         data_dir=FLAGS.data_dir,

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -12,6 +15,7 @@ from common.errors import UsageError
 from common.scores import Score
 from studies import bench, evidence, evidence_arms, report, study
 from studies.evidence_training import Plan
+from studies.readme_results import BEGIN, END, Results
 
 
 @pytest.fixture
@@ -31,7 +35,6 @@ def photographs(tmp_path):
     [
         (("--data_dir=train",), 2, "--eval_dir is missing"),
         (("--data_dir=train", "--eval_dir=train"), 1, "is below --data_dir and --eval_dir"),
-        (("--data_dir=train", "--eval_dir=held_out", "--seeds=0"), 2, "seeds"),
     ],
 )
 def test_impossible_flags_are_refused_before_any_work(run_command, photographs, given, code, said):
@@ -104,6 +107,57 @@ def test_what_is_trained_so_far_is_reported(replaced, photographs):
 def test_the_papers_size_has_a_command_of_its_own(tmp_path):
     with pytest.raises(UsageError, match=r"python -m studies\.evidence"):
         evidence.run(bench.Bench("evidence", size="paper", output=tmp_path))
+
+
+# The command with training, painting and charts replaced: weights appear for all runs but those of the last seed.
+COMMAND = """
+from common import errors
+from common.scores import Score
+from studies import evidence, evidence_arms
+
+def train(plan, minutes):
+    assert minutes == 1.5
+    for seed, run in plan.missing():
+        if seed < plan.seeds[-1]:
+            plan.weights(seed, run).parent.mkdir(parents=True, exist_ok=True)
+            plan.weights(seed, run).touch()
+
+def score(arm, weights, cases, folder):
+    base = 20 + list(evidence_arms.ARMS).index(arm) + 0.01 * int(folder.parts[-3][-1])
+    values = dict.fromkeys(evidence_arms.METRICS, base)
+    return [Score(case.name + x, arm, m, 0.1, values) for m in cases for case in cases[m] for x in "ab"]
+
+evidence.train, evidence.evidence_scores.score = train, score
+evidence.evidence_charts.check, evidence.evidence_charts.pictures = (lambda: None), (lambda values: [])
+errors.run(evidence.main, evidence.define_flags)
+"""
+
+
+def test_the_command_reports_what_there_is_and_says_how_to_go_on(photographs):
+    given = ("--data_dir=train", "--eval_dir=held_out", "--steps=7", "--seeds=3", "--minutes=1.5")
+    process = subprocess.run(
+        [sys.executable, "-c", COMMAND, *given, "--output=out"],
+        cwd=photographs,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(bench.networks.ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert process.returncode == 0, process.stderr
+    assert "The same command goes on." in process.stdout and "34 of 51 runs" in process.stdout
+    result = study.load(photographs / "out" / "evidence" / "result.json")
+    setting = result["values"]["setting"]
+    assert (setting["photographs"], setting["held_out"], setting["steps"]) == (2, 1, 7)
+    assert result["size"] == "own" and result["machine"]["cores"] and result["commit"]
+    words = {x["claim"]: x["word"] for x in result["values"]["decisions"] if x["deciding"]}
+    assert words["zooming"] == "agrees" and words["pixelwise_gates"] == "agrees"
+    clone = Results(photographs / "clone")
+    clone.docs.mkdir(parents=True)
+    clone.readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    clone.add(photographs / "out" / "evidence")
+    clone.write()
+    assert "**agrees**" in clone.readme.read_text(encoding="utf-8")
+    assert "34 of 51 runs" in (clone.docs / "evidence.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.full

@@ -10,7 +10,7 @@ import pytest
 
 from common import scores
 from common.errors import UserError
-from studies import bench, readme_results, result_sources, study
+from studies import bench, readme_results, report, result_sources, study
 from studies.readme_results import BEGIN, END, Results
 
 PUBLISHED = Results()
@@ -30,7 +30,7 @@ def evidence(tmp_path):
     """The folder of a study's result with a chart and a command that names a folder of one machine."""
     folder = tmp_path / "runs" / "evidence"
     chosen = bench.Bench(
-        "evidence", size="paper", output=folder.parent, data_dir="/some/where/photos"
+        "evidence", size="own", output=folder.parent, data_dir="/some/where/photos"
     )
     table = study.Table("Directions", ["Says", "Here"], [["zoom | SR", "+0.1"]], "A note.")
     chart = study.Picture("chart.png", "A chart.", np.zeros((4, 5, 3), np.uint8))
@@ -83,6 +83,7 @@ def test_a_study_becomes_a_table_of_readme_and_a_document(clone, evidence):
         assert result["date"][:10] in text and result["commit"][:10] in text
     assert "### Small-scale Z evidence" in readme and "3 of 4 runs." in document
     assert (clone.docs / "evidence" / "chart.png").is_file()
+    assert "the study's own size" in report.markdown([study.load(evidence / study.RESULT)], {})
     assert "(evidence/chart.png)" in document and "chart.png" not in readme
     assert result["values"] == {"x": 1 / 3}
     clone.write()
