@@ -33,7 +33,7 @@ setup(
         "opencv-python-headless>=4.8",
         "Pillow>=9.4",
         "scikit-image>=0.21",
-        "scipy>=1.9",
+        "scipy>=1.10",
         "tqdm>=4.64",
     ],
     extras_require={

@@ -27,6 +27,7 @@ NAMES = (
     "hifill_figure_5",
     "hifill_figure_6",
     "hifill_figure_7",
+    "evidence",
 )
 
 

@@ -52,6 +52,7 @@ pre { background: var(--tint); border: 1px solid var(--line); border-radius: 4px
 """
 _SIZES = {
     "small": "small setting: tiny networks, few photographs; it shows that the study runs, not what the methods can do",
+    "own": "the study's own size: small networks, hours of training",
     "paper": "the paper's size",
 }
 

@@ -27,7 +27,8 @@ from common.errors import UserError
 if TYPE_CHECKING:
     from studies.bench import Bench
 
-PAPERS = ("Zoom-to-Inpaint", "HiFill")
+BOTH = "Both papers"
+PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
 RESULT = "result.json"
 # What stands before the name of a row that was not measured here.
 REPORTED = "paper: "
