@@ -44,7 +44,7 @@ def test_a_network_of_other_flags_is_not_taken(fake_training, tmp_path):
 
 
 def test_failed_training(fake_training, tmp_path):
-    with pytest.raises(UserError, match="training 'sr_zoom' in .* ended with exit code 1"):
+    with pytest.raises(UserError, match=r"training 'sr_zoom' in .* ended with exit code 1"):
         networks.train("sr_zoom", tmp_path / "n", steps=13)
 
 
