@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-COMMON = ("--dataset=sample", "--log_every=1", "--batch_size=4", "--keep_checkpoints=5")
+TRAIN = (
+    str(ROOT / "train.py"),
+    *("--dataset=sample", "--log_every=1", "--batch_size=4", "--keep_checkpoints=5"),
+)
 SMALL = {
     "hifill": (
         "--model=hifill", "--hifill_config=small", "--hifill_size=64", "--hifill_channels=4",
@@ -42,7 +45,8 @@ def _free_ports(count):
 def _start(arguments, log_path, **environment):
     with open(log_path, "w") as log:
         return subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *COMMON, *arguments],
+            [sys.executable, *arguments],
+            cwd=ROOT,
             env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -51,14 +55,14 @@ def _start(arguments, log_path, **environment):
 
 @contextlib.contextmanager
 def _workers(arguments, folder):
-    """Two processes that train together; none outlives the block."""
+    """Two processes that train together, Python with these arguments; none outlives the block."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
     processes = []
     for index in range(2):
         config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
         processes.append(
             _start(
-                [*arguments, "--strategy=multi_worker"],
+                arguments,
                 folder / f"worker{index}.log",
                 TF_CONFIG=json.dumps(config),
             )
@@ -80,7 +84,7 @@ def _finish(processes, folder):
 
 def _two_workers(arguments, folder):
     """Trains with two processes; returns their outputs."""
-    with _workers(arguments, folder) as processes:
+    with _workers([*TRAIN, *arguments, "--strategy=multi_worker"], folder) as processes:
         return _finish(processes, folder)
 
 
@@ -102,7 +106,7 @@ def _statistics(folder):
 def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     step = [*SMALL[model], "--steps=1"]
-    alone = _start([*step, "--strategy=one", f"--output={one}"], tmp_path / "one.log")
+    alone = _start([*TRAIN, *step, "--strategy=one", f"--output={one}"], tmp_path / "one.log")
     assert alone.wait(timeout=1800) == 0, (tmp_path / "one.log").read_text()[-3000:]
     _two_workers([*step, f"--output={two}"], tmp_path)
 
@@ -134,14 +138,65 @@ def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
     assert len(list(two.glob("events*"))) == 2  # one a start
 
 
+# The loop that all runs share around a network that is traced in a second.
+TOY = """
+import sys
+import numpy as np
+import tensorflow as tf
+from tensorflow import keras
+from common import pipeline, replicas, runs, updates
+from common.trainer import CommonOptions, Trainer
+
+class Toy(Trainer):
+    def __init__(self):
+        super().__init__(CommonOptions(batch_size=2))
+        self.net = keras.layers.Conv2D(3, 1)
+        self.net.build((None, None, None, 4))
+        self.add_part("generator", [self.net])
+
+    def train_step(self, data):
+        part = self.parts["generator"]
+        with tf.GradientTape() as tape:
+            loss = self.mean(tf.reduce_mean((self.net(tf.concat(data, -1)) - data[0]) ** 2, [1, 2, 3]))
+        found = {"generator": tape.gradient(loss, part.variables)}
+        terms = updates.apply(self.parts, found, {"generator": loss})
+        self.step.assign_add(1)
+        return terms
+
+class Samples:
+    size = mask_size = 16
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng(index)
+        return rng.integers(256, size=(16, 16, 3), dtype=np.uint8), rng.integers(2, size=(16, 16, 1), dtype=np.uint8)
+
+strategy = replicas.strategy(0, "multi_worker")
+with strategy.scope():
+    toy = Toy()
+recipe = runs.Recipe(
+    trainer=toy,
+    layers={"net": toy.net},
+    optimizers=toy.state(),
+    images_per_step=2,
+    size=16,
+    preview=lambda image, mask: {"result": tf.constant(image)},
+    save_weights=lambda path: np.savez(path, toy.net.kernel.numpy()),
+)
+pair = np.zeros((1, 16, 16, 3), np.float32), np.ones((1, 16, 16, 1), np.float32)
+schedule = runs.Schedule(int(sys.argv[2]), log_every=1, picture_every=10**6, checkpoint_every=10**6)
+with replicas.run_folder(strategy, sys.argv[1]) as folder:
+    data = replicas.distribute(strategy, Samples(), 2, pipeline.training_dataset)
+    runs.train(recipe, data, pair, schedule, runs.RunFolder(folder, {}))
+"""
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("terminated", ["chief", "other", "both"])
 def test_when_one_is_terminated_both_save_the_step_and_stop(terminated, tmp_path):
-    """As SLURM stops a job, at different moments of a step; then the run goes on."""
+    """As SLURM stops a job, at different moments of a step."""
     run = tmp_path / "run"
-    flags = [*SMALL["hifill"], f"--output={run}", "--checkpoint_every=100000"]
-    with _workers([*flags, "--steps=100000"], tmp_path) as processes:
-        statistics = run / "statistics.jsonl"
+    statistics = run / "statistics.jsonl"
+    with _workers(["-c", TOY, str(run), str(10**6)], tmp_path) as processes:
         while not (statistics.exists() and statistics.read_bytes().count(b"\n") > 3):
             assert [process.poll() for process in processes] == [None, None]
             time.sleep(0.05)
@@ -152,9 +207,11 @@ def test_when_one_is_terminated_both_save_the_step_and_stop(terminated, tmp_path
         outputs = _finish(processes, tmp_path)
     (checkpoint,) = (run / "checkpoints").iterdir()
     step = int(checkpoint.stem[5:])
-    assert step == max(_statistics(run))
+    assert step == max(_statistics(run)) < 10**6
     for output in outputs:
         assert f"terminated at step {step}" in output
-    _two_workers([*flags, f"--steps={step + 1}"], tmp_path)
+    with _workers(["-c", TOY, str(run), str(step + 2)], tmp_path) as processes:
+        _finish(processes, tmp_path)
     assert f"continuing from step {step}" in (run / "log.txt").read_text()
-    assert sorted(_statistics(run)) == list(range(1, step + 2))
+    lines = [json.loads(line) for line in statistics.open()]
+    assert [x["step"] for x in lines if "generator" in x] == list(range(1, step + 3))
