@@ -48,6 +48,12 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
         ((*ONE, "--weights=x.npz"), 2, "--weights=x.npz is not ARM=FILE"),
         ((*ONE, "--weights=no_zom=x.npz"), 2, "is not ARM=FILE with an ARM, once, of no_zoom"),
         ((*ONE, "--data_dir=x"), 2, "--data_dir=x needs --dataset"),
+        (
+            (*ONE, "--div2k_dir=x"),
+            2,
+            "--div2k_dir=x would be ignored: --size=small looks at 'sample'",
+        ),
+        ((*ONE, "--steps=5", "--size=paper"), 2, "--steps is of the networks that --size=small"),
         (("--study=zoom_table_3", "--size=paper"), 2, "needs --div2k_dir=FOLDER"),
         (("--report", "--output=nothing"), 1, "nothing holds no result of a study"),
         ((*ONE, "--size=medium"), 2, "--size=medium"),
