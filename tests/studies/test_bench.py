@@ -123,6 +123,6 @@ def test_predictions_of_others(tmp_path, small_bench):
     assert found["deepfill"] == tmp_path / "deepfill" / "div2k" / "small"
     assert found["flat"] == tmp_path / "flat"
     with pytest.raises(UserError, match="flat has no prediction for 0801"):
-        chosen.scores(found, "small", photographs)
+        chosen.scores({"flat": found["flat"]}, "small", photographs)
     with pytest.raises(UserError, match="--predictions=nowhere is not a folder"):
         Bench("s", predictions=["nowhere"]).others(photographs, "small")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
 
 from studies import registry
 
+# What a command says of flags does not depend on the environment, and every start takes a second.
+default_environment = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow_addons") is not None, reason="tested in the default one"
+)
 ONE = ("--study=zoom_table_1", "--count=20")
 
 
@@ -40,6 +45,7 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
     assert f"done {result['date'][:10]} (paper)" in studies("--list", "--output=out").stdout
 
 
+@default_environment
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
@@ -48,6 +54,12 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
         ((*ONE, "--weights=x.npz"), 2, "--weights=x.npz is not ARM=FILE"),
         ((*ONE, "--weights=no_zom=x.npz"), 2, "is not ARM=FILE with an ARM, once, of no_zoom"),
         ((*ONE, "--data_dir=x"), 2, "--data_dir=x needs --dataset"),
+        (
+            (*ONE, "--div2k_dir=x"),
+            2,
+            "--div2k_dir=x would be ignored: --size=small looks at 'sample'",
+        ),
+        ((*ONE, "--steps=5", "--size=paper"), 2, "--steps is of the networks that --size=small"),
         (("--study=zoom_table_3", "--size=paper"), 2, "needs --div2k_dir=FOLDER"),
         (("--report", "--output=nothing"), 1, "nothing holds no result of a study"),
         ((*ONE, "--size=medium"), 2, "--size=medium"),
