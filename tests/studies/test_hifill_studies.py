@@ -106,7 +106,9 @@ def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench,
         same = np.kron(base, np.ones((4, 4), np.uint8)) == hole
         assert same[np.kron(edge, np.ones((4, 4), np.uint8)) == 0].all()
         for side in by_side:
-            assert by_side[side][index][2].mean() == pytest.approx(base.mean(), abs=0.02)
+            # Strokes of a few pixels do not keep their width at half the size.
+            tolerance = 0.005 if side > BASE else 0.04
+            assert by_side[side][index][2].mean() == pytest.approx(base.mean(), abs=tolerance)
     assert not np.array_equal(by_side[64][0][2], by_side[64][1][2])
     other = next(hifill_sets.pairs(bench("x", seed=1), found, 64, BASE))[2]
     assert not np.array_equal(other, by_side[64][0][2])
