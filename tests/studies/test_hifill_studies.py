@@ -255,6 +255,13 @@ def test_table_2_takes_other_methods_from_folders(bench, tmp_path):
     again = dataclasses.replace(first, predictions=[str(tmp_path / "perfect")])
     (table,) = registry.study("hifill_table_2").run(again).tables
     assert _column(table, "L1")["perfect"] == "0.000" and _column(table, "Mean")["perfect"] == "-"
+    # A method may lack a size; a folder that is not there is a mistake.
+    photographs = hifill_sets.photographs(again)
+    assert hifill_sets.others(again, photographs, 64) == {"perfect": other}
+    assert hifill_sets.others(again, photographs, 128) == {}
+    gone = dataclasses.replace(first, predictions=["gone"])
+    with pytest.raises(UserError, match="--predictions=gone is not a folder"):
+        hifill_sets.others(gone, photographs, 64)
     (other / "00000_a.png").unlink()
     with pytest.raises(UserError, match="has no prediction for 00000_a"):
         registry.study("hifill_table_2").run(again)
