@@ -74,7 +74,7 @@ def enlarged(model, up: str):
 
     def generate(image, mask):
         coarse, refined, attention = model.generate(image, mask)
-        return coarse, refined, np.zeros(attention.shape, np.float32)
+        return coarse, refined, np.zeros(tuple(attention.shape), np.float32)
 
     return functools.partial(photograph.inpaint, generate, model.config, up=up)
 

@@ -19,6 +19,7 @@ import cv2
 import numpy as np
 
 from common import evaluation, images, mask_files, scores
+from common.errors import UserError
 from studies.bench import Bench, Method, Photographs, Scored, file_name
 
 ARM = "hifill"
@@ -141,9 +142,17 @@ def _scored_chunk(cases, methods, folder, side):
 
 
 def others(bench: Bench, found: Photographs, side: int) -> dict[str, pathlib.Path]:
-    """{name: folder} of --predictions that hold results of one side: FOLDER/<data set>/<side> or FOLDER/<side>."""
+    """{name: folder} of --predictions that hold results of one side: FOLDER/<data set>/<side> or FOLDER/<side>.
+
+    A method without results of this side is left out, as in the paper's tables those that ran out of memory.
+
+    Raises:
+      UserError: a folder that does not exist.
+    """
     result = {}
     for given in map(pathlib.Path, bench.predictions):
+        if not given.is_dir():
+            raise UserError(f"--predictions={given} is not a folder")
         candidates = (given / found.name / str(side), given / str(side))
         folder = next((path for path in candidates if path.is_dir()), None)
         if folder is not None:

@@ -13,11 +13,14 @@ from benchmarks import machine
 from common import distribution_metrics, images, metrics, patchmatch, set_scores
 from common.errors import UserError
 from common.inception import Inception
-from studies import hifill_crops, hifill_sets, networks, registry, study
+from studies import hifill_crops, hifill_figure_4, hifill_sets, networks, registry, study
 from studies.bench import Bench, Photographs
 
 BASE = 64
-STUDIES = [name for name in registry.NAMES if name.startswith("hifill_")]
+PAIRS = [
+    *("GC+GC", "LWGCds+LWGCds", "LWGCpw+LWGCpw"),
+    *("LWGCsc+LWGCds", "LWGCsc+LWGCpw", "LWGCsc+LWGCsc"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +31,8 @@ def weights(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("arms")
     tiny = dataclasses.replace(hifill.PAPER, name="tiny", size=BASE, channels=4)
-    found = {}
-    for arm in ("hifill", *(name for name in networks.ARMS if name.startswith("gates_"))):
-        found[arm] = str(folder / f"{arm}.npz")
-        hifill.HiFill(dataclasses.replace(tiny, **networks.ARMS[arm].fields)).save(found[arm])
+    found = {"hifill": str(folder / "hifill.npz")}
+    hifill.HiFill(tiny).save(found["hifill"])
     config = zoom_to_inpaint.ZoomConfig(
         name="tiny", channels=4, sr_channels=4, discriminator_channels=4, size=16, scale=4
     )
@@ -106,7 +107,9 @@ def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench,
         same = np.kron(base, np.ones((4, 4), np.uint8)) == hole
         assert same[np.kron(edge, np.ones((4, 4), np.uint8)) == 0].all()
         for side in by_side:
-            assert by_side[side][index][2].mean() == pytest.approx(base.mean(), abs=0.02)
+            # Strokes of a few pixels do not keep their width at half the size.
+            tolerance = 0.005 if side > BASE else 0.04
+            assert by_side[side][index][2].mean() == pytest.approx(base.mean(), abs=tolerance)
     assert not np.array_equal(by_side[64][0][2], by_side[64][1][2])
     other = next(hifill_sets.pairs(bench("x", seed=1), found, 64, BASE))[2]
     assert not np.array_equal(other, by_side[64][0][2])
@@ -252,6 +255,13 @@ def test_table_2_takes_other_methods_from_folders(bench, tmp_path):
     again = dataclasses.replace(first, predictions=[str(tmp_path / "perfect")])
     (table,) = registry.study("hifill_table_2").run(again).tables
     assert _column(table, "L1")["perfect"] == "0.000" and _column(table, "Mean")["perfect"] == "-"
+    # A method may lack a size; a folder that is not there is a mistake.
+    photographs = hifill_sets.photographs(again)
+    assert hifill_sets.others(again, photographs, 64) == {"perfect": other}
+    assert hifill_sets.others(again, photographs, 128) == {}
+    gone = dataclasses.replace(first, predictions=["gone"])
+    with pytest.raises(UserError, match="--predictions=gone is not a folder"):
+        hifill_sets.others(gone, photographs, 64)
     (other / "00000_a.png").unlink()
     with pytest.raises(UserError, match="has no prediction for 00000_a"):
         registry.study("hifill_table_2").run(again)
@@ -268,33 +278,43 @@ def test_figure_3_has_every_pair_and_the_adopted_one_is_the_model(bench):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_figure_4_gives_parameters_and_times_of_six_pairs(bench, monkeypatch):
-    import hifill
-    from studies import hifill_figure_4
-
-    small = dataclasses.replace(hifill.PAPER, size=BASE, channels=4)
-    monkeypatch.setattr(hifill_figure_4, "full_size", lambda: small)
-    result = run(bench, "hifill_figure_4")[0]
-    quality, timed = result.tables
-    names = [
-        "GC+GC",
-        "LWGCds+LWGCds",
-        "LWGCpw+LWGCpw",
-        "LWGCsc+LWGCds",
-        "LWGCsc+LWGCpw",
-        "LWGCsc+LWGCsc",
-    ]
-    assert [row[0] for row in quality.rows] == [row[0] for row in timed.rows] == names
-    parameters = [result.values[name]["parameters"] for name in names]
-    assert parameters == sorted(parameters, reverse=True)  # the paper's order
-    expected = hifill.HiFill(dataclasses.replace(small, coarse_gate="ds", refinement_gate="ds"))
-    assert parameters[1] == sum(int(np.prod(v.shape)) for v in expected.trainable_variables)
+def test_figure_4_compares_the_papers_six_pairs():
+    root = pathlib.Path(networks.__file__).parents[1]
+    assert [hifill_figure_4.label(arm) for arm in hifill_figure_4.ARMS] == PAIRS
+    for arm, (coarse, refinement) in hifill_figure_4.GATES.items():
+        fields = {"coarse_gate": coarse, "refinement_gate": refinement}
+        if arm != "hifill":  # the adopted pair is the default
+            assert networks.ARMS[arm].fields == fields
+            assert {f"--{name}={gate}" for name, gate in fields.items()} < {
+                *networks.ARMS[arm].small
+            }
+        text = (root / networks.ARMS[arm].flagfile).read_text(encoding="utf-8")
+        assert arm == "hifill" or all(f"--{name}={gate}\n" in text for name, gate in fields.items())
 
 
 def test_figure_4_refuses_another_configurations_network(bench, weights):
-    swapped = {**weights, "gates_gc_gc": weights["gates_ds_ds"]}
-    with pytest.raises(UserError, match="gates_gc_gc has gc"):
+    swapped = {**weights, "gates_gc_gc": weights["hifill"]}
+    with pytest.raises(UserError, match="coarse_gate sc; gates_gc_gc has gc"):
         registry.study("hifill_figure_4").run(bench("hifill_figure_4", weights=swapped))
+
+
+@pytest.mark.full
+def test_figure_4_gives_parameters_and_times_of_six_pairs(bench, weights, monkeypatch, tmp_path):
+    import hifill
+
+    small = dataclasses.replace(hifill.PAPER, size=BASE, channels=4)
+    monkeypatch.setattr(hifill_figure_4, "full_size", lambda: small)
+    for arm in hifill_figure_4.ARMS[:4] + hifill_figure_4.ARMS[5:]:
+        weights = {**weights, arm: str(tmp_path / f"{arm}.npz")}
+        hifill.HiFill(dataclasses.replace(small, **networks.ARMS[arm].fields)).save(weights[arm])
+    result = run(bench, "hifill_figure_4", weights=weights)[0]
+    quality, timed = result.tables
+    assert [row[0] for row in quality.rows] == [row[0] for row in timed.rows] == PAIRS
+    parameters = [result.values[name]["parameters"] for name in PAIRS]
+    # Section 4.2: the adopted pair needs fewer than the four before it.
+    assert parameters[4] < min(parameters[:4]) and parameters[5] < parameters[4]
+    expected = hifill.HiFill(dataclasses.replace(small, coarse_gate="ds", refinement_gate="ds"))
+    assert parameters[1] == sum(int(np.prod(v.shape)) for v in expected.trainable_variables)
 
 
 def test_figure_5_shows_where_the_error_is_largest(bench):
@@ -371,12 +391,3 @@ def test_figure_1_fills_photographs_at_their_own_size(bench, photos, monkeypatch
     mask = np.ascontiguousarray(images.read_rgb(folder / "masks" / "00001.png")[..., 0])
     found = images.read_rgb(folder / "predictions" / "hifill" / "00001.png")
     np.testing.assert_array_equal(found, chosen.model("hifill").inpaint(image, mask))
-
-
-def test_every_study_says_what_it_needs():
-    for name in STUDIES:
-        found = registry.study(name)
-        assert found.id == name and found.paper == "HiFill" and found.minutes <= 5
-        assert f"--study={name} --size=paper" in found.command
-        module = pathlib.Path(registry.__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
-        assert found.command.split(" --weights")[0].split(" --dataset")[0] in module
