@@ -8,6 +8,7 @@ sessions of one participant contradict each other, so neither is counted until s
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -56,7 +57,7 @@ def read_key(path: pathlib.Path) -> dict[str, Any]:
         if (
             not isinstance(entry, dict)
             or entry.get("ours") not in ("a", "b")
-            or "method" not in entry
+            or not isinstance(entry.get("method"), str)
         ):
             raise UserError(f"{path} is damaged: a pair lacks its method or which picture is ours")
     if not isinstance(key.get("study"), str) or not isinstance(key.get("kind"), str):
@@ -75,7 +76,7 @@ def read_result(path: pathlib.Path) -> Result:
         raise UserError("not a result of a user study's page")
     texts = [content.get(name) for name in ("study", "participant", "started", "exported")]
     answers = content.get("answers")
-    if not all(isinstance(text, str) and text.strip() for text in texts):
+    if not all(isinstance(text, str) and text.strip() and text.isprintable() for text in texts):
         raise UserError("damaged: study, participant or times are missing")
     if not isinstance(answers, list):
         raise UserError("damaged: it has no list of answers")
@@ -101,7 +102,10 @@ def _answer(entry: Any) -> Answer:
     values = entry if isinstance(entry, dict) else {}
     answer = Answer(*(values.get(name) for name in Answer._fields))
     numbers = (answer.switches, answer.seconds)
-    plain = all(isinstance(n, (int, float)) and not isinstance(n, bool) and n >= 0 for n in numbers)
+    plain = all(
+        isinstance(n, (int, float)) and not isinstance(n, bool) and 0 <= n < math.inf
+        for n in numbers
+    )
     sides = answer.chosen in ("a", "b") and answer.first in ("a", "b")
     if not plain or not sides or not isinstance(answer.pair, str):
         raise UserError(f"damaged: {json.dumps(entry)[:80]} is no answer")
@@ -164,7 +168,7 @@ def _fitting(path: pathlib.Path, keys: Mapping[str, dict]) -> Result:
         raise UserError(f"of another study ({result.study[:20]}), whose key is not given")
     strange = [a.pair for a in result.answers if a.pair not in keys[result.study]["pairs"]]
     if strange:
-        raise UserError(f"damaged: the study has no pair {strange[0][:20]}")
+        raise UserError(f"damaged: the study has no pair {strange[0][:20]!a}")
     return result
 
 

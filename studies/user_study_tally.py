@@ -105,7 +105,8 @@ def _kind(name: str, results: Sequence[Result], keys: Mapping[str, dict[str, Any
             participants[result.participant].append(answer.chosen == pair["ours"])
             first.append(answer.chosen == answer.first)
             seconds.append(answer.seconds)
-    shown = dict.fromkeys(method for r in results for method in keys[r.study]["methods"])
+    pairs = (pair for r in results for pair in keys[r.study]["pairs"].values())
+    shown = sorted({pair["method"] for pair in pairs})
     return Kind(
         name,
         sorted({result.study for result in results}),
@@ -161,25 +162,33 @@ def table(kinds: Sequence[Kind], with_papers: bool = True) -> Table:
     """The counts as Z's Table 8 has them; the paper's own rows below those of the same kind of masks."""
     papers = paper_counts() if with_papers else {}
     papers = {kind.name: papers[kind.name] for kind in kinds if kind.name in papers}
-    # {name for comparing: title}, the paper's methods first and by the paper's name.
-    titles = {_same(method): method for printed in papers.values() for method in printed}
-    for kind in kinds:
-        for method in kind.methods:
-            titles.setdefault(_same(method), method)
+    names = _names(kinds, papers)
+    titles = list(
+        dict.fromkeys([*(m for printed in papers.values() for m in printed), *names.values()])
+    )
     rows = []
     for kind in kinds:
-        measured = {_same(method): count for method, count in kind.methods.items()}
+        measured = {names[method]: count for method, count in kind.methods.items()}
         label = f"{'SIMULATED ' * kind.simulated}{kind.name} masks"
         rows += _rows(label, measured, titles)
         if kind.name in papers:
-            printed = {_same(method): count for method, count in papers[kind.name].items()}
-            rows += _rows(f"{REPORTED}{kind.name} masks", printed, titles)
-    columns = ["", *(f"{title} vs. Ours" for title in titles.values()), "Total"]
+            rows += _rows(f"{REPORTED}{kind.name} masks", papers[kind.name], titles)
+    columns = ["", *(f"{title} vs. Ours" for title in titles), "Total"]
     warning = f" ({SIMULATED})" if any(kind.simulated for kind in kinds) else ""
     return Table(f"User study{warning}", columns, rows, " ".join(_notes(kinds, bool(papers))))
 
 
-def _rows(label: str, counts: Mapping[str, Count], titles: Mapping[str, str]) -> list[list[str]]:
+def _names(kinds: Sequence[Kind], papers: Mapping[str, Mapping[str, Count]]) -> dict[str, str]:
+    """{method: what its column is called}: as in the paper where it is one of the paper's, else as it is."""
+    known = {_same(method): method for printed in papers.values() for method in printed}
+    names: dict[str, str] = {}
+    for method in dict.fromkeys(method for kind in kinds for method in kind.methods):
+        title = known.get(_same(method), method)
+        names[method] = method if title in names.values() else title  # of two that look alike
+    return names
+
+
+def _rows(label: str, counts: Mapping[str, Count], titles: Sequence[str]) -> list[list[str]]:
     total = _sum(counts.values())
     found = [counts.get(name) for name in titles]
     versus = [f"{c.other} vs. {c.ours}" if c else MISSING for c in found]

@@ -195,6 +195,8 @@ def test_every_file_is_counted_once_or_said_to_be_left_out(key, tmp_path):
         bad_side=bad_side,
         unknown=unknown,
         nobody=simulated(key, participant=" "),
+        no_text=simulated(key, participant="p\ud800"),
+        endless=simulated(key, "p6", answers=[{**answers[0], "seconds": float("inf")}]),
         half=simulated(key, "p5", answers=answers[:3]),
         key=key,
     )
@@ -209,8 +211,10 @@ def test_every_file_is_counted_once_or_said_to_be_left_out(key, tmp_path):
         "other": "not a result",
         "twice": "answered twice",
         "bad_side": "no answer",
-        "unknown": "no pair fff",
+        "unknown": "no pair 'fff'",
         "nobody": "participant",
+        "no_text": "participant",
+        "endless": "no answer",
         "half": "incomplete: 3 of 8",
         "key": "a key",
     }
@@ -343,6 +347,18 @@ def test_the_table_is_laid_out_like_table_8_beside_the_papers_rows(key, tmp_path
     assert len(rows) == 6  # nothing of large masks
     alone = user_study_tally.table(kinds, with_papers=False)
     assert [row[0][:5] for row in alone.rows] == ["small"] * 3 and len(alone.columns) == 4
+
+
+def test_methods_whose_names_look_alike_keep_a_column_each():
+    methods = {
+        "hi-fill": Count(1, 2),
+        "HiFill": Count(3, 4),
+        "方法": Count(5, 6),
+        "另": Count(7, 8),
+    }
+    kind = user_study_tally.Kind("small", ["s"], methods, {}, Count(0, 1), 1.0, 0, False)
+    names = user_study_tally._names([kind], user_study_tally.paper_counts())
+    assert names == {"hi-fill": "HiFill [48]", "HiFill": "HiFill", "方法": "方法", "另": "另"}
 
 
 # The commands.
