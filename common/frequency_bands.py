@@ -24,7 +24,7 @@ BANDS = ("low", "mid", "high")  # of two levels
 
 
 def laplacian_pyramid(image: np.ndarray, levels: int = LEVELS) -> list[np.ndarray]:
-    """[H, W, C] of any real dtype -> `levels` bands, finest first, and what is left; float32.
+    """[H, W, 3] of any real dtype -> `levels` bands, finest first, and what is left; float32.
 
     Band l has the sides of the picture halved l times, odd ones rounded up.
     """

@@ -15,7 +15,7 @@ from common import images, pictures
 from studies.bench import Scored
 
 _SHARE = 4  # the box is a quarter of the shorter side
-_INK = (0, 160, 255)
+_INK = (0, 158, 240)
 
 
 def window(mask: np.ndarray, side: int) -> tuple[int, int]:
@@ -27,9 +27,12 @@ def window(mask: np.ndarray, side: int) -> tuple[int, int]:
 
 
 def boxed(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """A copy with the outline of a square drawn around it."""
+    """A copy with the outline of a square, two pixels wide, drawn around it."""
     drawn = image.copy()
-    cv2.rectangle(drawn, (left - 1, top - 1), (left + side, top + side), _INK, 2)
+    for out in (1, 2):  # one by one: OpenCV draws a thick line on both sides
+        cv2.rectangle(
+            drawn, (left - out, top - out), (left + side + out - 1, top + side + out - 1), _INK, 1
+        )
     return drawn
 
 

@@ -130,6 +130,16 @@ def _check(studies: list[study.Study]) -> list[study.Study]:
     weights()
     if FLAGS.data_dir and not FLAGS.dataset:
         raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, which says what lies there")
+    looked_at = FLAGS.dataset or ("sample" if FLAGS.size == "small" else None)
+    for name in ("places2", "div2k"):
+        folder = FLAGS[f"{name}_dir"].value
+        if folder and looked_at not in (None, name):
+            raise UsageError(
+                f"--{name}_dir={folder} would be ignored: --size={FLAGS.size} looks at '{looked_at}'; "
+                f"add --dataset={name} or take it out"
+            )
+    if FLAGS.steps and FLAGS.size != "small":
+        raise UsageError("--steps is of the networks that --size=small trains")
     return studies
 
 

@@ -31,9 +31,14 @@ def scored(
     return photographs, {kind: bench.scores(painters, kind, photographs, SIDE) for kind in masks}
 
 
-def notes(bench: Bench) -> list[str]:
-    """What has to be said about every result of these arms."""
-    return [bench.masks_note(), *([SMALL_NOTE] if bench.small else [])]
+def notes(bench: Bench, photographs: Photographs | None = None) -> list[str]:
+    """What has to be said about every result of these arms; `photographs`: beside which a paper's rows stand."""
+    found = [bench.masks_note(), *([SMALL_NOTE] if bench.small else [])]
+    if photographs is not None and photographs.name != DATA:
+        found.append(
+            "The paper's rows are of DIV2K: other photographs, to be compared with nothing."
+        )
+    return found
 
 
 def weights_flag(arms: Sequence[str]) -> str:

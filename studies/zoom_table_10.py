@@ -41,7 +41,7 @@ def run(bench: Bench) -> Result:
     drawn = {title: _gains(values, baseline, others) for title, values in panels.items()}
     caption = "As Figure 6: gain in SSIM on No zoom per frequency band, here and in the paper (scales differ)."
     picture = Picture("figure_6.png", caption, plots.bars(drawn, f"gain in SSIM on {baseline}"))
-    return Result([table], [picture], zoom_arms.notes(bench), {"ssim": measured})
+    return Result([table], [picture], zoom_arms.notes(bench, photographs), {"ssim": measured})
 
 
 def band_means(scored: Scored) -> dict[str, dict[str, float]]:

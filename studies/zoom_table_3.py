@@ -33,7 +33,7 @@ def run(bench: Bench) -> Result:
         tables.append(comparison(title, scored.means(), shown, paper))
         values[masks] = zoom_arms.means(scored.means())
     tables += [gains(scored, masks) for masks, scored in found.items()]
-    return Result(tables, notes=zoom_arms.notes(bench), values=values)
+    return Result(tables, notes=zoom_arms.notes(bench, photographs), values=values)
 
 
 def gains(scored: Scored, masks: str) -> Table:

@@ -53,7 +53,7 @@ def run(bench: Bench) -> Result:
         f"Measured: mean over {len(photographs.paths)} images.",
     )
     tables, values = [table, _at_the_papers_width(printed)], {**means, "parameters": counts}
-    return Result(tables, notes=zoom_arms.notes(bench), values=values)
+    return Result(tables, notes=zoom_arms.notes(bench, photographs), values=values)
 
 
 def _at_the_papers_width(printed):

@@ -41,7 +41,7 @@ def run(bench: Bench) -> Result:
         Picture("figure_13.png", "As Figure 13, measured here.", figure_13(measured)),
         Picture("figure_13_paper.png", "Figure 13, from the paper's Table 9.", figure_13(paper)),
     ]
-    return Result(tables, pictures, zoom_arms.notes(bench), values)
+    return Result(tables, pictures, zoom_arms.notes(bench, photographs), values)
 
 
 def figure_13(points: dict) -> np.ndarray:

@@ -24,6 +24,7 @@ TOY = (
     *("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1"),
     "--coarse_gate=pw",  # one operation each: quick to trace
 )
+TOY_STUDIES = ("--study=zoom_table_1", "--count=20")  # all of them: half an hour
 TOY_ZOOM = (
     *("--zoom_channels=4", "--zoom_size=16", "--batch_size=1", "--steps=1", "--vgg_weights=none"),
     "--stages=pretrain_coarse",  # all of them: tests/test_zoom_commands.py
@@ -71,6 +72,8 @@ def test_command(workplace, run_command, command):
     if script == "train":
         zoom = any("--stages" in a or "zoom_to_inpaint" in a for a in arguments)
         arguments += TOY_ZOOM if zoom else TOY
+    if "--study=all" in arguments:
+        arguments += TOY_STUDIES
     process = run_command(script, *arguments, cwd=workplace)
     assert process.returncode == 0, process.stderr
     output = next(a.split("=", 1)[1] for a in arguments if a.startswith("--output="))
@@ -99,7 +102,7 @@ def test_python_example(workplace, code):
 
 def test_paths_exist():
     for path in re.findall(
-        r"`((?:common|hifill|zoom_to_inpaint|configs|docs|benchmarks)/[^`]*)`", README
+        r"`((?:common|hifill|zoom_to_inpaint|configs|docs|benchmarks|studies)/[^`]*)`", README
     ):
         assert list(ROOT.glob(path)) or (ROOT / path).exists(), path
     for path in re.findall(r"\]\((?!http)([^)]+)\)", README):
@@ -110,7 +113,7 @@ def test_paths_of_the_documents_exist():
     for document in (ROOT / "docs").glob("*.md"):
         text = document.read_text(encoding="utf-8")
         for path in re.findall(
-            r"`((?:common|hifill|zoom_to_inpaint|tests|configs|benchmarks|examples)/[\w/.*]+)`",
+            r"`((?:common|hifill|zoom_to_inpaint|tests|configs|benchmarks|examples|studies)/[\w/.*]+)`",
             text,
         ):
             assert list(ROOT.glob(path)), f"{document.name}: {path}"

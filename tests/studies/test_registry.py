@@ -1,0 +1,54 @@
+"""Every study says what it is, where its header is true, and is found without TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import UsageError
+from studies import registry
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("name", registry.NAMES)
+def test_a_study_describes_itself(name):
+    study, module = registry.study(name), importlib.import_module(f"studies.{name}")
+    assert study.id == name
+    for field in ("item", "what", "reported", "needs"):
+        assert getattr(study, field), field
+    assert 0 < study.minutes <= 15
+    assert f"--study={name}" in study.command or "user_study" in study.command or name == "evidence"
+    header = module.__doc__
+    assert "The paper" in header and "mall" in header  # what was reported; the small setting
+    assert study.command.split(" --")[0] in " ".join(header.split())
+
+
+def test_importing_studies_imports_no_tensorflow():
+    code = (
+        "import sys; from studies import registry; registry.chosen(['all']); import studies.report;"
+        "assert 'tensorflow' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_chosen_studies_come_once_in_the_papers_order():
+    names = [s.id for s in registry.chosen(["zoom_table_3", "zoom_table_1", "zoom_table_3"])]
+    assert names == ["zoom_table_1", "zoom_table_3"]
+    assert [s.id for s in registry.chosen(["all"])] == list(registry.NAMES)
+
+
+def test_unknown_study():
+    with pytest.raises(UsageError, match="--study=table_3 is not known; choose of all, zoom_table"):
+        registry.chosen(["table_3"])
+
+
+def test_every_module_of_a_study_is_listed():
+    files = {path.stem for path in (ROOT / "studies").glob("*.py")}
+    studies = {stem for stem in files if "\nSTUDY = " in (ROOT / f"studies/{stem}.py").read_text()}
+    assert studies == set(registry.NAMES)
