@@ -120,7 +120,7 @@ STUDY = Study(
     ),
     needs="two folders of photographs, hours on two cores",
     command="python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies",
-    minutes=2,
+    minutes=3,
     run=run,
 )
 

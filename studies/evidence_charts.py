@@ -70,5 +70,6 @@ def _arms(arms) -> np.ndarray:
                 axis.plot((mean, mean), (row - 0.3, row + 0.3), color=plots.COLOURS[-1])
             axis.set(title=f"{masks} holes", xlabel="PSNR (dB)", ylim=(len(arms) - 0.5, -0.5))
             axis.set_yticks(range(len(arms)), [ARMS[name].label for name in arms])
+            axis.locator_params(axis="x", nbins=5)
         axes[-1].set_yticklabels([])
         return plots.pixels(drawn)

@@ -126,8 +126,8 @@ def section(results: list[dict[str, Any]]) -> str:
         table = found["tables"][0]
         lines += ["", f"### {found['title']}", "", *report.markdown_table(table)]
         more = "; more in [docs/evidence.md](docs/evidence.md)" if found["name"] == EVIDENCE else ""
-        lines += ["", *([table["note"], ""] if table["note"] else []), f"{origin(found)}{more}  "]
-        lines += [f"`{found['command']}`"]
+        lines += ["", *([table["note"], ""] if table["note"] else [])]
+        lines += [f"{origin(found)} · `{found['command']}`{more}"]
     return "\n".join([*lines, ""])
 
 
