@@ -103,7 +103,7 @@ def _scored(bench, data_set, masks):
     painted = {
         label: functools.partial(baselines.inpaint, name) for label, name in _PAINTED.items()
     }
-    return bench.scores(painted, masks, data_set)
+    return bench.scores({**painted, **bench.others(data_set, masks)}, masks, data_set)
 
 
 def _rows(key, folders) -> list[list[np.ndarray]]:

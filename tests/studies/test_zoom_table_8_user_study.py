@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
 from common import baselines
+from common.errors import UserError
 from studies import registry, zoom_table_2, zoom_table_8_user_study
 from studies.bench import Bench
 
@@ -50,8 +52,17 @@ def test_small_counts_simulated_participants_and_says_so(tmp_path):
     assert [picture.file for picture in result.pictures] == ["pairs_small.png", "pairs_large.png"]
     for masks in ("small", "large"):
         assert (bench.folder / f"{masks}.html").is_file()
-    seed = Bench(NAME, output=tmp_path, image_size=32, seed=4)
-    assert zoom_table_8_user_study.run(seed).values != result.values
+    # Another seed, and a method of --predictions.
+    for masks in ("small", "large"):
+        (painted,) = bench.folder.glob(f"sample/{masks}/predictions/mean*")
+        shutil.copytree(painted, tmp_path / "LaMa" / masks)
+    given = (str(tmp_path / "LaMa"),)
+    other = Bench(NAME, output=tmp_path, image_size=32, predictions=given)
+    (table,) = zoom_table_8_user_study.run(other).tables
+    assert "LaMa vs. Ours" in table.columns
+    gone = Bench(NAME, output=tmp_path, predictions=("gone",))
+    with pytest.raises(UserError, match="--predictions=gone"):
+        zoom_table_8_user_study.run(gone)
 
 
 def test_at_the_papers_size_it_waits_for_people_and_keeps_what_they_have_seen(
