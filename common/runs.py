@@ -13,7 +13,6 @@ interrupted, killed or terminated, to the same weights, optimizer slots, data an
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import re
 import signal
@@ -144,7 +143,7 @@ def train(
         schedule.max_skipped,
         header.get("skipped_steps", 0),
     )
-    with contextlib.nullcontext(stop) if stop is not None else signals.watched() as stop:
+    with signals.watched(stop) as stop:
         progress = Progress(recipe, checkpoints, fixed_set, schedule, run, guard, stop, header)
         try:
             _fit(recipe, dataset_from, progress)

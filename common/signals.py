@@ -44,13 +44,16 @@ class StopRequest:
 
 
 @contextlib.contextmanager
-def watched() -> Iterator[StopRequest]:
-    """Yields a `StopRequest` that signals set; the handlers that were there come back at the end.
+def watched(stop: StopRequest | None = None) -> Iterator[StopRequest]:
+    """Yields a `StopRequest`, `stop` or a new one, that signals set; the handlers that were there come back at the end.
+
+    With `stop` again inside a block that watches already: TensorFlow takes SIGTERM for itself when several workers
+    are connected.
 
     Python handles signals in the main thread alone: elsewhere nothing is installed and nothing will be asked. Ctrl-C
     stays ignored where the process was started so (a shell's background job).
     """
-    stop, before = StopRequest(), {}
+    stop, before = StopRequest() if stop is None else stop, {}
     if threading.current_thread() is threading.main_thread():
         before[signal.SIGTERM] = signal.signal(signal.SIGTERM, stop.terminate)
         if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:

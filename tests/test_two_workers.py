@@ -144,7 +144,7 @@ import sys
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
-from common import pipeline, replicas, runs, updates
+from common import pipeline, replicas, runs, signals, updates
 from common.trainer import CommonOptions, Trainer
 
 class Toy(Trainer):
@@ -170,6 +170,8 @@ class Samples:
         rng = np.random.default_rng(index)
         return rng.integers(256, size=(16, 16, 3), dtype=np.uint8), rng.integers(2, size=(16, 16, 1), dtype=np.uint8)
 
+watching = signals.watched()
+stop = watching.__enter__()  # as train.py does, before TensorFlow takes SIGTERM for itself
 strategy = replicas.strategy(0, "multi_worker")
 with strategy.scope():
     toy = Toy()
@@ -186,7 +188,7 @@ pair = np.zeros((1, 16, 16, 3), np.float32), np.ones((1, 16, 16, 1), np.float32)
 schedule = runs.Schedule(int(sys.argv[2]), log_every=1, picture_every=10**6, checkpoint_every=10**6)
 with replicas.run_folder(strategy, sys.argv[1]) as folder:
     data = replicas.distribute(strategy, Samples(), 2, pipeline.training_dataset)
-    runs.train(recipe, data, pair, schedule, runs.RunFolder(folder, {}))
+    runs.train(recipe, data, pair, schedule, runs.RunFolder(folder, {}), stop)
 """
 
 
