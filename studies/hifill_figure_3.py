@@ -47,7 +47,7 @@ def run(bench: Bench) -> Result:
         pictures=[
             Picture(
                 "operators.png",
-                "A detail: down-sampling by row, up-sampling by column.",
+                f"A detail: down-sampling by row ({', '.join(DOWN)}), up-sampling by column.",
                 matrix(scored, DOWN, UP),
             )
         ],

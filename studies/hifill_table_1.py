@@ -4,7 +4,7 @@
 
 The paper: 9,216 weights for GC, 1,312 for LWGC-ds, 1,024 for LWGC-pw and 288 for LWGC-sc in a 3x3 layer from 32 to 32
 channels, without biases. Counted in the layers themselves, for this layer and two others of the networks; needs
-nothing, seconds. Both settings are the same.
+nothing, seconds. The small setting is the same.
 """
 
 from __future__ import annotations

@@ -37,12 +37,13 @@ def run(bench: Bench) -> Result:
     model = bench.model(hifill_sets.ARM)
     base = model.config.size
     found = hifill_sets.photographs(bench)
+    gflop = generator_gflop(bench, model, found)
     tables, values, grids, notes = [], {}, [], []
     for side in hifill_sets.sides(bench, base, MULTIPLES):
         of_side = found
         if side >= 16 * base:
             of_side = found._replace(paths=found.paths[:_LARGEST_COUNT])
-        table, value, picture, reasons = one_side(bench, model, of_side, side)
+        table, value, picture, reasons = one_side(bench, model, of_side, side, gflop)
         tables.append(table)
         values[str(side)] = value
         grids.append(picture)
@@ -53,7 +54,7 @@ def run(bench: Bench) -> Result:
     return Result(tables, grids, notes, values)
 
 
-def one_side(bench: Bench, model, found, side: int):
+def one_side(bench: Bench, model, found, side: int, gflop: float):
     """(table, {method: numbers}, picture, reasons for empty cells) of one size."""
     base = model.config.size
     methods = {**hifill_sets.others(bench, found, side), OURS: model.inpaint}
@@ -69,15 +70,9 @@ def one_side(bench: Bench, model, found, side: int):
         value.update(of_set)
         reasons += missing
         if method == OURS:
-            value.update(
-                cost(
-                    bench,
-                    model,
-                    found,
-                    side,
-                    [s.metrics["seconds"] for s in scores if s.method == OURS],
-                )
-            )
+            seconds = [x.metrics["seconds"] for x in scores if x.method == OURS]
+            _, image, mask = next(hifill_sets.pairs(bench, found, side, base))
+            value.update(cost(image, mask, model, gflop, seconds))
         rows.append(row(method, value, sets.cells(of_set)))
     rows += paper_rows(round(_PAPER_BASE * side / base))
     columns = ["Method", "n", "L1 (%) ↓", "MS-SSIM ↑", *sets.columns(), *COST_COLUMNS]
@@ -94,16 +89,21 @@ COST_NOTE = (
 )
 
 
-def cost(bench: Bench, model, found, side: int, seconds: list[float]) -> dict:
-    """Time, memory and operations of one picture of a side."""
-    from benchmarks import flops, machine
+def generator_gflop(bench: Bench, model, found) -> float:
+    """What the generator computes for the first picture; the same at every side, as it works on its own."""
+    from benchmarks import flops
 
-    _, image, mask = next(hifill_sets.pairs(bench, found, side, model.config.size))
     size = model.config.size
-    low = images.to_unit(hifill_sets.square(image, size))[None]
-    hole = hifill_sets.scaled_mask(mask, size)[None, ..., None].astype(np.float32)
-    gflop, rate = flops.count(lambda: model.generate(low, hole)) / 1e9, machine.best_rate()
-    median = statistics.median(seconds)
+    _, image, mask = next(hifill_sets.pairs(bench, found, size, size))
+    batch = images.to_unit(image)[None], mask[None, ..., None].astype(np.float32)
+    return flops.count(lambda: model.generate(*batch)) / 1e9
+
+
+def cost(image: np.ndarray, mask: np.ndarray, model, gflop: float, seconds: list[float]) -> dict:
+    """Spread of the times of one side, memory of one picture, and the part of the device's rate."""
+    from benchmarks import machine
+
+    rate, median = machine.best_rate(), statistics.median(seconds)
     return {
         "median": median,
         "std": statistics.stdev(seconds) if len(seconds) > 1 else float("nan"),

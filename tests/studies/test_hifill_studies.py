@@ -292,12 +292,6 @@ def test_figure_4_compares_the_papers_six_pairs():
         assert arm == "hifill" or all(f"--{name}={gate}\n" in text for name, gate in fields.items())
 
 
-def test_figure_4_refuses_another_configurations_network(bench, weights):
-    swapped = {**weights, "gates_gc_gc": weights["hifill"]}
-    with pytest.raises(UserError, match="coarse_gate sc; gates_gc_gc has gc"):
-        registry.study("hifill_figure_4").run(bench("hifill_figure_4", weights=swapped))
-
-
 @pytest.mark.full
 def test_figure_4_gives_parameters_and_times_of_six_pairs(bench, weights, monkeypatch, tmp_path):
     import hifill
