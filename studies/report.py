@@ -51,7 +51,7 @@ pre { background: var(--tint); border: 1px solid var(--line); border-radius: 4px
 @media print { main { max-width: none; padding: 0; } details { display: none; } }
 """
 _SIZES = {
-    "small": "small setting: tiny networks, few photographs; it shows that the study runs, not what the methods can do",
+    "small": "the small size (few photographs, tiny networks: it shows that a study runs, not what methods can do)",
     "own": "the study's own size: small networks, hours of training",
     "paper": "the paper's size",
 }
@@ -171,7 +171,7 @@ def _summary(results):
     parts = [f"{count} at {_SIZES[size]}" for size, count in sizes.items() if count]
     spent = _duration(sum(result["seconds"] for result in results))
     return (
-        f"{len(results)} studies ({'; '.join(parts)}), {spent} altogether. "
+        f"{len(results)} {'study' if len(results) == 1 else 'studies'} ({'; '.join(parts)}), {spent} altogether. "
         "Rows that begin with “paper:” are printed in the papers and were not measured here."
     )
 

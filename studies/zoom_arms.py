@@ -12,8 +12,8 @@ ABLATIONS = ("no_zoom", "bicubic_zoom", "sr_zoom", "sr_zoom_gradient")
 DATA = "div2k"
 SIDE = 256
 SMALL_NOTE = (
-    "Small setting: a quarter of the paper's width, 200 steps of joint training on nine photographs from random "
-    "weights. Differences between such networks mean nothing."
+    "Small setting: a quarter of the paper's width, a minute or two of joint training from random weights. Differences "
+    "between such networks mean nothing."
 )
 
 

@@ -84,7 +84,7 @@ def _notes(bench):
         notes.append("HiFill was left out: no --weights=hifill=FILE.")
     notes.append(
         "HiFill: pictures enlarged bicubically to 512x512, results reduced to 256x256, known pixels too, as in the "
-        "paper. Its user study is a study of its own."
+        "paper."
     )
     return [
         *notes,

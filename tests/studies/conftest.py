@@ -39,6 +39,12 @@ class FlatModel:
         filled[mask > 0] = np.clip(mean, 0, 255).astype(np.uint8)
         return filled
 
+    def fill(self, image, mask):
+        return np.where(mask > 0, np.float32(0.5), image)
+
+    def generate(self, image, mask):
+        return [self.fill(image, mask)] * 4
+
 
 @pytest.fixture
 def flat_models(monkeypatch):

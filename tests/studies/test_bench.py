@@ -86,6 +86,7 @@ def test_weights_that_do_not_exist():
         Bench("s", size="paper", weights={"sr_zoom": "missing.npz"}).model("sr_zoom")
 
 
+@pytest.mark.full
 def test_a_painter_fills_holes_alone(tiny_zoom_weights):
     paint = Bench("s", weights={"sr_zoom": str(tiny_zoom_weights)}).painter("sr_zoom")
     image = np.random.default_rng(0).integers(0, 256, (32, 40, 3), dtype=np.uint8)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import pytest
 
 from studies import registry
 
+# What a command says of flags does not depend on the environment, and every start takes a second.
+default_environment = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow_addons") is not None, reason="tested in the default one"
+)
 ONE = ("--study=zoom_table_1", "--count=20")
 
 
@@ -40,6 +45,7 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
     assert f"done {result['date'][:10]} (paper)" in studies("--list", "--output=out").stdout
 
 
+@default_environment
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
