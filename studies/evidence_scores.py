@@ -78,7 +78,7 @@ def score(arm: str, weights: pathlib.Path, cases: dict[str, list], folder: pathl
     painter, found = _painter(evidence_arms.ARMS[arm].painter, weights), []
     for masks, some in cases.items():
         painted = folder / "predictions" / masks
-        evaluation.paint(some, painter, painted, f"{folder.parent.name}, {arm}, {masks}")
+        evaluation.paint(some, painter, painted, f"{folder.parents[1].name}, {arm}, {masks}")
         for case, one in zip(some, evaluation.score(some, painted, arm, masks)):
             truth, result = map(images.read_rgb, (case.image, painted / f"{case.name}.png"))
             hole = photographs.read_mask(case.mask)
