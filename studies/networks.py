@@ -158,12 +158,16 @@ def train(
 
 def _check_same(record, wanted, folder):
     """UserError if the folder was begun with other flags: its network would not be the one asked for."""
+    if not (record.is_file() or (folder / WEIGHTS).is_file()):
+        return
     try:
         found = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return
-    if found != wanted:
         other = sorted(set(wanted) ^ set(found))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{record} does not say with which flags {folder} was trained; remove the folder"
+        ) from error
+    if found != wanted:
         raise UserError(
             f"{folder} holds a network of other flags ({' '.join(other)}); "
             "remove it or choose another --output"

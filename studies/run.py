@@ -11,6 +11,7 @@ study that fails does not stop the others; the exit code is then 1.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 import time
@@ -63,6 +64,11 @@ def weights() -> dict[str, str]:
     return found
 
 
+def output() -> pathlib.Path:
+    """--output as an absolute path."""
+    return pathlib.Path(FLAGS.output).absolute()
+
+
 def bench_of(name: str) -> bench.Bench:
     """The flags as the study `name` gets them."""
     taken = {field: FLAGS[field].value for field in bench.FLAGS}
@@ -75,7 +81,10 @@ def _state(found: study.Study) -> str:
     path = pathlib.Path(FLAGS.output) / found.id / study.RESULT
     if not path.is_file():
         return "not run"
-    result = study.load(path)
+    try:
+        result = study.load(path)
+    except UserError as error:
+        return f"damaged: {error}"
     return f"done {result['date'][:10]} ({result['size']})"
 
 
@@ -121,7 +130,7 @@ def main(_) -> int:
     failures = run_all(studies)
     if FLAGS.report or len(failures) < len(studies):
         written = {name: str(error) or type(error).__name__ for name, error in failures.items()}
-        print("\nReport:", *report.write(pathlib.Path(FLAGS.output), written))
+        print("\nReport:", *report.write(output(), written))
     if len(studies) == 1:
         return next((getattr(e, "exit_code", 1) for e in failures.values()), 0)
     return 1 if failures else 0
@@ -130,6 +139,11 @@ def main(_) -> int:
 def _check(studies: list[study.Study]) -> list[study.Study]:
     """`studies`, once the flags that all of them read make sense."""
     weights()
+    place = next(p for p in (output(), *output().parents) if p.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        raise UserError(
+            f"--output={FLAGS.output} cannot be written: {place} is no folder, or closed to you"
+        )
     if FLAGS.data_dir and not FLAGS.dataset:
         raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, which says what lies there")
     looked_at = FLAGS.dataset or ("sample" if FLAGS.size == "small" else None)

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 BOTH = "Both papers"
 PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
 RESULT = "result.json"
+# What a result.json has besides "values", for the list and the report.
+_FIELDS = {
+    *("id", "paper", "item", "what", "reported", "command", "size", "seconds", "date"),
+    *("machine", "versions", "commit", "tables", "pictures", "notes"),
+}
 # What stands before the name of a row that was not measured here.
 REPORTED = "paper: "
 
@@ -155,8 +160,9 @@ def load(path: pathlib.Path) -> dict[str, Any]:
     """The content of a result.json; UserError when it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(content, dict) or not content.keys() >= {"id", "tables", "pictures"}:
-            raise ValueError("fields are missing")
+        missing = _FIELDS - content.keys() if isinstance(content, dict) else _FIELDS
+        if missing:
+            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not the result of a study ({error}); remove it") from error
     return content

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from common.errors import UsageError
 from studies import plots
 from studies.bench import Bench, reported
 from studies.score_tables import cell
@@ -25,6 +26,8 @@ def run(bench: Bench) -> Result:
     from common import masks, pictures
     from common.images import WHITE
 
+    if bench.image_size == 0:
+        raise UsageError("--image_size=0 means whole photographs; masks alone need a side")
     count, side = bench.count or MASKS[bench.size], bench.image_size or SIDE
     shares, rows, examples = {}, [], []
     for kind in masks.STROKE_KINDS:
@@ -54,8 +57,9 @@ def run(bench: Bench) -> Result:
 
 
 def _row(share):
-    found = share.mean(), share.std(ddof=1), *np.percentile(share, (50, 95)), share.max()
-    return [str(len(share)), *(cell(float(value), 2) for value in found)]
+    std = float(share.std(ddof=1)) if len(share) > 1 else None
+    found = float(share.mean()), std, *map(float, np.percentile(share, (50, 95))), share.max()
+    return [str(len(share)), *(cell(value, 2) for value in found)]
 
 
 def _histogram(shares):

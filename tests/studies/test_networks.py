@@ -43,6 +43,16 @@ def test_a_network_of_other_flags_is_not_taken(fake_training, tmp_path):
         networks.train("no_zoom", tmp_path / "n", seed=2)
 
 
+@pytest.mark.parametrize("record", [None, "{", "3"])
+def test_a_network_of_unknown_flags_is_not_taken(fake_training, tmp_path, record):
+    networks.train("no_zoom", tmp_path / "n")
+    (tmp_path / "n" / networks._FLAGS).unlink()
+    if record:
+        (tmp_path / "n" / networks._FLAGS).write_text(record)
+    with pytest.raises(UserError, match="does not say with which flags"):
+        networks.train("no_zoom", tmp_path / "n")
+
+
 def test_failed_training(fake_training, tmp_path):
     with pytest.raises(UserError, match=r"training 'sr_zoom' in .* ended with exit code 1"):
         networks.train("sr_zoom", tmp_path / "n", steps=13)

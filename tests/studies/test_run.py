@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
 
 from studies import registry
 
-# What a command says of flags does not depend on the environment, and every start takes a second.
-default_environment = pytest.mark.skipif(
-    importlib.util.find_spec("tensorflow_addons") is not None, reason="tested in the default one"
-)
 ONE = ("--study=zoom_table_1", "--count=20")
 
 
@@ -43,9 +38,12 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
     assert "zoom_table_3 failed" in (tmp_path / "out" / "report.md").read_text()
     assert (tmp_path / "out" / "report.html").is_file()
     assert f"done {result['date'][:10]} (paper)" in studies("--list", "--output=out").stdout
+    (tmp_path / "out" / "zoom_table_1" / "result.json").write_text("{")
+    assert "state: damaged: " in studies("--list", "--output=out").stdout
 
 
-@default_environment
+# What a command says of flags does not depend on the environment, and every start takes a second.
+@pytest.mark.default_environment
 @pytest.mark.parametrize(
     "arguments, code, message",
     [
@@ -63,6 +61,7 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
         (("--study=zoom_table_3", "--size=paper"), 2, "needs --div2k_dir=FOLDER"),
         (("--report", "--output=nothing"), 1, "nothing holds no result of a study"),
         ((*ONE, "--size=medium"), 2, "--size=medium"),
+        ((*ONE, f"--output={__file__}/out"), 1, "test_run.py is no folder"),
     ],
 )
 def test_mistakes_are_one_line(studies, tmp_path, arguments, code, message):

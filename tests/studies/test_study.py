@@ -44,7 +44,9 @@ def test_strict_json(tmp_path):
     json.loads(path.read_text(), parse_constant=lambda name: pytest.fail(name))
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"id": "x"}', "{"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", '{"id": "x"}', "{", '{"id": "x", "tables": [], "pictures": []}']
+)
 def test_what_is_no_result_is_one_line(tmp_path, text):
     path = tmp_path / study.RESULT
     path.write_text(text)

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import machine
 from common import images, masks
+from common.errors import UsageError
 from studies import registry, zoom_arms, zoom_table_2, zoom_table_3, zoom_table_4, zoom_table_5
 from studies.bench import Scored
 
@@ -34,6 +35,17 @@ def test_table_1_counts_masks(small_bench):
     found = cells(table, "large masks")
     assert found["Mean (%)"] == f"{np.mean(drawn):.2f}" and found["Max (%)"] == f"{max(drawn):.2f}"
     assert cells(table, "paper: small masks")["Max (%)"] == "15.75"
+
+
+@needs_plots
+def test_one_mask_has_no_deviation(small_bench):
+    (table,) = run(small_bench("zoom_table_1", count=1, image_size=256)).tables
+    assert cells(table, "large masks")["Std"] == "-"
+
+
+def test_masks_without_a_side_are_refused(small_bench):
+    with pytest.raises(UsageError, match="--image_size=0"):
+        run(small_bench("zoom_table_1", image_size=0))
 
 
 def test_table_2_is_laid_out_like_the_papers(small_bench, flat_models, tmp_path):
