@@ -157,7 +157,7 @@ ABLATIONS = {
 
 def test_every_flagfile_is_known_here():
     names = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.cfg")}
-    small = {f"small/{name}" for name in STAGES}
+    small = {f"small/{name}" for name in (*STAGES, "study")}  # the last: tests/studies/
     assert names == {*STAGES, *small, *(f"ablations/{name}" for name in ABLATIONS)}
 
 
