@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 
 import pytest
@@ -72,3 +73,16 @@ def test_share_of_the_rate():
     assert timing.row("m", 4_481_161, taken) == [
         *("m", "4.48M", "2000.0", "-", "2000.0", "2000.0", "1", "50.0", "100", "25%")
     ]
+
+
+@pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="needs /proc and the GNU C library"
+)
+def test_memory_that_was_freed_before_is_counted_again():
+    def call():
+        held = [b"x" * (100_000 + i) for i in range(1000)]  # too small for pages of their own
+        time.sleep(0.05)
+        return held
+
+    last = call()[-1]  # it lies above the freed ones, which the C library therefore keeps
+    assert machine.peak_gigabytes(call) > 0.08 and last
