@@ -67,7 +67,10 @@ def test_patches_between_cells(up):
     image[...] = 0
     found = aggregate_residuals(image, hole, generated, np.zeros((N * N, N * N), np.float32), up=up)
     expected = cv2.resize(generated, (77, 131), interpolation=UP_OPENCV[up])
-    assert np.abs(found - np.clip(expected, 0, 255)).max() < 0.75
+    # The middle line of an odd side lies between two cells; which one is the nearest differs among OpenCV's versions.
+    rows, columns = ([k for k in range(side) if 2 * k + 1 != side] for side in (131, 77))
+    difference = np.abs(found - np.clip(expected, 0, 255))[np.ix_(rows, columns)]
+    assert difference.max() < 0.75
 
 
 @pytest.mark.parametrize("down", DOWN)
