@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from common import nonfinite, step_timing, validation
+from common import files, nonfinite, step_timing, validation
 from common.checkpoints import Checkpoints
 from common.errors import UserError
 
@@ -116,7 +116,7 @@ def _disk(recipe, checkpoints, schedule, output):
     size, best = checkpoints.size(), int(schedule.keep_best is not None)
     # One more than stay: the new one is written before an old one is removed.
     needed = size * (schedule.keep + 1 + milestones + best)
-    existing = next(p for p in (output.absolute(), *output.absolute().parents) if p.exists())
+    existing = files.existing_part(output)
     free = shutil.disk_usage(existing).free
     kept = f"the last {schedule.keep}" + f", {milestones} milestones" * bool(milestones)
     _say(

@@ -114,3 +114,9 @@ def write_text(target: PathLike, text: str) -> None:
     """Writes `text` (UTF-8) to `target` at once or not at all."""
     with atomic_path(target) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def existing_part(path: PathLike) -> pathlib.Path:
+    """The deepest part of `path`, made absolute, that exists: what decides whether `path` can be made."""
+    whole = pathlib.Path(path).absolute()
+    return next(part for part in (whole, *whole.parents) if part.exists())

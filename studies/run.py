@@ -22,7 +22,7 @@ if __package__ in (None, ""):  # started as a file: modules here must not hide o
 
 from absl import flags
 
-from common import datasets, environment, errors
+from common import datasets, environment, errors, files
 from common.errors import UsageError, UserError
 from studies import bench, networks, registry, report, study
 
@@ -139,7 +139,7 @@ def main(_) -> int:
 def _check(studies: list[study.Study]) -> list[study.Study]:
     """`studies`, once the flags that all of them read make sense."""
     weights()
-    place = next(p for p in (output(), *output().parents) if p.exists())
+    place = files.existing_part(output())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UserError(
             f"--output={FLAGS.output} cannot be written: {place} is no folder, or closed to you"

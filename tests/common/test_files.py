@@ -155,3 +155,9 @@ def test_two_writers_do_not_share_a_temporary_file(target):
             second.write_bytes(b"second")
         assert target.read_bytes() == b"second"
     assert _state(target) == (b"first", ["picture.png"])
+
+
+def test_the_existing_part_of_a_path(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert files.existing_part(tmp_path / "a" / "b") == tmp_path
+    assert files.existing_part(tmp_path / "file" / "b") == tmp_path / "file"
