@@ -11,9 +11,9 @@ import math
 from typing import Callable
 
 import tensorflow as tf
-from tensorflow.python.framework import (
-    op_callbacks,
-)  # the public interface sees no shapes of eager operations
+
+# The public interface sees no shapes of eager operations.
+from tensorflow.python.framework import op_callbacks
 
 _CONVOLUTIONS = ("Conv2D", "FusedConv2D", "_FusedConv2D")
 _PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")

@@ -81,9 +81,8 @@ def from_graph(path: str) -> Inception:
     except (ValueError, tf.errors.OpError) as error:
         first_line = str(error).splitlines()[0]
         raise UserError(f"--inception_graph={path} cannot be used: {first_line}") from error
-    options = tf.compat.v1.ConfigProto(
-        allow_soft_placement=True
-    )  # some of them have CPU kernels only
+    # Some of them have CPU kernels only.
+    options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     options.gpu_options.allow_growth = True
     session = tf.compat.v1.Session(graph=network, config=options)
 

@@ -37,9 +37,8 @@ class Timing:
     memory: int | None = None
     first: bool = False  # the step was the first, which also traced the graph
     running: bool = False  # a step that was too long still runs
-    tracing: float | None = (
-        None  # seconds until the graph of the first step was traced; None: it never was
-    )
+    # Seconds until the graph of the first step was traced; None: it never was.
+    tracing: float | None = None
 
 
 class _Clock(keras.callbacks.Callback):
