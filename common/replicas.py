@@ -19,6 +19,7 @@ import tempfile
 
 import tensorflow as tf
 
+from common import signals
 from common.errors import UsageError
 
 NAMES = ("one", "mirrored", "multi_worker")
@@ -76,7 +77,8 @@ def _multi_worker(num_replicas):
             "--strategy=multi_worker needs the environment variable TF_CONFIG, such as "
             '{"cluster": {"worker": ["host1:12345", "host2:12345"]}, "task": {"type": "worker", "index": 0}}'
         )
-    return tf.distribute.MultiWorkerMirroredStrategy()
+    with signals.kept():
+        return tf.distribute.MultiWorkerMirroredStrategy()
 
 
 def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:

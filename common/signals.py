@@ -47,8 +47,7 @@ class StopRequest:
 def watched(stop: StopRequest | None = None) -> Iterator[StopRequest]:
     """Yields a `StopRequest`, `stop` or a new one, that signals set; the handlers that were there come back at the end.
 
-    With `stop` again inside a block that watches already: TensorFlow takes SIGTERM for itself when several workers
-    are connected.
+    `stop` may be one that a block around this one watches already: a loop need not know whether it is inside of one.
 
     Python handles signals in the main thread alone: elsewhere nothing is installed and nothing will be asked. Ctrl-C
     stays ignored where the process was started so (a shell's background job).
@@ -64,6 +63,18 @@ def watched(stop: StopRequest | None = None) -> Iterator[StopRequest]:
         for number, handler in before.items():
             # None: a handler that C code installed; Python cannot put it back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[None]:
+    """After the block SIGTERM goes where it went before: TensorFlow takes it for itself as workers connect."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        # None: a handler that C code had installed before; Python cannot put it back.
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def run(command: Sequence[str], stop: StopRequest) -> int:

@@ -140,6 +140,8 @@ def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
 
 # The loop that all runs share around a network that is traced in a second.
 TOY = """
+import os
+import signal
 import sys
 import numpy as np
 import tensorflow as tf
@@ -173,6 +175,8 @@ class Samples:
 watching = signals.watched()
 stop = watching.__enter__()  # as train.py does, before TensorFlow takes SIGTERM for itself
 strategy = replicas.strategy(0, "multi_worker")
+if sys.argv[3:] and replicas.is_chief(strategy):
+    os.kill(os.getpid(), signal.SIGTERM)
 with strategy.scope():
     toy = Toy()
 recipe = runs.Recipe(
@@ -217,3 +221,12 @@ def test_when_one_is_terminated_both_save_the_step_and_stop(terminated, tmp_path
     assert f"continuing from step {step}" in (run / "log.txt").read_text()
     lines = [json.loads(line) for line in statistics.open()]
     assert [x["step"] for x in lines if "generator" in x] == list(range(1, step + 3))
+
+
+@pytest.mark.full
+def test_being_terminated_while_networks_are_built_is_not_forgotten(tmp_path):
+    run = tmp_path / "run"
+    with _workers(["-c", TOY, str(run), str(10**6), "early"], tmp_path) as processes:
+        outputs = _finish(processes, tmp_path)
+    assert all("terminated at step 0;" in output for output in outputs), outputs
+    assert not (run / "statistics.jsonl").exists()
