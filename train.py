@@ -89,10 +89,16 @@ def _numbers(words: list) -> bool:
         return False
 
 
-def data_dir() -> str | None:
-    """The folder of --dataset: --data_dir, or the flag that is named after the data set."""
-    own = {"places2": FLAGS.places2_dir, "div2k": FLAGS.div2k_dir}
-    return FLAGS.data_dir or own.get(FLAGS.dataset)
+def data_dir_flag() -> str:
+    """The flag that says where --dataset lies: data_dir, or in its place the one named after the data set."""
+    own = f"{FLAGS.dataset}_dir"
+    return own if own in FLAGS and FLAGS[own].value and not FLAGS.data_dir else "data_dir"
+
+
+def photographs(split: str):
+    """Paths of the photographs of a split."""
+    flag = data_dir_flag()
+    return datasets.files(FLAGS.dataset, FLAGS[flag].value, split, flag)
 
 
 def samples(recipe):
@@ -100,11 +106,11 @@ def samples(recipe):
     from common import mask_files, pipeline
 
     reduce_to = recipe.size if FLAGS.resize else None
-    paths = datasets.files(FLAGS.dataset, data_dir(), "train")
+    paths = photographs("train")
     holes = mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
-    photographs = pipeline.Photographs(paths, _cache(reduce_to), reduce_to)
+    decoded = pipeline.Photographs(paths, _cache(reduce_to), reduce_to)
     return pipeline.Samples(
-        photographs, holes, recipe.size, FLAGS.seed, FLAGS.resize, FLAGS.flip, recipe.mask_size
+        decoded, holes, recipe.size, FLAGS.seed, FLAGS.resize, FLAGS.flip, recipe.mask_size
     )
 
 
@@ -121,13 +127,13 @@ def _cache(reduce_to):
     return decoded_cache.DiskCache(folder, limit, variant=str(reduce_to))
 
 
-def _report(photographs, run) -> None:
+def _report(decoded, run) -> None:
     """What is said of photographs goes to the run: now what its cache cannot hold, later which were skipped."""
-    photographs.warn = photographs.cache.warn = run.log
-    shortage = photographs.cache.shortage(photographs.decoded_bytes())
+    decoded.warn = decoded.cache.warn = run.log
+    shortage = decoded.cache.shortage(decoded.decoded_bytes())
     if shortage:
         run.log(shortage)
-    run.photographs = photographs
+    run.photographs = decoded
 
 
 def validation_set(training_samples, recipe):
@@ -136,7 +142,7 @@ def validation_set(training_samples, recipe):
     from common.errors import UserError
 
     try:
-        paths = datasets.files(FLAGS.dataset, data_dir(), "validation")
+        paths = photographs("validation")
         count = min(FLAGS.validation_images, len(paths))
     except UserError:  # a data set may come without; training goes on
         paths, count = None, min(FLAGS.validation_images, len(training_samples.photographs))
@@ -243,11 +249,10 @@ def dry_run() -> None:
     from common import dry_run, learning_rate
 
     _, recipe, data, *sets = build()
-    photographs = len(data.photographs)
     drops = [float(share) for share in FLAGS.learning_rate_drops]
     about = {
         "plan": f"{FLAGS.model} into {FLAGS.output}, seed {FLAGS.seed}",
-        "data": f"{photographs:,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
+        "data": f"{len(data.photographs):,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
         "rate": learning_rate.describe(
             *(FLAGS.learning_rate, drops, FLAGS.steps, FLAGS.learning_rate_schedule),
             FLAGS.warmup_steps,

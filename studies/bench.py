@@ -137,8 +137,9 @@ class Bench:
     def photographs(self, name: str) -> Photographs:
         """The pictures of one data set: all of --split, or the first 100 of each split that the papers used."""
         folder, paths = self._data_dir(name), []
+        flag = "data_dir" if self.data_dir or name not in ("places2", "div2k") else f"{name}_dir"
         for split in (self.split,) if self.split else _SPLITS[name]:
-            found = datasets.files(name, folder, split)
+            found = datasets.files(name, folder, split, flag)
             limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
             # A test package, or a folder without splits, is the same for each of them.
             paths += [path for path in found[:limit] if path not in paths]

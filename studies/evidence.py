@@ -131,8 +131,8 @@ def photographs() -> tuple[list[str], list[str]]:
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing: name a folder of photographs")
     training, held_out = (
-        list(datasets.files("folder", folder, split))
-        for folder, split in ((FLAGS.data_dir, "train"), (FLAGS.eval_dir, "test"))
+        list(datasets.files("folder", FLAGS[flag].value, split, flag))
+        for flag, split in (("data_dir", "train"), ("eval_dir", "test"))
     )
     both = set(map(_resolved, training)) & set(map(_resolved, held_out))
     if both:

@@ -56,7 +56,7 @@ def test_a_test_package_is_one_set_with_its_own_masks(tmp_path):
 def test_missing_data_is_one_line():
     with pytest.raises(UsageError, match="zoom_table_3 at --size=paper needs --div2k_dir=FOLDER"):
         Bench("zoom_table_3", size="paper").data_sets("div2k")
-    with pytest.raises(UserError, match="--data_dir=/nowhere is not a folder"):
+    with pytest.raises(UserError, match="--div2k_dir=/nowhere is not a folder"):
         Bench("s", size="paper", div2k_dir="/nowhere").data_sets("div2k")
 
 

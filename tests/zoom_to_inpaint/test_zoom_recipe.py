@@ -220,7 +220,7 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
         parse(*command)
         train._check_flags(train._recipes())
         assert FLAGS.stage == PAPER[stage][0] and FLAGS.steps == PAPER[stage][3]
-        assert train.data_dir() == ("p" if FLAGS.dataset == "places2" else "d")
+        assert train.data_dir_flag() == f"{FLAGS.dataset}_dir" in ("places2_dir", "div2k_dir")
         # The paper pretrains the SR network on patches of 64x64.
         size = 64 if stage == "pretrain_sr" else config.size
         assert recipe.config() == dataclasses.replace(config, size=size)
@@ -522,14 +522,18 @@ def test_masks_have_the_side_of_the_reduced_images(train, make):
 def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
     own = ("--places2_dir=p", "--div2k_dir=d")
     for given, expected in (
-        (["--dataset=places2", *own], "p"),
-        (["--dataset=div2k", *own], "d"),
-        (["--dataset=div2k", "--data_dir=x", *own], "x"),
-        (["--dataset=folder", *own], None),
-        (["--dataset=sample"], None),
+        (["--dataset=places2", *own], "places2_dir"),
+        (["--dataset=div2k", *own], "div2k_dir"),
+        (["--dataset=div2k", "--data_dir=x", *own], "data_dir"),
+        (["--dataset=div2k", "--places2_dir=p"], "data_dir"),
+        (["--dataset=folder", *own], "data_dir"),
+        (["--dataset=sample"], "data_dir"),
     ):
         parse(*given)
-        assert train.data_dir() == expected
+        assert train.data_dir_flag() == expected
+    parse("--dataset=div2k", *own)
+    with pytest.raises(UserError, match="--div2k_dir=d is not a folder"):
+        train.photographs("train")
 
 
 def test_the_chain_trains_every_stage_from_those_before_it(
