@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
@@ -141,6 +142,7 @@ def test_two_processes_do_the_step_of_one_and_go_on(model, tmp_path):
 # The loop that all runs share around a network that is traced in a second.
 TOY = """
 import os
+import shutil
 import signal
 import sys
 import numpy as np
@@ -230,3 +232,40 @@ def test_being_terminated_while_networks_are_built_is_not_forgotten(tmp_path):
         outputs = _finish(processes, tmp_path)
     assert all("terminated at step 0;" in output for output in outputs), outputs
     assert not (run / "statistics.jsonl").exists()
+
+
+# Stand-ins for what a cluster has: two machines, a task on each.
+CLUSTER = {
+    "scontrol": 'test "$*" = "show hostnames nodes[1-2]" && printf "node1\\nnode2\\n"',
+    "srun": 'for i in 0 1; do SLURM_PROCID=$i "$@"; done',
+    "python": 'echo "$TF_CONFIG|$*"',
+}
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_the_slurm_script_of_the_docs_tells_every_task_its_place(tmp_path):
+    text = (ROOT / "docs" / "distributed.md").read_text()
+    script = "#!/bin/bash\n#SBATCH" + text.partition("#!/bin/bash\n#SBATCH")[2].partition("```")[0]
+    for name, body in CLUSTER.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        env={**os.environ, "PATH": path, "SLURM_JOB_NODELIST": "nodes[1-2]"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    tasks = [line.split("|") for line in done.stdout.splitlines()]
+    assert len(tasks) == 2
+    for index, (config, command) in enumerate(tasks):
+        cluster = {"worker": ["node1:12345", "node2:12345"]}
+        assert json.loads(config) == {
+            "cluster": cluster,
+            "task": {"type": "worker", "index": index},
+        }
+        words = command.split()
+        assert words[0] == "train.py" and "--strategy=multi_worker" in words
+        flagfile = next(w for w in words if w.startswith("--flagfile="))
+        assert (ROOT / flagfile.partition("=")[2]).is_file()
