@@ -102,18 +102,49 @@ def photographs() -> dict:
 
 
 def training(batch_size: int = 2) -> dict:
-    """One joint update at full size: cost per image and peak memory above networks and optimizers."""
-    call = joint_step(batch_size, FLAGS.precision)
+    """One joint update at full size: cost per image, peak memory above networks and optimizers, share of the guard."""
+    import tensorflow as tf
+
+    trainer, element = joint_training(batch_size, FLAGS.precision)
+    step = tf.function(trainer.train_step)
+
+    def call():
+        return {name: float(value) for name, value in step(element).items()}
+
     peak = machine.peak_gigabytes(call)
     cost = with_rate(call, repeats=3)
     values = {f"{name}_per_image": cost[name] / batch_size for name in ("seconds", "cost_gflop")}
     values.update(rate=cost["rate_gflops"], peak_gigabytes=peak)
     label = f"joint step, batch {batch_size}, {FLAGS.precision}"
-    return {f"step {FLAGS.precision}": _say(label, values)}
+    watching = watching_seconds(trainer)
+    return {
+        f"step {FLAGS.precision}": _say(label, values),
+        "looking for what is not finite": _say(
+            "looking for what is not finite",
+            {"seconds": watching, "share_of_step": watching / cost["seconds"]},
+        ),
+    }
 
 
-def joint_step(batch_size: int, precision: str):
-    """A function that takes one step of joint training and waits for it."""
+def watching_seconds(trainer) -> float:
+    """What finding steps that are not finite adds: norms of all gradients, copies of what a forward pass assigns."""
+    import tensorflow as tf
+
+    from common import updates
+
+    gradients = [tf.zeros(v.shape) + 1.0 for part in trainer.parts.values() for v in part.variables]
+
+    @tf.function
+    def watch():
+        copies = updates.remember(trainer.assigned())
+        # Sums, so that the copies are made.
+        return tf.linalg.global_norm(gradients), [tf.reduce_sum(value) for _, value in copies]
+
+    return machine.median_seconds(lambda: watch()[0].numpy(), 20, warm_up=1)
+
+
+def joint_training(batch_size: int, precision: str):
+    """(trainer of the joint stage, one element of its data)."""
     import tensorflow as tf
 
     import zoom_to_inpaint
@@ -131,8 +162,7 @@ def joint_step(batch_size: int, precision: str):
     pairs = [photograph(512, "small"), photograph(512, "large")][:batch_size]
     image = tf.concat([batch(*pair)[0] for pair in pairs], axis=0)
     mask = tf.concat([batch(*pair)[1][:, ::2, ::2] for pair in pairs], axis=0)
-    step = tf.function(trainer.train_step)
-    return lambda: {name: float(value) for name, value in step((image, mask)).items()}
+    return trainer, (image, mask)
 
 
 def main(_):

@@ -1,4 +1,4 @@
-"""Learning rates: constant, dropping by a factor of ten late in a run as both papers' do, or along a cosine.
+"""Learning rates: constant, dropping tenfold late in a run as in Zoom-to-Inpaint's release, or along a cosine.
 
 Any of them may rise from 0 at first (warm-up). Updates are counted by the optimizer, which counts from 0.
 """

@@ -4,10 +4,10 @@ Input: masked image in [-1, 1] (0 in the hole) and mask, concatenated: [B, S, S,
 [-1, 1], before pasting. It works on S/2 x S/2 (256 for S = 512) to see more context with less work; every layer
 is a gated convolution, single-channel (LWGC-sc) by default, the RGB output included. No normalisation.
 
-    downsample 2x - K5S2C32 - K3C32 - K3S2C64 - 7 x K3C64 - 5 x D2 - 4 x D4 - 2 x D8 - 3 x K3C64
+    downsample 2x - K5S2C32 - K3C32 - K3S2C64 - 6 x K3C64 - 5 x D2 - 4 x D4 - 2 x D8 - 3 x K3C64
     - upsample 2x - K3C32 - upsample 2x - K3C3 - clip - upsample 2x
 
-(K kernel, S stride, C channels, D dilation.) The release has 6 plain K3C64 and a second K3C32.
+(K kernel, S stride, C channels, D dilation.) The release has a second K3C32.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ class HiFillConfig:
     channels: int = 32  # C32 of the appendix; C64 and C128 are 2x and 4x
     coarse_gate: str = "sc"  # H section 4.2: LWGCsc + LWGCpw is the adopted pair
     refinement_gate: str = "pw"
-    coarse_plain_layers: int = 7  # K3S1C64 with D=1 after the second stride; the release has 6
+    coarse_plain_layers: int = 6  # K3S1C64 with D=1 after the second stride
     coarse_decoder_layers: int = 1  # K3S1C32 after the first upsampling; the release has 2
     refinement_first_kernel: int = 5  # the release has 3
     half_pixel_centers: bool = (
@@ -72,7 +72,6 @@ PAPER = HiFillConfig()
 
 RELEASE = HiFillConfig(
     name="release",
-    coarse_plain_layers=6,
     coarse_decoder_layers=2,
     refinement_first_kernel=3,
     half_pixel_centers=False,

@@ -3,9 +3,9 @@
     K3S2C64 - K3S2C128 - 4 x K3S2C256 - fully connected to 1
 
 Input: a complete image in [-1, 1], [B, S, S, 3]. Output: [B, 1], unbounded. Plain convolutions with leaky ReLU (0.2)
-and no normalisation: batch statistics would tie the samples that the gradient penalty treats one by one. The
-release has 5x5 kernels. It computes in float32 whatever the policy, because the gradient penalty differentiates it
-twice and compares a norm with 1.
+and no normalisation, as in the release (H names neither): batch statistics would tie the samples that the gradient
+penalty treats one by one. The release has 5x5 kernels. It computes in float32 whatever the policy, because the
+gradient penalty differentiates it twice and compares a norm with 1.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""HiFill's side of train.py: its flags, with the paper's numbers as defaults, and what they build."""
+"""HiFill's side of train.py: its flags, whose defaults are the paper's or else the release's, and what they build."""
 
 from __future__ import annotations
 

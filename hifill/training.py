@@ -23,15 +23,15 @@ from hifill.model import HiFill
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions(CommonOptions):
-    """Coefficients of H section 3.5 and 4; the defaults are the paper's."""
+    """Coefficients of H sections 3.5 and 4. Sigma, optimizer and rate, which H does not give, are the release's."""
 
     critic_steps: int = 5  # Algorithm 1
     alpha_hole: float = 1.0  # eq. 13, alpha_1
     alpha_context: float = 1.2  # eq. 13, alpha_2
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
-    gradient_penalty_weight: float = 10.0  # eq. 9, sigma
-    steps: int = 300000
-    adam_beta_1: float = 0.5
+    gradient_penalty_weight: float = 10.0  # eq. 9, sigma; the release's
+    steps: int = 300000  # section 4.3
+    adam_beta_1: float = 0.5  # the release's, as all of Adam
     adam_beta_2: float = 0.9
 
 

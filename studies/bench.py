@@ -117,7 +117,7 @@ class Bench:
     def data_sets(self, *wanted: str) -> list[Photographs]:
         """What a study looks at: --dataset; else the sample photographs (small), or the paper's data sets `wanted`.
 
-        Of several that are wanted, those whose folder was given.
+        Of several that are wanted, those whose folder was given; with none the pictures are in a folder.
 
         Raises:
           UsageError: no folder was given of any of them.
@@ -125,6 +125,10 @@ class Bench:
         """
         if self.dataset or self.small:
             return [self.photographs(self.dataset or "sample")]
+        if not wanted:
+            raise UsageError(
+                f"{self.study} at --size=paper needs --dataset=folder --data_dir=FOLDER, the pictures to look at"
+            )
         given = [name for name in wanted if self._data_dir(name)]
         if not given:
             flags = " or ".join(f"--{name}_dir=FOLDER" for name in wanted)

@@ -167,7 +167,7 @@ def _arms(found):
     columns = ["Arm", "Holes", "Seeds", *(title for title, _, _ in METRICS.values())]
     note = (
         "Mean over seeds ± standard deviation over seeds of the mean over pictures. The paper's rows are of networks "
-        "of four times the width, with about a thousand times the steps, on other pictures (DIV2K)."
+        "of four times the width on other pictures (DIV2K); its full model took 1.28 million steps of joint training."
     )
     return Table("The arms", columns, rows, note)
 

@@ -28,7 +28,7 @@ _WHOLE, _DETAIL = 480, 320
 def run(bench: Bench) -> Result:
     """See the module docstring."""
     model = bench.model(hifill_sets.ARM)
-    found = hifill_sets.photographs(bench, "div2k", "places2")
+    found = hifill_sets.photographs(bench, ("div2k", "places2"))
     source = mask_files.mask_source("object")
     wholes, details, rows, values, largest = [], [], [], {}, None
     for index, path in enumerate(found.paths[: bench.count or COUNT]):

@@ -31,7 +31,7 @@ def run(bench: Bench) -> Result:
 
     model = bench.model(hifill_sets.ARM)
     (side,) = hifill_sets.sides(bench, model.config.size, (MULTIPLE,))
-    found = hifill_sets.photographs(bench, "div2k", "places2")
+    found = hifill_sets.photographs(bench, ("div2k", "places2"))
     methods = {label(d, u): painter(model, d, u) for d in DOWN for u in UP}
     scored = hifill_sets.scored(bench, found, methods, side, model.config.size)
     means = hifill_sets.means(scored.scores)

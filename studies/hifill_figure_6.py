@@ -32,7 +32,7 @@ def run(bench: Bench) -> Result:
     """See the module docstring."""
     model = bench.model(hifill_sets.ARM)
     (side,) = hifill_sets.sides(bench, model.config.size, (MULTIPLE,))
-    found = hifill_sets.photographs(bench, "div2k", "places2")
+    found = hifill_sets.photographs(bench, ("div2k", "places2"))
     network = bench.model(SR_ARM).super_resolution
     methods = {
         "Nearest": enlarged(model, "nearest"),

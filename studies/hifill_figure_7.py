@@ -4,9 +4,11 @@
         --predictions=PHOTOSHOP,INPAINT
 
 The paper, in pictures: programs of the PatchMatch family (Photoshop, Inpaint, an open implementation) give clear
-textures but distorted structures. Here PatchMatch is that of the library patchmatch-cython, which is optional: without
-it the study says so and goes on. The commercial programs take part as folders of PNGs. It needs the trained network and
-some photographs; PatchMatch takes about ten seconds a picture at 512. The small setting is 128 on the samples.
+textures but distorted structures. Its masks for Photoshop and Inpaint were drawn by hand and may differ; here every
+method has the same holes, which is not quite the paper's protocol, and PatchMatch is that of the library
+patchmatch-cython, which is optional: without it the study says so and goes on. The commercial programs take part as
+folders of PNGs. It needs the trained network and some photographs; PatchMatch takes about ten seconds a picture at 512.
+The small setting is 128 on the samples.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def run(bench: Bench) -> Result:
     """See the module docstring."""
     model = bench.model(hifill_sets.ARM)
     (side,) = hifill_sets.sides(bench, model.config.size, (1,))
-    found = hifill_sets.photographs(bench, "places2", "div2k")
+    found = hifill_sets.photographs(bench, ("places2", "div2k"))
     methods = {label: functools.partial(baselines.inpaint, name) for name, label in LABELS.items()}
     notes = hifill_sets.notes(bench)
     if patchmatch.available():

@@ -34,11 +34,11 @@ SMALL_NOTE = (
 )
 
 
-def photographs(bench: Bench, *wanted: str) -> Photographs:
+def photographs(bench: Bench, wanted: tuple[str, ...] = ("places2",)) -> Photographs:
     """The pictures of a study: of the paper's data sets all of the validation split, where Z takes a hundred."""
     if not (bench.small or bench.split or bench.dataset == "folder"):
         bench = dataclasses.replace(bench, split="validation")
-    return bench.data_sets(*(wanted or ("places2",)))[0]
+    return bench.data_sets(*wanted)[0]
 
 
 def notes(bench: Bench) -> list[str]:

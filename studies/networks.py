@@ -19,6 +19,7 @@ from common.errors import UserError
 # The commands lie beside the packages, in a clone as in an installed wheel.
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WEIGHTS = "weights.npz"
+ADOPTED_GATES = "gates_sc_pw"  # which every other network of HiFill has, too
 _FLAGS = "study_flags.json"
 
 
@@ -60,12 +61,13 @@ def _zoom(label, flagfile, config, zoom, scale, channels=16):
 
 
 def _gates(coarse, refinement):
-    """A configuration of H Figure 4; the adopted pair is the arm "hifill"."""
+    """A configuration of H Figure 4, on CelebA-HQ."""
+    pair = f"gates_{coarse}_{refinement}"
     gates = {"coarse_gate": coarse, "refinement_gate": refinement}
     return Arm(
         f"{coarse} + {refinement}",
         "hifill",
-        f"configs/hifill/gates_{coarse}_{refinement}.cfg",
+        f"configs/hifill/{'celeba_hq' if pair == ADOPTED_GATES else pair}.cfg",
         "--data_dir=CELEBA_HQ",
         (
             "--flagfile=configs/hifill/small/study.cfg",
@@ -101,12 +103,12 @@ ARMS = {
         f"gates_{coarse}_{refinement}": _gates(coarse, refinement)
         for coarse, refinement in (
             *(("gc", "gc"), ("ds", "ds"), ("pw", "pw")),
-            *(("sc", "ds"), ("sc", "sc")),
+            *(("sc", "ds"), ("sc", "pw"), ("sc", "sc")),
         )
     },
 }
-# In the small size all crops are equally small, so these two would be trained twice.
-SAME_WHEN_SMALL = {"scale_1": "no_zoom", "scale_2": "sr_zoom"}
+# In the small size all crops are equally small and all photographs the same, so these would be trained twice.
+SAME_WHEN_SMALL = {"scale_1": "no_zoom", "scale_2": "sr_zoom", ADOPTED_GATES: "hifill"}
 
 
 def command(arm: str) -> str:

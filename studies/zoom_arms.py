@@ -25,7 +25,10 @@ def labels(arms: Sequence[str]) -> dict[str, str]:
 def scored(
     bench: Bench, arms: Sequence[str], masks: Sequence[str] = MASKS
 ) -> tuple[Photographs, dict[str, Scored]]:
-    """The arms on the paper's ablation data, 256x256 center crops of DIV2K's validation set: {masks: scores}."""
+    """The arms on 256x256 center crops of DIV2K's validation set: {masks: scores}.
+
+    Z names it for Tables 5 and 9 (appendices C.1, E); for Table 10 and Figure 6 it names none, so DIV2K is inferred.
+    """
     (photographs,) = bench.data_sets(DATA)
     painters = {label: bench.painter(arm) for label, arm in labels(arms).items()}
     return photographs, {kind: bench.scores(painters, kind, photographs, SIDE) for kind in masks}

@@ -5,8 +5,9 @@
 
 The paper: under small masks every part of the method gains in every band of a two-level Laplacian pyramid, and more the
 higher the frequencies: SR zoom with gradient loss 0.0049 (low), 0.0063 (mid) and 0.0069 (high). It needs the networks
-and the data of Table 3. The bands are those of `common.frequency_bands`; Z leaves the scale of SSIM on them open, so
-gains are easier to compare with the paper than the values themselves.
+and the data of Table 3: Z does not name this table's data set, DIV2K is inferred. The bands are those of
+`common.frequency_bands`; Z leaves the scale of SSIM on them open, so gains are easier to compare with the paper than
+the values themselves.
 """
 
 from __future__ import annotations

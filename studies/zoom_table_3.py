@@ -5,8 +5,8 @@
 
 The paper: each step improves every score under small and large masks, PSNR from 32.12 to 34.08 dB and from 25.89 to
 27.07 dB. It needs DIV2K's 100 validation images and four networks, each trained by a flagfile in
-configs/zoom_to_inpaint/ablations/ (days on 8 V100s); scoring takes minutes on a GPU. The small setting trains four
-small networks, a minute or two each, which later studies share.
+configs/zoom_to_inpaint/ablations/ (1.28 million joint steps each; the paper trained on 8 V100s); scoring takes minutes
+on a GPU. The small setting trains four small networks, a minute or two each, which later studies share.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ STUDY = Study(
     what="ablations: zoom, super-resolution, gradient loss",
     reported="every step improves every score: PSNR from 32.12 to 34.08 dB under small masks, from 25.89 to 27.07 dB "
     "under large ones.",
-    needs="weights of four networks, DIV2K; minutes on a GPU, days of 8 V100s to train them",
+    needs="weights of four networks, DIV2K; minutes on a GPU; to train each, 1.28M joint steps (the paper: 8 V100s)",
     command="python studies/run.py --study=zoom_table_3 --size=paper --div2k_dir=DIV2K "
     f"{zoom_arms.weights_flag(zoom_arms.ABLATIONS)}",
     minutes=1,

@@ -77,7 +77,7 @@ STUDY = Study(
     what="ablations with wider networks, parameters",
     reported="No zoom and Bicubic zoom with 70 channels (4.82M parameters) score less than SR zoom with 64 (4.48M): "
     "the gain is not one of capacity.",
-    needs="weights of six networks, DIV2K; minutes on a GPU, days of 8 V100s to train them",
+    needs="weights of six networks, DIV2K; minutes on a GPU; to train each, 1.28M joint steps (the paper: 8 V100s)",
     command="python studies/run.py --study=zoom_table_5 --size=paper --div2k_dir=DIV2K "
     f"{zoom_arms.weights_flag(ARMS)}",
     minutes=1.5,
