@@ -45,6 +45,12 @@ flags.DEFINE_list("weights", [], f"ARM=FILE of networks, of {', '.join(networks.
 flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
 flags.DEFINE_string("inception_graph", None, "the published Inception graph, for FID and IS")
 flags.DEFINE_string("inception_weights", None, "or a weights file of Keras' InceptionV3")
+# {flag: the one that the command of a study that reads it has}
+_READ = {
+    "predictions": "predictions",
+    "inception_graph": "inception_graph",
+    "inception_weights": "inception_graph",
+}
 
 
 def weights() -> dict[str, str]:
@@ -138,7 +144,7 @@ def main(_) -> int:
 
 def _check(studies: list[study.Study]) -> list[study.Study]:
     """`studies`, once the flags that all of them read make sense."""
-    weights()
+    _check_use(studies)
     place = files.existing_part(output())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UserError(
@@ -157,6 +163,18 @@ def _check(studies: list[study.Study]) -> list[study.Study]:
     if FLAGS.steps and FLAGS.size != "small":
         raise UsageError("--steps is of the networks that --size=small trains")
     return studies
+
+
+def _check_use(studies: list[study.Study]) -> None:
+    """UsageError for what no chosen study reads and would be ignored; a study's command names what it does."""
+    commands = " ".join(found.command for found in studies)
+    names = ", ".join(found.id for found in studies)
+    for arm, file in weights().items():
+        if studies and f"{arm}=FILE" not in commands:
+            raise UsageError(f"--weights={arm}={file} would be ignored by {names}; take it out")
+    for name, spelled in _READ.items():
+        if studies and FLAGS[name].value and f"--{spelled}=" not in commands:
+            raise UsageError(f"--{name} would be ignored by {names}; take it out")
 
 
 if __name__ == "__main__":

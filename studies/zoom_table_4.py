@@ -1,6 +1,7 @@
 """Z Table 4: number of parameters and time per image.
 
-    python studies/run.py --study=zoom_table_4 --size=paper --div2k_dir=DIV2K
+    python studies/run.py --study=zoom_table_4 --size=paper --div2k_dir=DIV2K \\
+        --weights=sr_zoom_gradient=FILE,hifill=FILE
 
 The paper: 4.5M parameters and 293 ms for Zoom-to-Inpaint, 2.7M and 127 ms for HiFill (60 ms without its pre- and
 post-processing), on an NVIDIA Tesla T4; means over 100 center crops of DIV2K under large masks, 256x256 (HiFill:
@@ -132,7 +133,8 @@ STUDY = Study(
     reported="4.5M parameters and 293 ms for Zoom-to-Inpaint, 2.7M and 127 ms for HiFill (60 ms without pre- and "
     "post-processing), on an NVIDIA Tesla T4.",
     needs="DIV2K (weights change no timing); minutes",
-    command="python studies/run.py --study=zoom_table_4 --size=paper --div2k_dir=DIV2K",
+    command="python studies/run.py --study=zoom_table_4 --size=paper --div2k_dir=DIV2K "
+    f"{zoom_arms.weights_flag((OURS, HIFILL))}",
     minutes=1,
     run=run,
 )

@@ -31,7 +31,7 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
     names = ("--study=zoom_table_3,zoom_table_1", "--count=20", "--size=paper")
     process = studies(*names, "--output=out", "--div2k_dir=nowhere")
     assert process.returncode == 1
-    assert "error: zoom_table_3: --data_dir=nowhere is not a folder" in process.stderr
+    assert "error: zoom_table_3: --div2k_dir=nowhere is not a folder" in process.stderr
     assert "Traceback" not in process.stderr
     result = json.loads((tmp_path / "out" / "zoom_table_1" / "result.json").read_text())
     assert result["options"]["count"] == 20 and result["tables"][0]["rows"][0][1] == "20"
@@ -51,6 +51,9 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
         ((), 2, "name --study=all or some of"),
         ((*ONE, "--weights=x.npz"), 2, "--weights=x.npz is not ARM=FILE"),
         ((*ONE, "--weights=no_zom=x.npz"), 2, "is not ARM=FILE with an ARM, once, of no_zoom"),
+        ((*ONE, "--weights=no_zoom=x"), 2, "--weights=no_zoom=x would be ignored by zoom_table_1"),
+        ((*ONE, "--predictions=x"), 2, "--predictions would be ignored by zoom_table_1"),
+        ((*ONE, "--inception_weights=x"), 2, "--inception_weights would be ignored by"),
         ((*ONE, "--data_dir=x"), 2, "--data_dir=x needs --dataset"),
         (
             (*ONE, "--div2k_dir=x"),
