@@ -5,7 +5,7 @@
 The papers (Z section 4.4, Table 3: zoom, SR network and gradient loss each improve all scores; Z section 3.2: large
 masks converge faster after small ones; H section 4.2, Figure 4: single-channel gates everywhere bring artifacts; H
 section 4.4, Figure 6: residual aggregation is sharper than plain upsampling) have stages of up to 1.2 million steps.
-Here every arm has networks of a quarter of the width (HiFill's: of half of it), some thousand steps, the same for all,
+Here every arm has networks of a quarter of the width (HiFill's: of half of it), some hundred steps, the same for all,
 three seeds, and one fixed set of pictures and holes:
 
     evidence_arms       what is trained and which difference, by which metric, stands for which sentence
