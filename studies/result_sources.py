@@ -111,7 +111,7 @@ def _of_benchmark(path):
     }
     shown = {key: title for key, title in shown.items() if any(key in row for _, row in rows)}
     cells = [
-        [name, *(f"{row[key]:.3g}" if key in row else "-" for key in shown)]
+        [name, *(_three_digits(row[key]) if key in row else "-" for key in shown)]
         for name, row in rows
         if row.keys() & shown.keys()
     ]
@@ -132,6 +132,10 @@ def _of_benchmark(path):
     }
 
 
+def _three_digits(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def _measured(found, above=""):
     """(name, {quantity: number}) of every group of numbers in a benchmark's JSON; "seconds_per_image" is seconds."""
     for name, value in found.items():
@@ -143,7 +147,7 @@ def _measured(found, above=""):
             }
             label = f"{above} {name}".strip().replace("_", " ")
             if numbers:
-                yield label, numbers
+                yield label + ", an image" * any("_per_image" in key for key in value), numbers
             yield from _measured(value, label)
 
 

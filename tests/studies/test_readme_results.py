@@ -123,7 +123,7 @@ def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
     measured = {
         "versions": {"tensorflow": "2.0"},
         "git_commit": "0123456789abcdef",
-        "generator_paper": {"seconds": 0.25, "rate_gflops": 100.0, "cost_gflop": 25.0},
+        "generator_paper": {"seconds": 0.25, "rate_gflops": 100.0, "cost_gflop": 1366.2},
         "training": {"step": {"seconds_per_image": 4.0, "peak_gigabytes": 1.5}},
         "setting": {"seconds": 9},
     }
@@ -137,8 +137,8 @@ def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
         "Peak memory (GB)",
     ]
     assert result["tables"][0]["rows"] == [
-        ["generator paper", "0.25", "25", "-"],
-        ["training step", "4", "-", "1.5"],
+        ["generator paper", "0.25", "1,366", "-"],
+        ["training step, an image", "4", "-", "1.5"],
     ]
     clone.write()
     assert "### Time and memory: hifill" in clone.readme.read_text(encoding="utf-8")
