@@ -22,6 +22,7 @@ that everything runs, nothing else.
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import time
 from typing import TYPE_CHECKING
@@ -164,7 +165,9 @@ def main(_) -> int:
     evidence_charts.check()
     train(plan, FLAGS.minutes)
     found = result(plan, score(plan, held_out, SIZE), len(training), len(held_out), SIZE)
-    path = study.save(STUDY, found, chosen, time.perf_counter() - started)
+    given = [f"--{n}={FLAGS[n].value}" for n in ("steps", "seeds") if FLAGS[n].present]
+    run = dataclasses.replace(STUDY, command=" ".join([STUDY.command, *given]))
+    path = study.save(run, found, chosen, time.perf_counter() - started)
     for table in study.load(path)["tables"]:
         print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
     print("\n".join(["", *found.notes]))
