@@ -149,6 +149,7 @@ def test_the_command_reports_what_there_is_and_says_how_to_go_on(photographs):
     setting = result["values"]["setting"]
     assert (setting["photographs"], setting["held_out"], setting["steps"]) == (2, 1, 7)
     assert result["size"] == "own" and result["machine"]["cores"] and result["commit"]
+    assert result["command"].endswith("--output=runs/studies --steps=7 --seeds=3")
     words = {x["claim"]: x["word"] for x in result["values"]["decisions"] if x["deciding"]}
     assert words["zooming"] == "agrees" and words["pixelwise_gates"] == "agrees"
     clone = Results(photographs / "clone")
