@@ -116,7 +116,7 @@ def test_names_are_stable(model):
     names = list(weights.named_variables(model))
     assert [name for name in NAMES if name not in names] == []
     assert names == list(weights.named_variables(HiFill(TINY)))
-    # 26 coarse and 22 refinement layers with kernel and bias of features and gate.
+    # 25 coarse and 22 refinement layers with kernel and bias of features and gate.
     assert len(names) == 4 * (25 + 22)
     critic = Discriminator(TINY)
     critic(tf.zeros([1, 64, 64, 3]))
