@@ -141,17 +141,19 @@ class Bench:
     def photographs(self, name: str) -> Photographs:
         """The pictures of one data set: all of --split, or the first 100 of each split that the papers used."""
         folder, paths = self._data_dir(name), []
-        flag = "data_dir" if self.data_dir or name not in ("places2", "div2k") else f"{name}_dir"
         for split in (self.split,) if self.split else _SPLITS[name]:
-            found = datasets.files(name, folder, split, flag)
+            found = datasets.files(name, folder, split, self._data_dir_flag(name))
             limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
             # A test package, or a folder without splits, is the same for each of them.
             paths += [path for path in found[:limit] if path not in paths]
         return Photographs(name, LABELS[name], paths[: self.count or None], folder)
 
+    def _data_dir_flag(self, name):
+        own = f"{name}_dir"
+        return own if getattr(self, own, None) and not self.data_dir else "data_dir"
+
     def _data_dir(self, name):
-        own = {"places2": self.places2_dir, "div2k": self.div2k_dir}
-        return self.data_dir or own.get(name)
+        return getattr(self, self._data_dir_flag(name))
 
     def training_data(self) -> tuple[str, ...]:
         """train.py's flags for the photographs that small networks learn from."""

@@ -17,12 +17,12 @@ import dataclasses
 
 import numpy as np
 
-from studies import hifill_crops, hifill_sets, timing
+from studies import hifill_crops, hifill_sets, networks, timing
 from studies.bench import Bench
 from studies.score_tables import cell, columns
 from studies.study import Picture, Result, Study, Table
 
-ADOPTED = "gates_sc_pw"
+ADOPTED = networks.ADOPTED_GATES
 ARMS = ("gates_gc_gc", "gates_ds_ds", "gates_pw_pw", "gates_sc_ds", ADOPTED, "gates_sc_sc")
 GATES = {
     "gates_gc_gc": ("gc", "gc"),
