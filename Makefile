@@ -18,9 +18,10 @@ WORKERS ?= 2
 # TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help demo test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
+	@echo "make environments sets both up, which the other targets do when they first need one"
 	@echo "make demo         fill a hole in a sample picture; result in demo_output/"
 	@echo "make test         linter and tests with the current TensorFlow"
 	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands left out"
@@ -55,6 +56,8 @@ $(VENV)/.installed: requirements/current.txt
 $(VENV_ADDONS)/.installed: requirements/addons.txt
 	$(call make_venv,$(VENV_ADDONS),$(call first_python,$(PYTHON_ADDONS),9,11),PYTHON_ADDONS,3.9 to 3.11,-r $<)
 	@touch $@
+
+environments: $(VENV)/.installed $(VENV_ADDONS)/.installed
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo --output demo_output

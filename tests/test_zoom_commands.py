@@ -79,6 +79,7 @@ def test_all_stages_in_one_command(run_command, photo):
     assert again.returncode == 0 and again.stdout.count("this run is finished") == len(STAGES)
 
 
+@pytest.mark.default_environment
 def test_both_papers_are_scored_with_their_own_weights(
     run_command, tiny_weights, zoom_weights, tmp_path
 ):

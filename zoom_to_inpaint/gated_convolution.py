@@ -3,7 +3,8 @@
     a, b = halves of conv3x3(x)        h = ELU(a) * sigmoid(b)        y = gamma * (h - mean) / sqrt(var + 1e-3) + beta
 
 One convolution computes feature and gate, so C filters give C / 2 channels. Mean and variance are those of the
-global batch while training (synchronised across replicas) and moving averages (momentum 0.99) otherwise.
+global batch while training (synchronised across replicas) and moving averages (momentum 0.99) otherwise, or always,
+after `freeze_statistics`.
 
 What happens between two convolutions is limited by memory, not arithmetic. While training only the convolution's
 output is kept for the backward pass, which computes gate and normalisation again; that is a third of what
@@ -53,6 +54,7 @@ class GatedConv2D(keras.layers.Layer):
     def __init__(self, filters, dilation_rate=1, enlarge=False, **kwargs):
         super().__init__(autocast=False, **kwargs)
         self.filters, self.dilation_rate, self.enlarge = filters, dilation_rate, enlarge
+        self.frozen = False  # see `freeze_statistics`
 
     def build(self, input_shape):
         half = self.filters // 2
@@ -85,7 +87,7 @@ class GatedConv2D(keras.layers.Layer):
             convolved = enlarge_and_convolve(inputs, kernel)
         else:
             convolved = convolve(inputs, kernel, self.dilation_rate)
-        return self._normalize_batch(convolved)
+        return self._normalize(convolved)
 
     def _infer(self, inputs, kernel):
         # Two convolutions, each of which TensorFlow computes in one go with its bias and what follows.
@@ -102,11 +104,13 @@ class GatedConv2D(keras.layers.Layer):
         # Not `convolve`: a gradient of one's own would stand between this and the bias.
         return tf.nn.conv2d(inputs, kernel, 1, "SAME", dilations=self.dilation_rate)
 
-    def _normalize_batch(self, convolved):
+    def _normalize(self, convolved):
         trained = (self.bias, self.gamma, self.beta)
         bias, gamma, beta = (tf.convert_to_tensor(variable) for variable in trained)
-        normalized, mean, variance = gate_and_normalize(convolved, bias, gamma, beta)
-        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+        averages = (self.moving_mean, self.moving_variance)
+        statistics = [tf.convert_to_tensor(a) for a in averages] if self.frozen else None
+        normalized, mean, variance = gate_and_normalize(convolved, bias, gamma, beta, statistics)
+        for moving, now in zip(averages, () if self.frozen else (mean, variance)):
             moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * tf.stop_gradient(now))
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         # The identity, which waits as convolutions do, keeps the optimizer from merging this with the first time.
@@ -119,40 +123,64 @@ class GatedConv2D(keras.layers.Layer):
         return {**super().get_config(), **{field: getattr(self, field) for field in fields}}
 
 
-@tf.custom_gradient
-def gate_and_normalize(convolved, bias, gamma, beta):
-    """ELU(a) * sigmoid(b), normalised with the statistics of the global batch.
+def freeze_statistics(layer):
+    """Lets every `GatedConv2D` in a layer train with its moving averages, which then stay as they are.
+
+    For fine-tuning with small batches: statistics of few images change the colour of a fill from batch to batch.
+    """
+    for (
+        inner
+    ) in layer._flatten_layers():  # the one walk through layers that both Keras versions have
+        if isinstance(inner, GatedConv2D):
+            inner.frozen = True
+
+
+def gate_and_normalize(convolved, bias, gamma, beta, statistics=None):
+    """ELU(a) * sigmoid(b), normalised with the statistics of the global batch or with given ones.
 
     Args:
       convolved: [B, H, W, 2 * C], a and b along channels, of any float type.
       bias: [2 * C] float32, added first. Here and not behind the convolution, where its gradient would be slow.
       gamma, beta: [C] float32.
+      statistics: mean and variance [C] float32, which get no gradient; None: those of the global batch.
 
     Returns:
       normalized [B, H, W, C] in the type of `convolved`; mean and variance [C] float32 over all replicas.
     """
-    h = gate(convolved, bias)
+
+    @tf.custom_gradient
+    def normalized(convolved, bias, gamma, beta):
+        h = gate(convolved, bias)
+        mean, variance = statistics or _moments(h)
+        rstd = tf.math.rsqrt(variance + EPSILON)
+        result = scale_and_shift(h, gamma * rstd, beta - mean * gamma * rstd)
+
+        def gradient(upstream, *_):
+            # Without this TensorFlow takes the gate from the forward pass and keeps it until now.
+            with tf.control_dependencies([upstream]):
+                again = tf.identity(convolved)
+            wide = tf.cast(upstream, tf.float32)
+            total = sum_positions(wide)
+            product = (sum_positions(wide * gate(again, bias)) - mean * total) * rstd
+            slope, offset = tf.zeros_like(mean), tf.zeros_like(mean)
+            if statistics is None:
+                mean_total, mean_product, count = _over_replicas(total, product, _count(wide))
+                # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
+                slope = mean_product / count * rstd
+                offset = slope * mean - mean_total / count
+            toward = toward_convolution(again, bias, upstream, slope, offset, gamma * rstd)
+            return toward, sum_positions(tf.cast(toward, tf.float32)), product, total
+
+        return (tf.cast(result, convolved.dtype), mean, variance), gradient
+
+    return normalized(convolved, bias, gamma, beta)
+
+
+def _moments(h):
+    """Mean and variance [C] of h [B, H, W, C] over all positions of the global batch."""
     total, square, count = _over_replicas(sum_positions(h), sum_positions(tf.square(h)), _count(h))
     mean = total / count
-    variance = tf.maximum(square / count - tf.square(mean), 0.0)
-    rstd = tf.math.rsqrt(variance + EPSILON)
-    normalized = scale_and_shift(h, gamma * rstd, beta - mean * gamma * rstd)
-
-    def gradient(upstream, *_):
-        # Without this TensorFlow takes the gate from the forward pass and keeps it until now.
-        with tf.control_dependencies([upstream]):
-            again = tf.identity(convolved)
-        wide = tf.cast(upstream, tf.float32)
-        total = sum_positions(wide)
-        product = (sum_positions(wide * gate(again, bias)) - mean * total) * rstd
-        mean_total, mean_product, count = _over_replicas(total, product, _count(wide))
-        # d loss / d h = gamma * rstd * (u - mean(u) - xhat * mean(u * xhat)), xhat = (h - mean) * rstd
-        slope = mean_product / count * rstd
-        offset = slope * mean - mean_total / count
-        toward = toward_convolution(again, bias, upstream, slope, offset, gamma * rstd)
-        return toward, sum_positions(tf.cast(toward, tf.float32)), product, total
-
-    return (tf.cast(normalized, convolved.dtype), mean, variance), gradient
+    return mean, tf.maximum(square / count - tf.square(mean), 0.0)
 
 
 def _normalize(convolved, bias, mean, scale, beta):

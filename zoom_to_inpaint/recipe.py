@@ -44,6 +44,7 @@ NAMES = (
     "refinement_vgg_weight",
     "gan_weight",
     "gradient_weight",
+    "frozen_batch_norm",
 )
 
 
@@ -73,6 +74,11 @@ def define_flags() -> None:
     )
     flags.DEFINE_float("refinement_vgg_weight", _DEFAULTS.refinement_vgg_weight, "Z eq. 5, lambda")
     flags.DEFINE_float("gan_weight", _DEFAULTS.gan_weight, "Z eq. 5, lambda")
+    flags.DEFINE_bool(
+        "frozen_batch_norm",
+        False,
+        "normalise as at inference, with the averages of the weights that training starts from, which stay",
+    )
     flags.DEFINE_float("gradient_weight", None, "Z eq. 5, lambda; default: the configuration's")
 
 
@@ -116,6 +122,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
     _check_start(stage, wanted, weights)
+    _check_statistics(stage, weights)
     with strategy.scope():
         if weights and not weights_source.is_untrained(weights):
             model = _with_training_fields(
@@ -173,6 +180,19 @@ def _check_start(stage, wanted, weights):
         )
     if wanted.zoom != "sr" and FLAGS.sr_weights:
         raise UsageError(f"--zoom_config={wanted.name} has no SR network for --sr_weights")
+
+
+def _check_statistics(stage, weights):
+    """UsageError where --frozen_batch_norm would have no averages to normalise with."""
+    if not FLAGS.frozen_batch_norm:
+        return
+    if stage == "pretrain_sr":
+        raise UsageError("--frozen_batch_norm: the SR network has no batch norm")
+    if stage != "joint" and not weights:  # joint training always starts from what was named
+        raise UsageError(
+            f"--frozen_batch_norm normalises with averages that a new network does not have yet; --stage={stage} "
+            "needs --weights with it"
+        )
 
 
 def _recipe(stage, model, trainer, coefficients):

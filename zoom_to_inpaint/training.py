@@ -18,6 +18,7 @@ import tensorflow as tf
 from common import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.discriminator import Discriminator
+from zoom_to_inpaint.gated_convolution import freeze_statistics
 from zoom_to_inpaint.losses import blend
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_out
@@ -39,6 +40,7 @@ class TrainingOptions(trainer.CommonOptions):
     coarse_vgg_weight: float = 0.01  # lambda phi_c; also that of refinement pretraining
     refinement_vgg_weight: float = 1e-5  # lambda phi_r
     gan_weight: float = 0.5  # lambda GAN_r
+    frozen_batch_norm: bool = False  # normalise with the moving averages, which stay as they are
     learning_rate: float = 1e-5
 
 
@@ -54,6 +56,9 @@ class Trainer(trainer.Trainer):
     def __init__(self, model: ZoomToInpaint, options: TrainingOptions, vgg=None, **kwargs):
         super().__init__(options, **kwargs)
         self.model, self.vgg = model, vgg
+        if options.frozen_batch_norm:
+            for network in self.networks().values():
+                freeze_statistics(network)
         self.add_part("generator", list(self.networks().values()), average=True)
 
     def networks(self) -> dict:

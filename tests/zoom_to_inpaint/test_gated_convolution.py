@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import GatedConv2D, gate_and_normalize
+from zoom_to_inpaint.gated_convolution import GatedConv2D, freeze_statistics, gate_and_normalize
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # (height, width, dilation, enlarge): the network's combinations, on even, odd and tiny sides.
@@ -111,6 +111,16 @@ def test_training_equals_slow_numpy(height, width, dilation, enlarge):
         np.testing.assert_allclose(_weights(layer)[name], expected, atol=1e-6)
 
 
+@ANY_CASE
+def test_frozen_training_is_inference_and_moves_nothing(height, width, dilation, enlarge):
+    layer, x = _layer(dilation, enlarge), _inputs(height, width)
+    inferred, before = layer(x), _weights(layer)
+    freeze_statistics(layer)
+    np.testing.assert_allclose(layer(x, training=True), inferred, atol=1e-5)
+    for name, now in _weights(layer).items():
+        np.testing.assert_array_equal(now, before[name])
+
+
 def test_moving_averages_find_the_batch():
     """After many steps on one batch inference gives what training does."""
     layer, x = _layer(), _inputs(6, 8)
@@ -128,14 +138,14 @@ def _dilated(kernel, rate):
     return spread[: 2 * rate + 1, : 2 * rate + 1]
 
 
-def _plain(layer, x, kernel, bias, gamma, beta):
+def _plain(layer, x, kernel, bias, gamma, beta, statistics=None):
     """The layer in training, of ordinary TensorFlow ops in the type of its arguments."""
     if layer.enlarge:
         x = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
     x = tf.nn.conv2d(x, _dilated(kernel, layer.dilation_rate), 1, "SAME") + bias
     features, gates = tf.split(x, 2, axis=-1)
     h = tf.nn.elu(features) * tf.sigmoid(gates)
-    mean, variance = tf.nn.moments(h, [0, 1, 2])
+    mean, variance = statistics or tf.nn.moments(h, [0, 1, 2])
     return gamma * (h - mean) / tf.sqrt(variance + 1e-3) + beta
 
 
@@ -149,14 +159,19 @@ def _gradients(function, arguments, weighting):
 @pytest.mark.parametrize(
     "height, width, dilation, enlarge", [case for case in CASES if case[0] > 1]
 )
-def test_gradients_equal_automatic_differentiation(height, width, dilation, enlarge):
+@pytest.mark.parametrize("frozen", [False, True])
+def test_gradients_equal_automatic_differentiation(height, width, dilation, enlarge, frozen):
     """Of a plain formula in float64, for the input and everything that is trained."""
     layer, x = _layer(dilation, enlarge), _inputs(height, width)
     weighting = _inputs(*layer(x).shape[1:], seed=2)
     variables = [tf.convert_to_tensor(getattr(layer, name)) for name in TRAINED]
+    statistics = None
+    if frozen:
+        freeze_statistics(layer)
+        statistics = [tf.constant(_weights(layer)[name], tf.float64) for name in STATISTICS]
 
     exact = [tf.cast(value, tf.float64) for value in (x, *variables)]
-    expected = _gradients(lambda *args: _plain(layer, *args), exact, weighting)
+    expected = _gradients(lambda *args: _plain(layer, *args, statistics), exact, weighting)
 
     x = tf.constant(x)
     with tf.GradientTape() as tape:

@@ -192,8 +192,12 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     assert FLAGS.steps < steps / 50 and FLAGS.batch_size < 16 and FLAGS.vgg_weights == "none"
     size = 64 if stage == "pretrain_sr" else CONFIGS["small"].size
     assert recipe.config() == dataclasses.replace(CONFIGS["small"], size=size)
-    assert recipe.options().learning_rate_drops == (0.8, 0.9)
+    options = recipe.options()
+    assert (options.learning_rate_schedule, options.learning_rate_drops) == ("cosine", ())
+    # Crops of a few images have statistics too noisy to train on; before pretraining there are no others.
+    assert options.frozen_batch_norm == (stage == "joint")
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
+    recipe._check_statistics(stage, FLAGS.weights)
 
 
 @pytest.mark.parametrize("name", ABLATIONS)
@@ -428,6 +432,14 @@ REFUSED = {
     "a part for pretraining": (
         (*TINY, OUTPUT, "--stage=pretrain_coarse", "--coarse_weights=none"),
         ["--coarse_weights", "--stage=joint", "pretrain_coarse"],
+    ),
+    "batch norm frozen before it has averages": (
+        (*TINY, OUTPUT, "--stage=pretrain_coarse", "--frozen_batch_norm"),
+        ["--frozen_batch_norm", "--weights"],
+    ),
+    "no batch norm to freeze": (
+        (*TINY, OUTPUT, "--stage=pretrain_sr", "--frozen_batch_norm"),
+        ["--frozen_batch_norm", "SR network"],
     ),
     "odd channels": ((*JOINT, *RANDOM, "--zoom_channels=5"), ["channels 5", "even"]),
     "a size that is no multiple": ((*JOINT, *RANDOM, "--zoom_size=18"), ["size 18", "4"]),

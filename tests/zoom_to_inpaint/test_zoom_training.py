@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import weights
+from common import updates, weights
 from zoom_to_inpaint import training
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -390,6 +390,40 @@ def test_what_lies_under_the_hole_is_not_seen(joint):
 
 def joint_mask(mask):
     return tf.repeat(tf.repeat(mask, 2, axis=1), 2, axis=2)
+
+
+# --- frozen batch norm
+
+
+def _frozen(stage, **options):
+    keras.utils.set_random_seed(0)
+    options = TrainingOptions(batch_size=BATCH, frozen_batch_norm=True, **options)
+    return TRAINERS[stage](ZoomToInpaint(TINY), options)
+
+
+@pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement", "joint"])
+def test_frozen_batch_norm_trains_everything_but_its_averages(stage):
+    trainer = _frozen(stage)
+    before = _values(trainer)
+    trainer.train_step(_batch_of(stage))
+    for name, value in _values(trainer).items():
+        part, trained = name.split("/")[0], "moving_" not in name
+        changes = trained and part in TRAINED[stage] and not name.endswith("vector")
+        assert np.any(value != before[name]) == changes, name
+
+
+def test_frozen_batch_norm_gives_micro_batches_the_result_of_the_whole():
+    """Which batch norm of every micro-batch on its own does not."""
+    found = []
+    for accumulate in (1, BATCH):
+        trainer = _frozen("pretrain_coarse", accumulate=accumulate)
+        gradients, _ = updates.accumulate(
+            trainer.gradients, _batch_of("pretrain_coarse"), accumulate
+        )
+        found.append(gradients["generator"])
+    for whole, parts in zip(*found):
+        furthest = np.abs(np.asarray(whole) - np.asarray(parts)).max()
+        assert furthest < 1e-5 * np.abs(whole).max() + 1e-9
 
 
 # --- learning
