@@ -205,6 +205,7 @@ TINY_NETWORK = ("--hifill_size=64", "--hifill_channels=4", "--coarse_gate=pw")
 TINY_RUN = (*TINY_NETWORK, "--batch_size=1", "--critic_steps=0")
 
 
+@pytest.mark.default_environment
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
     # That going on changes no number: tests/common/test_runs.py, without the minute of three processes.
     flags = ["--output=run", "--resize", "--log_every=1", "--checkpoint_every=1", *TINY_RUN]

@@ -54,6 +54,7 @@ def _check_runs(folder, stages):
 FILL = ("--model=zoom_to_inpaint", "--image=photo.png", "--mask=mask.png", "--output=out.png")
 
 
+@pytest.mark.default_environment
 def test_a_stage_makes_a_model_that_fills_photographs(run_command, photo):
     """The stage with all networks, alone; the chain is run in one process by the tests of the recipe."""
     command = ("train", "--stages=joint_small", *SAMPLE, *TINY, "--output=runs", "--log_every=1")
