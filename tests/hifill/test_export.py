@@ -190,6 +190,7 @@ assert not {"hifill", "common"} & set(sys.modules), "the SavedModel needs this p
 """
 
 
+@pytest.mark.default_environment
 def test_readme_example_in_a_new_process(model, saved):
     readme = (saved / "README.txt").read_text(encoding="utf-8")
     assert "Weights: weights.npz" in readme

@@ -240,6 +240,7 @@ assert not {"zoom_to_inpaint", "common"} & set(sys.modules), "the SavedModel nee
 """
 
 
+@pytest.mark.default_environment
 def test_readme_example_in_a_new_process(model, saved):
     readme = (saved / "README.txt").read_text(encoding="utf-8")
     assert readme.startswith("Zoom-to-Inpaint:") and "Weights: weights.npz" in readme
