@@ -193,7 +193,6 @@ def test_scores_on_photographs_it_trained_on_are_refused(photographs):
 
 
 @pytest.mark.full
-@pytest.mark.default_environment
 def test_command(run_command, tiny_weights, photographs, tmp_path):
     flags = (f"--hifill_weights={tiny_weights}", f"--data_dir={photographs}", "--output=run")
     toy = ("--steps=1", "--batch_size=1", "--zoom_channels=4", "--zoom=sr", "--joint")

@@ -87,7 +87,7 @@ class GatedConv2D(keras.layers.Layer):
             convolved = enlarge_and_convolve(inputs, kernel)
         else:
             convolved = convolve(inputs, kernel, self.dilation_rate)
-        return self._normalize(convolved)
+        return self._gate_and_normalize(convolved)
 
     def _infer(self, inputs, kernel):
         # Two convolutions, each of which TensorFlow computes in one go with its bias and what follows.
@@ -104,14 +104,15 @@ class GatedConv2D(keras.layers.Layer):
         # Not `convolve`: a gradient of one's own would stand between this and the bias.
         return tf.nn.conv2d(inputs, kernel, 1, "SAME", dilations=self.dilation_rate)
 
-    def _normalize(self, convolved):
+    def _gate_and_normalize(self, convolved):
         trained = (self.bias, self.gamma, self.beta)
         bias, gamma, beta = (tf.convert_to_tensor(variable) for variable in trained)
         averages = (self.moving_mean, self.moving_variance)
         statistics = [tf.convert_to_tensor(a) for a in averages] if self.frozen else None
         normalized, mean, variance = gate_and_normalize(convolved, bias, gamma, beta, statistics)
-        for moving, now in zip(averages, () if self.frozen else (mean, variance)):
-            moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * tf.stop_gradient(now))
+        if not self.frozen:
+            for moving, now in zip(averages, (mean, variance)):
+                moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * tf.stop_gradient(now))
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         # The identity, which waits as convolutions do, keeps the optimizer from merging this with the first time.
         return recomputable(
@@ -128,9 +129,8 @@ def freeze_statistics(layer):
 
     For fine-tuning with small batches: statistics of few images change the colour of a fill from batch to batch.
     """
-    for (
-        inner
-    ) in layer._flatten_layers():  # the one walk through layers that both Keras versions have
+    # The one walk through layers that both Keras versions have.
+    for inner in layer._flatten_layers():
         if isinstance(inner, GatedConv2D):
             inner.frozen = True
 
