@@ -130,7 +130,7 @@ def accumulate(function: Callable, batch: list, parts: int):
         return function(tf.constant(0), *batch)
     split = [tf.split(tensor, parts) for tensor in batch]
     if tf.distribute.get_replica_context().num_replicas_in_sync == 1:
-        function = tf.function(function)
+        function = tf.function(function, autograph=False)
     total = None
     for index in range(parts):
         with tf.control_dependencies([] if total is None else tf.nest.flatten(total)):

@@ -13,18 +13,18 @@ is a gated convolution, single-channel (LWGC-sc) by default, the RGB output incl
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow import keras
 
+from common.composite import Composite
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
 
 
-class CoarseNetwork(keras.layers.Layer):
+class CoarseNetwork(Composite):
     """[B, S, S, 4] -> [B, S, S, 3] in [-1, 1]."""
 
     def __init__(self, config: HiFillConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=True, **kwargs)
         self.config = config
         c = config.channels
 

@@ -13,17 +13,18 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from common.composite import Composite
 from hifill.config import HiFillConfig
 
 _WIDTHS = (1, 2, 4, 4, 4, 4)
 _LEAK = 0.2
 
 
-class Discriminator(keras.layers.Layer):
+class Discriminator(Composite):
     """[B, S, S, 3] in [-1, 1] -> scores [B, 1]."""
 
     def __init__(self, config: HiFillConfig, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+        super().__init__(autocast=True, dtype="float32", **kwargs)
         self.convolutions = [
             keras.layers.Conv2D(
                 width * config.discriminator_channels,

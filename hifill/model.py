@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common import weights
+from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
 from hifill import photograph
@@ -24,7 +25,7 @@ from hifill.refinement_network import RefinementNetwork
 MODEL_NAME = "hifill"
 
 
-class HiFill(keras.Model):
+class HiFill(BuiltByCalling, keras.Model):
     """The generator of HiFill, coarse and refinement network, with random weights until loaded.
 
     Args:
@@ -45,6 +46,7 @@ class HiFill(keras.Model):
                 tf.TensorSpec([None, config.size, config.size, 3], tf.float32),
                 tf.TensorSpec([None, config.size, config.size, 1], tf.float32),
             ],
+            autograph=False,
         )
 
     def call(self, inputs, training=None):

@@ -16,19 +16,19 @@ features come first (the release's order; the paper's figure does not say).
 from __future__ import annotations
 
 import tensorflow as tf
-from tensorflow import keras
 
+from common.composite import Composite
 from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
 
 
-class RefinementNetwork(keras.layers.Layer):
+class RefinementNetwork(Composite):
     """([B, S, S, 4], mask [B, S, S, 1]) -> (refined [B, S, S, 3] in [-1, 1], `Attention`)."""
 
     def __init__(self, config: HiFillConfig, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=True, **kwargs)
         self.config = config
         c = config.channels
 

@@ -35,13 +35,34 @@ def pytest_collection_modifyitems(config, items):
     items.sort(key=lambda item: item.path.parent != ROOT / "tests")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """A test and the fixtures made for it draw the same weights in every run: what fails once can be looked into."""
+    if "tensorflow" in sys.modules:
+        sys.modules["tensorflow"].keras.utils.set_random_seed(0)
+
+
+# Runs a script as Python would, after one change.
+EAGERLY = """
+import runpy, sys
+import tensorflow as tf
+tf.config.run_functions_eagerly(True)
+del sys.argv[0]
+sys.path[0] = sys.argv[0].rpartition("/")[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 @pytest.fixture(scope="session")
 def run_command():
-    """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text."""
+    """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text.
 
-    def run(name, *arguments, cwd=None, timeout=900, **environment):
+    eagerly: without tracing graphs, which is most of the time of a command with a tiny network.
+    """
+
+    def run(name, *arguments, cwd=None, timeout=900, eagerly=False, **environment):
         script = (
-            [str(ROOT / f"{name}.py")]
+            [*(("-c", EAGERLY) if eagerly else ()), str(ROOT / f"{name}.py")]
             if not name.startswith("-")
             else ["-m", name.removeprefix("-m")]
         )

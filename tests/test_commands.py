@@ -246,6 +246,7 @@ def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_t
         *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=8"),
         *("--steps=13", "--log_every=13", *flags),
         cwd=tmp_path,
+        eagerly=True,
     )
     assert process.returncode == 0, process.stderr
     (line,) = [x for x in (tmp_path / "run" / "log.txt").read_text().splitlines() if "50.png" in x]

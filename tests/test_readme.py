@@ -66,7 +66,9 @@ def test_command(workplace, run_command, command):
         arguments += TOY_ZOOM if zoom else TOY
     if "--study=all" in arguments:
         arguments += TOY_STUDIES
-    process = run_command(script, *arguments, cwd=workplace)
+    # With traced graphs: tests/test_commands.py, tests/test_zoom_commands.py and the demo below.
+    eagerly = script == "train" or (script != "export" and "--weights" in command)
+    process = run_command(script, *arguments, cwd=workplace, eagerly=eagerly)
     assert process.returncode == 0, process.stderr
     output = next(a.split("=", 1)[1] for a in arguments if a.startswith("--output="))
     # A dry run's own output: nothing has been written there, by this command or another.

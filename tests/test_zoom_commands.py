@@ -89,6 +89,7 @@ def test_both_papers_are_scored_with_their_own_weights(
         f"--weights=hifill={tiny_weights},zoom_to_inpaint={zoom_weights}",
         "--output=out",
         cwd=tmp_path,
+        eagerly=True,
     )
     assert process.returncode == 0, process.stderr
     scores = json.loads((tmp_path / "out" / "scores.json").read_text())["images"]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from common.composite import Composite
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.spectral_normalization import SpectralNormalization
 
@@ -19,11 +20,11 @@ _WIDTHS = (1, 2, 4, 4, 4)
 _LEAK = 0.2
 
 
-class Discriminator(keras.layers.Layer):
+class Discriminator(Composite):
     """(image, mask) -> patch scores [B, P]; see the module docstring."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(dtype="float32", autocast=False, **kwargs)
+        super().__init__(dtype="float32", **kwargs)
         widths = [width * config.discriminator_channels for width in _WIDTHS]
         self.convolutions = [_convolution(filters) for filters in widths]
 

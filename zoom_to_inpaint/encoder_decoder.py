@@ -20,7 +20,8 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import Composite, GatedConv2D
+from common.composite import Composite
+from zoom_to_inpaint.gated_convolution import GatedConv2D
 from zoom_to_inpaint.strips import Strips
 
 # Rows that encoder 1 and 2 (3 convolutions each, the second three on half the rows) and decoder 2 and 1 with the

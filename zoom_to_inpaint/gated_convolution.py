@@ -26,21 +26,6 @@ MOMENTUM = 0.99
 _KERAS_3 = hasattr(keras, "ops")
 
 
-class Composite(keras.layers.Layer):
-    """A layer made of layers, which build themselves when it is first called and cast for themselves.
-
-    Left alone Keras 3 traces the call of every such layer to build it, those within once for every layer around
-    them: two seconds a model.
-    """
-
-    def __init__(self, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-
-    def build(self, input_shape):
-        del input_shape
-        self.built = True
-
-
 class GatedConv2D(keras.layers.Layer):
     """Gated convolution and batch normalization: [B, H, W, Cin] -> [B, H, W, filters / 2].
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common import weights
+from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
 from zoom_to_inpaint import photograph
@@ -28,7 +29,7 @@ from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_in, zoom_out
 MODEL_NAME = "zoom_to_inpaint"
 
 
-class ZoomToInpaint(keras.Model):
+class ZoomToInpaint(BuiltByCalling, keras.Model):
     """The three networks and what connects them, with random weights until loaded.
 
     Args:
@@ -72,12 +73,9 @@ class ZoomToInpaint(keras.Model):
         self._try_plugged_in(side)
         self((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))  # makes the variables
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32) for channels in (3, 1)]
-        self._generate = tf.function(self._generate_padded, input_signature=signature)
-        self._fill = tf.function(self._fill_padded, input_signature=signature)
-
-    def build(self, input_shape=None):
-        """Makes nothing: the networks make their variables. Without it Keras 3 traces `call` to find that out."""
-        self.built = True
+        options = {"input_signature": signature, "autograph": False}
+        self._generate = tf.function(self._generate_padded, **options)
+        self._fill = tf.function(self._fill_padded, **options)
 
     def _try_plugged_in(self, side):
         """UserError unless the plugged-in networks give images of the right size; others would be broadcast."""

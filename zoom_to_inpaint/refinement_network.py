@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from common.composite import Composite
 from zoom_to_inpaint.attention import ContextualAttention
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.encoder_decoder import Decoder, Encoder, hole_box
-from zoom_to_inpaint.gated_convolution import Composite, GatedConv2D
+from zoom_to_inpaint.gated_convolution import GatedConv2D
 
 
 class RefinementNetwork(Composite):

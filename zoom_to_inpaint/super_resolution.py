@@ -13,6 +13,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from common.composite import Composite
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.strips import Strips
 
@@ -21,11 +22,11 @@ _BLOCKS = 4
 _SPREAD_HALO = 2
 
 
-class SuperResolution(keras.layers.Layer):
+class SuperResolution(Composite):
     """[B, H, W, 3] -> [B, sH, sW, 3]; see the module docstring."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(autocast=False, **kwargs)
+        super().__init__(**kwargs)
         self.scale = config.scale
         channels = config.sr_channels
         self.first = self._convolution(channels)
