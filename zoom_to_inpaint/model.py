@@ -38,6 +38,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         [B, H, W, *]; what it gives outside the hole is not used.
       super_resolution: in place of the zoom, a layer (image, training) -> [B, sH, sW, 3].
       refinement: in place of the refinement network, a layer ((zoomed image, zoomed mask), training) -> f_r.
+        AutoGraph does not read these layers' code: branches on values take `tf.cond`.
       dtype: Keras dtype policy of the paper's networks, "float32" or "mixed_bfloat16".
     """
 

@@ -1,12 +1,8 @@
-"""From flags to a run: the flagfiles' numbers, what the flags build, and every contradiction refused in one line.
-
-train.py's flags are defined for this file alone, so that other commands' tests may define theirs.
-"""
+"""From flags to a run: the flagfiles' numbers, what the flags build, and every contradiction refused in one line."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
 import pathlib
 import sys
@@ -18,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
-from common import errors, signals, weights
+from common import signals, weights
 from common.errors import UsageError, UserError
 from zoom_to_inpaint import recipe, stages, weights_source
 from zoom_to_inpaint.config import CONFIGS
@@ -32,40 +28,6 @@ CONFIG = dataclasses.replace(
     CONFIGS["paper"], channels=4, sr_channels=4, discriminator_channels=4, size=16
 )
 RANDOM = ("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none")
-
-
-@pytest.fixture(scope="module")
-def train():
-    """train.py as a module of its own, its flags and the models' defined until the end of this file."""
-    others = _commands_flags()
-    for name in others:
-        delattr(FLAGS, name)
-    spec = importlib.util.spec_from_file_location("train_of_test_zoom_recipe", ROOT / "train.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.prepare()
-    yield module
-    for name in _commands_flags():
-        delattr(FLAGS, name)
-    for name, flag in others.items():
-        FLAGS[name] = flag
-
-
-def _commands_flags():
-    """{name: flag} of all that are not absl's own."""
-    defined_by = FLAGS.find_module_defining_flag
-    return {name: FLAGS[name] for name in FLAGS if not defined_by(name, "").startswith("absl")}
-
-
-@pytest.fixture
-def parse(train):
-    """parse("--flag=value", ...) as train.py parses its command line; every other flag has its default."""
-
-    def parsed(*arguments):
-        FLAGS.unparse_flags()
-        errors._parse(["train.py", *map(str, arguments)])
-
-    return parsed
 
 
 @pytest.fixture(scope="module")
