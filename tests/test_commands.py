@@ -245,8 +245,8 @@ def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_t
     (tmp_path / "photos" / "50.png").write_bytes(b"no image")
     flags = ("--dataset=folder", "--data_dir=photos", "--cache=disk", "--output=run")
     process = run_command(
-        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=8"),
-        *("--steps=13", "--log_every=13", *flags),
+        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=26"),
+        *("--steps=4", "--log_every=4", *flags),
         cwd=tmp_path,
         eagerly=True,
     )

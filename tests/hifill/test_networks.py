@@ -281,7 +281,7 @@ def test_one_image_can_be_overfitted():
     optimizer = keras.optimizers.Adam(1e-2)
     optimizer.build(network.trainable_variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step():
         with tf.GradientTape() as tape:
             coarse, refined, _ = network((image, mask))
