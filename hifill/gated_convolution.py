@@ -9,7 +9,8 @@
     pw  pixelwise 1x1 (LWGC-pw)           Cin*Cout
     sc  one channel for all (LWGC-sc)     k*k*Cin
 
-Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has no dilation,
+Fresh kernels are normal, of variance 5 / fan-in for features and 1 / fan-in for gates; biases are 0 (H does not say;
+docs/departures.md). Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has no dilation,
 because a 1x1 kernel has nothing to dilate.
 """
 
@@ -18,9 +19,10 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-# Variance of fresh feature kernels times their fan-in. A gate starts at 1/2 and ELU takes its share, so with the usual
-# 1 or 2 the signal dies out over twenty layers; 4 keeps a small signal's size, a little more a larger one's.
+# Variance of fresh kernels times their fan-in. A gate starts near 1/2 and ELU takes its share, so with the usual 1 or 2
+# for features the signal dies out over twenty layers; 4 keeps a small signal's size, a little more a larger one's.
 _FEATURE_SCALE = 5.0
+_GATE_SCALE = 1.0
 
 
 class GatedConv2D(keras.layers.Layer):
@@ -41,10 +43,11 @@ class GatedConv2D(keras.layers.Layer):
 
     def build(self, input_shape):
         k, c_in, c_out = self.kernel_size, int(input_shape[-1]), self.filters
-        self.feature_kernel = self._kernel("feature_kernel", (k, k, c_in, c_out))
+        features = (k, k, c_in, c_out)
+        self.feature_kernel = self._kernel("feature_kernel", features, _FEATURE_SCALE)
         self.feature_bias = self._bias("feature_bias", c_out)
         if self.gate == "ds":
-            self.gate_depthwise = self._kernel("gate_depthwise", (k, k, c_in, 1))
+            self.gate_depthwise = self._kernel("gate_depthwise", (k, k, c_in, 1), fan_in=k * k)
         gate_shape = {
             "gc": (k, k, c_in, c_out),
             "ds": (1, 1, c_in, c_out),
@@ -55,8 +58,10 @@ class GatedConv2D(keras.layers.Layer):
         self.gate_bias = self._bias("gate_bias", gate_shape[-1])
         self.built = True
 
-    def _kernel(self, name, shape):
-        return self.add_weight(name=name, shape=shape, initializer="glorot_uniform", trainable=True)
+    def _kernel(self, name, shape, scale=_GATE_SCALE, fan_in=None):
+        fan_in = fan_in or shape[0] * shape[1] * shape[2]
+        normal = keras.initializers.RandomNormal(stddev=(scale / fan_in) ** 0.5)
+        return self.add_weight(name=name, shape=shape, initializer=normal, trainable=True)
 
     def _bias(self, name, size):
         return self.add_weight(name=name, shape=(size,), initializer="zeros", trainable=True)

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 import pytest
+import skimage.data
 import tensorflow as tf
 from tensorflow import keras
 
@@ -103,22 +104,10 @@ def _image_and_mask(size=SIZE, batch=1, seed=0):
     return image, mask
 
 
-def _lively(network, seed=3):
-    """Random weights under which signals neither vanish nor saturate: fresh ones halve at each gate."""
-    rng = np.random.default_rng(seed)
-    for variable in network.trainable_variables:
-        shape = tuple(variable.shape)
-        if len(shape) == 4:
-            deviation = 2.0 / np.sqrt(np.prod(shape[:3]))
-            variable.assign(rng.normal(0, deviation, shape))
-        else:
-            variable.assign(rng.normal(0, 0.2, shape))
-    return network
-
-
 @pytest.fixture(scope="module", params=TINY, ids=lambda config: config.name)
 def model(request):
-    return _lively(HiFill(request.param))
+    keras.utils.set_random_seed(0)
+    return HiFill(request.param)
 
 
 def test_layers_are_those_of_the_appendix():
@@ -255,7 +244,9 @@ def test_graph_equals_eager(model):
     coarse, refined, attention = model((image, mask))
     eager = ((coarse + 1) / 2, (refined + 1) / 2, attention.dense())
     for a, b in zip(eager, model.generate((image + 1) / 2, mask)):
-        assert np.std(a) > 0.01
+        assert (
+            np.std(a) > 1e-4
+        )  # not much: with maps of 8x8 most taps of the dilated layers see padding
         # Forty layers of float32 sums that may run in another order, and the way to [0, 1] and back.
         np.testing.assert_allclose(a, b, atol=1e-4)
 
@@ -270,6 +261,30 @@ def test_every_variable_gets_a_gradient(model):
     for variable, gradient in zip(model.trainable_variables, gradients):
         assert gradient is not None, variable.name
         assert np.isfinite(gradient).all() and np.any(gradient), variable.name
+
+
+@pytest.mark.parametrize("config", [PAPER, RELEASE, SMALL], ids=lambda config: config.name)
+def test_a_photograph_reaches_every_layer_of_a_fresh_network(config):
+    """Spread of every gated convolution's output; the usual initialisation leaves 1e-8 of the last ones."""
+    keras.utils.set_random_seed(0)
+    network, spreads = HiFill(dataclasses.replace(config, size=256)), {}
+    photograph = skimage.data.astronaut().reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
+    image, (_, mask) = photograph[None].astype(np.float32) / 127.5 - 1, _image_and_mask(256)
+    layers = _coarse_layers(network.coarse) + _refinement_layers(network.refinement)
+    layers += _branch_layers(network.refinement)
+    for i, layer in enumerate(layers):
+        layer.call = _recording(layer.call, spreads, i)
+    network((image, mask))
+    assert len(spreads) == len(layers) and min(spreads.values()) > 1e-2, spreads
+
+
+def _recording(call, spreads, key):
+    def recorded(inputs):
+        outputs = call(inputs)
+        spreads[key] = float(tf.math.reduce_std(outputs))
+        return outputs
+
+    return recorded
 
 
 def test_one_image_can_be_overfitted():
