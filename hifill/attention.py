@@ -1,7 +1,7 @@
 """Contextual attention: ACM computes the scores once, ATM transfers patches with them (H section 3.2).
 
-Attention Computing Module. P3 [B, 2n, 2n, C] is sampled with stride 2 to P [B, n, n, C] (n = 32 for 512 pixels),
-cut into N = n*n patches of 3x3, and every patch j inside the mask is compared with every patch i outside it:
+Attention Computing Module. P3 [B, 2n, 2n, C] is reduced by two to P [B, n, n, C] (n = 32 for 512 pixels), cut into
+N = n*n patches of 3x3, and every patch j inside the mask is compared with every patch i outside it:
 
     c_ij = <p_i/|p_i|, p_j/|p_j|>   (eq. 1)        s_ij = softmax over i of temperature * c_ij   (eq. 2)
 
@@ -9,8 +9,9 @@ Attention Transfer Module. A feature map of side r*n is cut into n x n patches a
 
 Two variants, chosen by the configuration:
 * paper: rows for patches that touch the hole only; keys are patches whose 3x3 neighbourhood holds no hole, so
-  each row sums to 1; r x r patches tile the map and what lies outside the hole is kept.
-* release: rows for all N patches; the key alone is normalised, scores are fused over neighbouring pairs of
+  each row sums to 1; r x r patches tile the map and what lies outside the hole is kept. P3 is averaged over 2x2
+  positions: those of a patch, which every second position would miss by half a cell.
+* release: every second position of P3; rows for all N patches; the key alone is normalised, scores are fused over neighbouring pairs of
   patches, and masked keys get weight 0 after the softmax (rows sum to less than 1); patches of 2r x 2r
   (3 x 3 on P3) at stride r overlap and are added up without division.
 
@@ -26,6 +27,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from hifill.config import HiFillConfig
+from hifill.resampling import bilinear
 
 # Norms below this are treated as this (release: 1e-8 on the norm, so 1e-16 under the root).
 _MIN_SQUARED_NORM = 1e-16
@@ -62,7 +64,8 @@ class ContextualAttention(keras.layers.Layer):
         self.config = config
 
     def call(self, features, mask):
-        patches = neighbourhoods(tf.cast(features, tf.float32)[:, ::2, ::2])
+        reduced = bilinear(tf.cast(features, tf.float32), 0.5, self.config.half_pixel_centers)
+        patches = neighbourhoods(reduced)
         hole, near_hole = patch_masks(tf.cast(mask, tf.float32))
         keys = _unit(patches)
         if self.config.fill_hole_only:

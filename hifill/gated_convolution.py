@@ -10,8 +10,8 @@
     sc  one channel for all (LWGC-sc)     k*k*Cin
 
 Fresh kernels are normal, of variance 5 / fan-in for features and 1 / fan-in for gates; biases are 0 (H does not say;
-docs/departures.md). Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has no dilation,
-because a 1x1 kernel has nothing to dilate.
+docs/departures.md). Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has
+no dilation, because a 1x1 kernel has nothing to dilate.
 """
 
 from __future__ import annotations
