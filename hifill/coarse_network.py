@@ -1,7 +1,7 @@
 """Coarse network: a rough completion at half resolution (H section 3.3, appendix "Coarse Network").
 
-Input: masked image in [-1, 1] (0 in the hole) and mask, concatenated: [B, S, S, 4]. Output: [B, S, S, 3] in
-[-1, 1], before pasting. It works on S/2 x S/2 (256 for S = 512) to see more context with less work; every layer
+Input: image in [-1, 1] with the configuration's start in the hole (0) and mask, concatenated: [B, S, S, 4]. Output:
+[B, S, S, 3] in [-1, 1], before pasting; what is to be added to the start if that is not 0. It works on S/2 x S/2 (256 for S = 512) to see more context with less work; every layer
 is a gated convolution, single-channel (LWGC-sc) by default, the RGB output included. No normalisation.
 
     downsample 2x - K5S2C32 - K3C32 - K3S2C64 - 6 x K3C64 - 5 x D2 - 4 x D4 - 2 x D8 - 3 x K3C64
@@ -15,6 +15,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from common.composite import Composite
+from hifill import rgb_head
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
@@ -43,7 +44,7 @@ class CoarseNetwork(Composite):
         self.dilated = [conv(2 * c, dilation_rate=d) for d in 5 * [2] + 4 * [4] + 2 * [8]]
         self.decoder = [conv(2 * c) for _ in range(3)]
         self.decoder_half = [conv(c) for _ in range(config.coarse_decoder_layers)]
-        self.to_rgb = conv(3)
+        self.to_rgb = rgb_head.make(config, config.coarse_gate, self.dtype_policy)
 
     def call(self, inputs):
         half_pixel = self.config.half_pixel_centers
@@ -53,5 +54,5 @@ class CoarseNetwork(Composite):
         x = bilinear(x, 2, half_pixel)
         for layer in self.decoder_half:
             x = layer(x)
-        rgb = self.to_rgb(bilinear(x, 2, half_pixel))
+        rgb = rgb_head.enlarge(self.config, self.to_rgb, x)
         return bilinear(tf.clip_by_value(rgb, -1.0, 1.0), 2, half_pixel)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import dataclasses
 
 GATES = ("gc", "ds", "pw", "sc")  # H Table 1: GC, LWGC-ds, LWGC-pw, LWGC-sc
+RGB_HEADS = ("gated", "plain", "subpixel")
+STARTS = ("zero", "membrane")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +32,17 @@ class HiFillConfig:
     )
     cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
-    temperature: float = 10.0  # factor on the scores before softmax; H eq. 2 has none (departure)
+    # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are not
+    # normalised; on cosines it leaves an average over a hundred patches and more.
+    temperature: float = 100.0
     fill_hole_only: bool = (
         True  # H eq. 3 fills patches inside the mask; the release refills every patch
     )
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
+    rgb_head: str = "gated"  # "gated": H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
+    # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which both
+    # networks then add what they predict (`common.membrane`).
+    start: str = "zero"
     discriminator_kernel: int = 3  # the release has 5
     discriminator_channels: int = 64
 
@@ -42,6 +50,9 @@ class HiFillConfig:
         for gate in (self.coarse_gate, self.refinement_gate):
             if gate not in GATES:
                 raise ValueError(f"gate '{gate}' is not one of {', '.join(GATES)}")
+        for name, known in (("rgb_head", RGB_HEADS), ("start", STARTS)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} '{getattr(self, name)}' is not one of {', '.join(known)}")
         if min(self.channels, self.discriminator_channels) < 1:
             raise ValueError(f"channels {self.channels}, {self.discriminator_channels}: at least 1")
         if self.size % 32 or self.size < 64:
@@ -76,13 +87,17 @@ RELEASE = HiFillConfig(
     refinement_first_kernel=3,
     half_pixel_centers=False,
     cosine_query=False,
+    temperature=10.0,
     fuse_scores=True,
     fill_hole_only=False,
     overlap=True,
     discriminator_kernel=5,
 )
 
+# Made to be shipped with weights: both networks add to the membrane over the hole, through heads that can do so at once.
+SHIPPED = dataclasses.replace(PAPER, name="shipped", rgb_head="subpixel", start="membrane")
+
 # A generator small enough to learn something on two CPU cores within minutes (`make demo`).
 SMALL = dataclasses.replace(PAPER, name="small", size=256, channels=16, discriminator_channels=16)
 
-CONFIGS = {config.name: config for config in (PAPER, RELEASE, SMALL)}
+CONFIGS = {config.name: config for config in (PAPER, RELEASE, SHIPPED, SMALL)}

@@ -15,9 +15,12 @@ import tensorflow as tf
 _EPSILON = 1e-12
 
 
-def hole_l1(generated, image, mask):
-    """L_in-hole = |G(x, m) - x| * m (eq. 11)."""
-    return tf.reduce_mean(tf.abs(generated - image) * mask, axis=[1, 2, 3])
+def hole_l1(generated, image, mask, by_area=False):
+    """L_in-hole = |G(x, m) - x| * m (eq. 11), a mean over the image or, by_area, over the hole (0 without one)."""
+    found = tf.reduce_mean(tf.abs(generated - image) * mask, axis=[1, 2, 3])
+    if not by_area:
+        return found
+    return tf.math.divide_no_nan(found, tf.reduce_mean(mask, axis=[1, 2, 3]))
 
 
 def context_l1(generated, image, mask):
@@ -25,9 +28,9 @@ def context_l1(generated, image, mask):
     return tf.reduce_mean(tf.abs(generated - image) * (1.0 - mask), axis=[1, 2, 3])
 
 
-def reconstruction(generated, image, mask, alpha_hole, alpha_context):
+def reconstruction(generated, image, mask, alpha_hole, alpha_context, hole_by_area=False):
     """L_rec = alpha_1 L_in-hole + alpha_2 L_context (eq. 13)."""
-    hole = hole_l1(generated, image, mask)
+    hole = hole_l1(generated, image, mask, hole_by_area)
     return alpha_hole * hole + alpha_context * context_l1(generated, image, mask)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import weights
+from common import membrane, weights
 from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
@@ -63,9 +63,13 @@ class HiFill(BuiltByCalling, keras.Model):
         del training  # the generator has no layer that behaves differently in training
         image, mask = inputs
         mask = tf.cast(mask > 0.5, tf.float32)
-        masked = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
-        coarse = tf.cast(self.coarse(tf.concat([masked, mask], axis=-1)), tf.float32)
-        pasted = masked + coarse * mask
+        start = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
+        if self.config.start == "membrane":
+            start = membrane.fill(start, mask)
+        coarse = tf.cast(self.coarse(tf.concat([start, mask], axis=-1)), tf.float32)
+        if self.config.start != "zero":
+            coarse = tf.clip_by_value(start + coarse, -1.0, 1.0)
+        pasted = start * (1.0 - mask) + coarse * mask
         refined, attention = self.refinement(tf.concat([pasted, mask], axis=-1), mask)
         return coarse, tf.cast(refined, tf.float32), attention
 

@@ -1,7 +1,8 @@
 """Refinement network: details borrowed from the context at three scales (H section 3.3, appendix).
 
 Input: the coarse completion pasted into the image, in [-1, 1], and the mask: [B, S, S, 4]. Outputs: the refined
-image [B, S, S, 3] in [-1, 1] before pasting, and the attention that filled it. Every layer is a gated
+image [B, S, S, 3] in [-1, 1] before pasting, and the attention that filled it. With a start other than 0 the
+network's output is added to its input image. Every layer is a gated
 convolution, pixelwise (LWGC-pw) by default.
 
     K5S2C32 - K3C32 [P1] - K3S2C64 - K3C64 [P2] - K3S2C128 - K3C128 - K3C128 - D2 - D4 - D8 - D16 [P3]
@@ -18,6 +19,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from common.composite import Composite
+from hifill import rgb_head
 from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution
@@ -56,7 +58,7 @@ class RefinementNetwork(Composite):
         self.merge = conv(4 * c)
         self.decoder_2 = [conv(2 * c), conv(2 * c)]
         self.decoder_1 = [conv(c), conv(c)]
-        self.to_rgb = conv(3)
+        self.to_rgb = rgb_head.make(config, config.refinement_gate, self.dtype_policy)
 
     def call(self, inputs, mask):
         p1 = _chain(self.encoder_1, inputs)
@@ -70,7 +72,9 @@ class RefinementNetwork(Composite):
         attended_2 = _chain(self.attended_2, self.fill(p2, attention, mask))
         x = _chain(self.decoder_1, self._upsample(tf.concat([attended_2, x], axis=-1)))
         attended_1 = _chain(self.attended_1, self.fill(p1, attention, mask))
-        x = self.to_rgb(self._upsample(tf.concat([attended_1, x], axis=-1)))
+        x = rgb_head.enlarge(self.config, self.to_rgb, tf.concat([attended_1, x], axis=-1))
+        if self.config.start != "zero":
+            x += tf.cast(inputs[..., :3], tf.float32)
         return tf.clip_by_value(x, -1.0, 1.0), attention
 
     def fill(self, features, attention, mask):

@@ -28,6 +28,7 @@ class TrainingOptions(CommonOptions):
     critic_steps: int = 5  # Algorithm 1
     alpha_hole: float = 1.0  # eq. 13, alpha_1
     alpha_context: float = 1.2  # eq. 13, alpha_2
+    hole_by_area: bool = False  # eq. 11 as a mean over the hole instead of the image
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
     gradient_penalty_weight: float = 10.0  # eq. 9, sigma; the release's
     steps: int = 300000  # section 4.3
@@ -96,19 +97,18 @@ class HiFillTrainer(Trainer):
         o, generator = self.options, self.parts["generator"]
         with tf.GradientTape() as tape:
             coarse, refined, _ = self.generator((image, mask))
+            weights = o.alpha_hole, o.alpha_context, o.hole_by_area
             coarse_l1, refined_l1 = (
-                self.mean(losses.reconstruction(x, image, mask, o.alpha_hole, o.alpha_context))
+                self.mean(losses.reconstruction(x, image, mask, *weights))
                 for x in (coarse, refined)
             )
-            fake_scores = self.discriminator(paste(refined, image, mask))
-            adversarial = self.mean(losses.adversarial(fake_scores))
-            loss = coarse_l1 + refined_l1 + o.adversarial_weight * adversarial
-        terms = {
-            "generator": loss,
-            "coarse_l1": coarse_l1,
-            "refined_l1": refined_l1,
-            "adversarial": adversarial,
-        }
+            terms = {"coarse_l1": coarse_l1, "refined_l1": refined_l1}
+            loss = coarse_l1 + refined_l1
+            if o.adversarial_weight:  # the critic need not be asked otherwise
+                fake_scores = self.discriminator(paste(refined, image, mask))
+                terms["adversarial"] = self.mean(losses.adversarial(fake_scores))
+                loss += o.adversarial_weight * terms["adversarial"]
+        terms["generator"] = loss
         return tape.gradient(loss, generator.variables, generator.factor()), terms
 
     def _alpha(self, turn, part, count):

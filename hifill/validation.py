@@ -21,8 +21,8 @@ def terms(model, options, image, mask) -> dict:
     """
     image = tf.convert_to_tensor(image) * 2.0 - 1.0
     coarse, refined, _ = model((image, tf.convert_to_tensor(mask)))
-    alphas = options.alpha_hole, options.alpha_context
+    weights = options.alpha_hole, options.alpha_context, options.hole_by_area
     return {
-        name: float(tf.reduce_mean(losses.reconstruction(output, image, mask, *alphas)))
+        name: float(tf.reduce_mean(losses.reconstruction(output, image, mask, *weights)))
         for name, output in (("coarse_l1", coarse), ("refined_l1", refined))
     }

@@ -96,7 +96,9 @@ def _fuse_twin(scores):
 
 def _scores_twin(config, features, mask):
     """[N*N, N*N] of one image, row by row: H eq. 1 and 2, or the release's version of them."""
-    patches = _neighbourhoods_twin(features[0, ::2, ::2].astype(np.float64))
+    cells = features[0].astype(np.float64).reshape(N, 2, N, 2, -1)
+    reduced = cells[:, 0, :, 0] if config.name == "release" else cells.mean(axis=(1, 3))
+    patches = _neighbourhoods_twin(reduced)
     keys = patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-8)
     hole, near = _patch_masks_twin(mask)
     if config.name == "release":
@@ -180,8 +182,8 @@ def test_scores_equal_slow_numpy(config, name):
     found = ContextualAttention(config)(features, MASKS[name]).dense()
     expected = _scores_twin(config, features, MASKS[name])
     assert found.shape == (1, N * N, N * N)
-    # The release's logits reach 10 * 9 * 7, where float32 has 4e-5; the paper's stay below 10.
-    tolerance = 1e-3 if config.name == "release" else 1e-5
+    # The release's logits reach 10 * 9 * 7, where float32 has 4e-5; the paper's stay below 100.
+    tolerance = 1e-3 if config.name == "release" else 1e-4
     np.testing.assert_allclose(found[0], expected, atol=tolerance)
 
 

@@ -1,0 +1,86 @@
+"""A membrane over the hole: what known pixels say about a hole when nothing is known of pictures.
+
+    Laplace's equation in the hole, known pixels as they are, no flow across the picture's border
+
+as operations of a graph, so that a network can start from it and an exported model contains it. Images are
+[B, H, W, C] float32 of any range, masks [B, H, W, 1] with 1 = hole; what lies under the hole has no influence.
+
+Full multigrid: the picture is halved until a side is one pixel (a cell is known if one of its pixels is). On the way
+back every level starts from the smaller one's solution and is corrected by V-cycles of damped Jacobi sweeps. How far
+that stays from the exact solution is a test (`tests/common/test_membrane.py`).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_DAMPING = 0.8
+_SWEEPS = 2
+_CYCLES = 2
+
+
+def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """[B, H, W, C], [B, H, W, 1] -> [B, H, W, C]: known pixels unchanged, the hole filled with the membrane.
+
+    H and W are known when a graph is traced. Without any known pixel the picture is 0.
+    """
+    return _fill(tf.where(mask > 0, 0.0, image), 1.0 - mask)
+
+
+def _fill(values, known):
+    height, width = values.shape[1:3]
+    if min(height, width) == 1:
+        count = tf.reduce_sum(known, axis=[1, 2], keepdims=True)
+        mean = tf.reduce_sum(values, axis=[1, 2], keepdims=True) / tf.maximum(count, 1.0)
+        return tf.where(known > 0, values, mean)
+    below = _fill(*_halved(values, known))
+    hole = 1.0 - known
+    x = tf.where(known > 0, values, _doubled(below, height, width))
+    for _ in range(_CYCLES):
+        x = _cycle(x, tf.zeros_like(x), hole)
+    return x
+
+
+def _halved(values, known):
+    """Means of the known ones of 2 x 2 pixels, and whether there are any."""
+    count = _sums(known)
+    return _sums(values) / tf.maximum(count, 1.0), tf.cast(count > 0, known.dtype)
+
+
+def _cycle(x, source, hole):
+    """One V-cycle for: four neighbours' sum - 4 x = source, in the hole."""
+    x = _smoothed(x, source, hole)
+    height, width = x.shape[1:3]
+    if min(height, width) > 2:
+        residual = _sums(hole * (source - _laplacian(x)))
+        # A cell that holds a known pixel needs no correction.
+        below = tf.cast(_sums(1.0 - hole) == 0, x.dtype)
+        correction = _cycle(tf.zeros_like(residual), residual, below)
+        x += hole * _doubled(correction, height, width)
+    return _smoothed(x, source, hole)
+
+
+def _smoothed(x, source, hole):
+    for _ in range(_SWEEPS):
+        x += _DAMPING / 4.0 * hole * (_laplacian(x) - source)
+    return x
+
+
+def _laplacian(x):
+    """Sum of the four neighbours minus 4 x, the border repeated: no flow across it."""
+    down, right = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
+    down = tf.pad(down, [[0, 0], [1, 1], [0, 0], [0, 0]])
+    right = tf.pad(right, [[0, 0], [0, 0], [1, 1], [0, 0]])
+    return down[:, 1:] - down[:, :-1] + right[:, :, 1:] - right[:, :, :-1]
+
+
+def _sums(x):
+    """Sums of 2 x 2 pixels, sides made even with zeros."""
+    even = [[0, 0], [0, x.shape[1] % 2], [0, x.shape[2] % 2], [0, 0]]
+    return 4.0 * tf.nn.avg_pool2d(tf.pad(x, even), 2, 2, "VALID")
+
+
+def _doubled(x, height, width):
+    size = [2 * x.shape[1], 2 * x.shape[2]]
+    x = tf.raw_ops.ResizeBilinear(images=x, size=size, half_pixel_centers=True)
+    return x[:, :height, :width]
