@@ -22,7 +22,8 @@ from common.errors import UserError
 from common.files import PathLike
 from common.mask_shapes import builtin_templates
 
-OBJECT_KINDS = ("object", "mixed", "union")
+OBJECT_KINDS = ("object", "mixed", "union", "any")
+_ANY = ("small", "large", "irregular", "object")
 KINDS = (*masks.STROKE_KINDS, "irregular", *OBJECT_KINDS)
 
 _CACHED_MASKS = 64  # at most, one bit a pixel: 64 masks of 8192x8192 are 512 MiB
@@ -145,13 +146,16 @@ class MaskSource:
                 width,
                 seed,
             )
-        if self.spec == "irregular":
+        kind = self.spec
+        if kind == "any":
+            kind = _ANY[np.random.default_rng(seed).integers(len(_ANY))]
+        if kind == "irregular":
             return masks.irregular_mask(height, width, seed)
-        if self.spec == "object":
+        if kind == "object":
             return masks.object_mask(height, width, self._templates, seed)
-        if self.spec in OBJECT_KINDS:
+        if kind in OBJECT_KINDS:
             return masks.mixed_mask(height, width, self._templates, seed, self.spec == "union")
-        return masks.stroke_mask(height, width, self.spec, seed)
+        return masks.stroke_mask(height, width, kind, seed)
 
     def fixed(self, index: int, height: int, width: int) -> np.ndarray:
         """Mask `index` for scoring: file `index` modulo their number; a random kind's seed `index`.
@@ -186,9 +190,10 @@ def mask_source(spec: PathLike, folder: PathLike | None = None) -> MaskSource:
 
     Args:
       spec: 'small' or 'large' (Z Table 1); 'irregular', 'object', 'mixed' (either of the two) or
-        'union' (both in one mask) (H section 3.5); or the path of a folder of mask files, which are
+        'union' (both in one mask) (H section 3.5); 'any' (one of the first four with equal probability);
+        or the path of a folder of mask files, which are
         drawn with equal probability and resized, if need be, to the size asked for.
-      folder: object templates (white = object) for 'object', 'mixed' and 'union'; by default
+      folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default
         `builtin_templates`.
 
     Raises:

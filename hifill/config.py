@@ -39,7 +39,9 @@ class HiFillConfig:
         True  # H eq. 3 fills patches inside the mask; the release refills every patch
     )
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
-    rgb_head: str = "gated"  # "gated": H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
+    rgb_head: str = (
+        "gated"  # "gated": H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
+    )
     # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which both
     # networks then add what they predict (`common.membrane`).
     start: str = "zero"

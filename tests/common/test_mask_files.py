@@ -187,14 +187,31 @@ def test_template_folder(folder):
     assert min(areas) < 70 and max(areas) > 150
 
 
+def test_any_draws_all_four_kinds():
+    """Each mask is that of one of the kinds for the same seed, and none has much more than its share."""
+    sources = {
+        kind: mask_files.mask_source(kind)
+        for kind in ("any", "small", "large", "irregular", "object")
+    }
+    counts = dict.fromkeys(sources, 0)
+    for seed in range(80):
+        drawn = {kind: source(48, 64, seed).tobytes() for kind, source in sources.items()}
+        mask = drawn.pop("any")
+        (kind,) = [kind for kind, other in drawn.items() if other == mask]
+        counts[kind] += 1
+    assert counts.pop("any") == 0 and min(counts.values()) >= 10 and sum(counts.values()) == 80
+
+
 def test_errors_name_what_is_wrong(tmp_path):
-    with pytest.raises(UserError, match=r"'huge'.*small, large, irregular, object, mixed, union"):
+    with pytest.raises(
+        UserError, match=r"'huge'.*small, large, irregular, object, mixed, union, any"
+    ):
         mask_files.mask_source("huge")
     with pytest.raises(UserError, match="no-such-folder"):
         mask_files.load_masks(tmp_path / "no-such-folder")
     with pytest.raises(UserError, match="no image"):
         mask_files.mask_source(tmp_path)
-    with pytest.raises(UserError, match="object, mixed, union"):
+    with pytest.raises(UserError, match="object, mixed, union, any"):
         mask_files.mask_source("small", tmp_path)
     for name, content in [("broken.png", b"\x89PNG not really"), ("empty.png", b"")]:
         (tmp_path / name).write_bytes(content)
