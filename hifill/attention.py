@@ -11,9 +11,9 @@ Two variants, chosen by the configuration:
 * paper: rows for patches that touch the hole only; keys are patches whose 3x3 neighbourhood holds no hole, so
   each row sums to 1; r x r patches tile the map and what lies outside the hole is kept. P3 is averaged over 2x2
   positions: those of a patch, which every second position would miss by half a cell.
-* release: every second position of P3; rows for all N patches; the key alone is normalised, scores are fused over neighbouring pairs of
-  patches, and masked keys get weight 0 after the softmax (rows sum to less than 1); patches of 2r x 2r
-  (3 x 3 on P3) at stride r overlap and are added up without division.
+* release: every second position of P3; rows for all N patches; the key alone is normalised, scores are fused over
+  neighbouring pairs of patches, and masked keys get weight 0 after the softmax (rows sum to less than 1); patches of
+  2r x 2r (3 x 3 on P3) at stride r overlap and are added up without division.
 
 Scores, softmax and transfer are float32 whatever the layers' precision. No op here extracts patches: slices and
 reshapes do, because their gradients are slices and reshapes again. Layout of attention: [B, query j, key i].

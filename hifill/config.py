@@ -32,18 +32,18 @@ class HiFillConfig:
     )
     cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
-    # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are not
-    # normalised; on cosines it leaves an average over a hundred patches and more.
+    # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are
+    # not normalised; on cosines it leaves an average over a hundred patches and more.
     temperature: float = 100.0
     fill_hole_only: bool = (
         True  # H eq. 3 fills patches inside the mask; the release refills every patch
     )
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
     rgb_head: str = (
-        "gated"  # "gated": H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
+        "gated"  # H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
     )
-    # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which both
-    # networks then add what they predict (`common.membrane`).
+    # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which
+    # both networks then add what they predict (`common.membrane`).
     start: str = "zero"
     discriminator_kernel: int = 3  # the release has 5
     discriminator_channels: int = 64
@@ -96,7 +96,7 @@ RELEASE = HiFillConfig(
     discriminator_kernel=5,
 )
 
-# Made to be shipped with weights: both networks add to the membrane over the hole, through heads that can do so at once.
+# Made to be shipped with weights: both networks add to a membrane over the hole, through heads that can do so at once.
 SHIPPED = dataclasses.replace(PAPER, name="shipped", rgb_head="subpixel", start="membrane")
 
 # A generator small enough to learn something on two CPU cores within minutes (`make demo`).

@@ -2,8 +2,8 @@
 
 Input: the coarse completion pasted into the image, in [-1, 1], and the mask: [B, S, S, 4]. Outputs: the refined
 image [B, S, S, 3] in [-1, 1] before pasting, and the attention that filled it. With a start other than 0 the
-network's output is added to its input image. Every layer is a gated
-convolution, pixelwise (LWGC-pw) by default.
+network's output is added to its input image. Every layer is a gated convolution, pixelwise (LWGC-pw) by default; the
+last one may be another (`hifill.rgb_head`).
 
     K5S2C32 - K3C32 [P1] - K3S2C64 - K3C64 [P2] - K3S2C128 - K3C128 - K3C128 - D2 - D4 - D8 - D16 [P3]
     [P3] - attention - K3C128            -> concat with P3      - K3C128 - upsample 2x - K3C64 - K3C64

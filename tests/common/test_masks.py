@@ -133,6 +133,7 @@ def test_every_seed_has_its_own_mask(kind):
         ("object", 227868, 0x2B6A386B),
         ("mixed", 328708, 0x21555839),
         ("union", 655932, 0xD3F856C8),
+        ("any", 466683, 0x7C817ADF),
     ],
 )
 def test_same_seed_same_mask_everywhere(kind, pixels, checksum):

@@ -31,6 +31,14 @@ def test_l1_of_a_constant_error_is_its_share_of_the_area():
     )
 
 
+def test_the_hole_by_its_area_weighs_a_pixel_as_much_as_half_an_image():
+    image = _random(3, 8, 8, 3)
+    found = losses.hole_l1(image + 0.5, image, _mask(), by_area=True)
+    np.testing.assert_allclose(found, [0.5, 0.5, 0], atol=1e-6)
+    both = losses.reconstruction(image + 0.5, image, _mask(), 2.0, 1.2, hole_by_area=True)
+    np.testing.assert_allclose(both, [1.3, 1 + 0.6 * 63 / 64, 0.6], atol=1e-6)
+
+
 def test_reconstruction_equals_slow_numpy():
     generated, image, mask = _random(3, 8, 8, 3), _random(3, 8, 8, 3, seed=1), _mask()
     found = losses.reconstruction(generated, image, mask, 1.0, 1.2)

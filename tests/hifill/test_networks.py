@@ -11,7 +11,8 @@ import skimage.data
 import tensorflow as tf
 from tensorflow import keras
 
-from hifill import CONFIGS, PAPER, RELEASE, SMALL, HiFill, HiFillConfig
+from common import membrane
+from hifill import CONFIGS, PAPER, RELEASE, SMALL, HiFill, HiFillConfig, rgb_head
 from hifill.coarse_network import CoarseNetwork
 from hifill.refinement_network import RefinementNetwork
 from hifill.resampling import bilinear
@@ -157,6 +158,8 @@ def test_small_configuration_is_the_paper_at_half_the_width():
         ({"refinement_gate": "GC"}, "GC"),
         ({"size": 500}, "500"),
         ({"size": 32}, "32"),
+        ({"rgb_head": "round"}, "round"),
+        ({"start": "mean"}, "mean"),
         ({"overlap": True}, "fill_hole_only"),
         ({"fuse_scores": True}, "fill_hole_only"),
     ],
@@ -276,6 +279,61 @@ def test_a_photograph_reaches_every_layer_of_a_fresh_network(config):
         layer.call = _recording(layer.call, spreads, i)
     network((image, mask))
     assert len(spreads) == len(layers) and min(spreads.values()) > 1e-2, spreads
+
+
+@pytest.mark.parametrize("head", ["gated", "plain", "subpixel"])
+def test_a_fresh_network_that_starts_from_the_membrane_returns_it(head):
+    """Heads without a gate begin with zeros; a gated one does not, which is why the shipped configuration has none."""
+    network = HiFill(dataclasses.replace(TINY[0], start="membrane", rgb_head=head))
+    image, mask = _image_and_mask(batch=2)
+    start = membrane.fill(tf.constant(image), tf.constant(mask))
+    coarse, refined, _ = network((image, mask))
+    for output in (coarse, refined):
+        difference = np.abs(output - start).max()
+        assert difference > 1e-3 if head == "gated" else difference < 1e-6
+
+
+@pytest.mark.parametrize("head", ["plain", "subpixel"])
+def test_heads_without_a_gate_see_no_sign(head):
+    """ELU and gate shrink what is negative: a plain head's output changes its sign with its weights."""
+    config = dataclasses.replace(TINY[0], rgb_head=head)
+    convolution = rgb_head.make(config, "sc", "float32")
+    x = np.random.default_rng(0).normal(size=(1, 6, 8, 5)).astype(np.float32)
+    once = rgb_head.enlarge(config, convolution, tf.constant(x)).numpy()
+    assert once.shape == (1, 12, 16, 3) and once.std() > 0.1
+    for variable in convolution.trainable_variables:
+        variable.assign(-variable)
+    np.testing.assert_allclose(rgb_head.enlarge(config, convolution, x), -once, atol=1e-6)
+
+
+def test_subpixel_head_predicts_the_four_pixels_of_a_position_apart():
+    config = dataclasses.replace(TINY[0], rgb_head="subpixel")
+    convolution = rgb_head.make(config, "sc", "float32")
+    x = tf.ones([1, 4, 4, 2])
+    convolution(x)
+    convolution.bias.assign(np.arange(12, dtype=np.float32))
+    convolution.kernel.assign(tf.zeros_like(convolution.kernel))
+    found = rgb_head.enlarge(config, convolution, x).numpy()
+    np.testing.assert_array_equal(found[0, 2:4, 4:6], np.arange(12).reshape(2, 2, 3))
+
+
+def test_shipped_configuration_trains_every_layer():
+    """The first update moves the heads alone, because they begin with zeros; then gradients reach everything."""
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(CONFIGS["shipped"], size=SIZE, channels=4)
+    network = HiFill(config)
+    image, mask = _image_and_mask()
+    variables = network.trainable_variables
+    optimizer = keras.optimizers.SGD(1e-2)
+    for _ in range(2):
+        with tf.GradientTape() as tape:
+            parts = [tf.reduce_mean(tf.abs(x - image) * mask) for x in network((image, mask))[:2]]
+            loss = parts[0] + parts[1]
+        gradients = tape.gradient(loss, variables)
+        optimizer.apply_gradients(zip(gradients, variables))
+    for variable, gradient in zip(variables, gradients):
+        assert gradient is not None and np.isfinite(gradient).all(), variable.name
+        assert np.any(gradient), variable.name
 
 
 def _recording(call, spreads, key):
