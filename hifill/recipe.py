@@ -67,6 +67,11 @@ def options() -> TrainingOptions:
 
 def config():
     """The configuration that the flags give; UsageError when they contradict each other."""
+    return _with_flags(CONFIGS[FLAGS.hifill_config])
+
+
+def _with_flags(start):
+    """The configuration `start` with what flags change in it."""
     changes = {
         "size": FLAGS.hifill_size,
         "channels": FLAGS.hifill_channels,
@@ -76,11 +81,28 @@ def config():
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     try:
-        return dataclasses.replace(CONFIGS[FLAGS.hifill_config], **changes)
+        return dataclasses.replace(start, **changes)
     except ValueError as error:
         raise UsageError(
             f"--hifill_config={FLAGS.hifill_config} with these flags: {error}"
         ) from error
+
+
+def _loaded(weights, dtype):
+    """The model that `weights` names; UsageError where a flag asks for another configuration than it has."""
+    model = weights_source.load(weights, dtype)
+    named = FLAGS["hifill_config"].present
+    wanted = config() if named else _with_flags(model.config)
+    for name, value in wanted.to_dict().items():
+        found = getattr(model.config, name)
+        if name != "name" and found != value:
+            flags_given = (
+                f"--hifill_config={FLAGS.hifill_config} with these flags" if named else "a flag"
+            )
+            raise UsageError(
+                f"--weights={weights} holds networks with {name} {found!r}; {flags_given} asks for {value!r}"
+            )
+    return model
 
 
 def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
@@ -88,7 +110,8 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
 
     Args:
       strategy: where they live.
-      weights: start from these (`hifill.weights_source`), or None for random weights.
+      weights: start from these (`hifill.weights_source`), whose configuration flags may not contradict; None or "none":
+        random weights.
     """
     coefficients = options()
     check_precision(coefficients.precision)
@@ -97,7 +120,8 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     )
     with strategy.scope():
         dtype = coefficients.precision
-        model = weights_source.load(weights, dtype) if weights else HiFill(config(), dtype)
+        trained = weights and not weights_source.is_untrained(weights)
+        model = _loaded(weights, dtype) if trained else HiFill(config(), dtype)
         trainer = HiFillTrainer(model, coefficients)
     return Recipe(
         trainer=trainer,

@@ -1,0 +1,176 @@
+"""From flags to a run of HiFill: the numbers of defaults and flagfiles, what every flag changes, averages in files."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+
+from common.errors import UsageError, UserError
+from hifill import PAPER, RELEASE, HiFill, recipe
+from hifill.training import TrainingOptions
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FLAGS = flags.FLAGS
+FOLDER = ROOT / "configs" / "hifill"
+TINY = ("--hifill_size=64", "--hifill_channels=4", "--coarse_gate=pw", "--critic_steps=0")
+
+
+@pytest.fixture
+def given(train, parse, monkeypatch):
+    """given("--flag=value", ...) -> (kind of masks, options, configuration) of the run that train.py would make."""
+
+    def found(*arguments):
+        seen = []
+
+        def stop(*_):
+            seen.extend((FLAGS.masks, recipe.options(), recipe.config()))
+            raise UserError("enough")
+
+        monkeypatch.setattr(recipe, "make", stop)
+        parse("--output=o", *arguments)
+        with pytest.raises(UserError, match="enough"):
+            train.build()
+        return tuple(seen)
+
+    return found
+
+
+@pytest.fixture
+def make(parse):
+    """make("--flag=value", ...) -> the recipe of a tiny HiFill on one device."""
+
+    def made(*arguments):
+        parse("--batch_size=1", *arguments)
+        return recipe.make(tf.distribute.get_strategy(), FLAGS.weights)
+
+    return made
+
+
+def test_without_flags_it_is_the_papers_run(given):
+    """H sections 3.5 and 4; what it does not give is the release's, and what neither has is off."""
+    masks, options, config = given()
+    assert (masks, config) == ("mixed", PAPER)
+    assert (options.batch_size, options.steps, options.critic_steps) == (8, 300_000, 5)
+    assert (options.learning_rate, options.adam_beta_1, options.adam_beta_2) == (1e-4, 0.5, 0.9)
+    assert (options.alpha_hole, options.alpha_context) == (1.0, 1.2)
+    assert (options.adversarial_weight, options.gradient_penalty_weight) == (1e-4, 10.0)
+    assert (options.precision, options.accumulate, options.jit) == ("float32", 1, False)
+    assert (options.ema, options.warmup_steps, options.learning_rate_schedule) == (0, 0, None)
+    assert options == TrainingOptions()
+
+
+@pytest.mark.parametrize("name", ["places2", "div2k", "celeba_hq", "release"])
+def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
+    found = given(f"--flagfile={FOLDER / name}.cfg")
+    released = {"adversarial_weight": 1e-3} if name == "release" else {}
+    expected = dataclasses.replace(TrainingOptions(), **released)
+    assert found == ("mixed", expected, RELEASE if name == "release" else PAPER)
+    datasets = {"div2k": "div2k", "celeba_hq": "folder"}
+    assert FLAGS.dataset == datasets.get(name, "places2")
+    # "Down-sampled to 512" (H section 4): of DIV2K and CelebA-HQ alone.
+    assert FLAGS.resize == (name in datasets) and not FLAGS.flip
+
+
+@pytest.mark.parametrize("gates", ["gc_gc", "ds_ds", "pw_pw", "sc_ds", "sc_sc"])
+def test_a_flagfile_of_figure_4_has_its_gates(given, gates):
+    _, options, config = given(f"--flagfile={FOLDER / f'gates_{gates}'}.cfg")
+    coarse, refinement = gates.split("_")
+    assert config == dataclasses.replace(PAPER, coarse_gate=coarse, refinement_gate=refinement)
+    assert options == TrainingOptions() and FLAGS.resize
+
+
+@pytest.mark.parametrize(
+    ("flag", "field", "value"),
+    [
+        ("hifill_size", "size", 96),
+        ("hifill_channels", "channels", 12),
+        ("coarse_gate", "coarse_gate", "gc"),
+        ("refinement_gate", "refinement_gate", "ds"),
+        ("attention_temperature", "temperature", 1.0),
+    ],
+)
+def test_a_flag_of_the_networks_changes_its_field(given, flag, field, value):
+    assert getattr(PAPER, field) != value
+    assert given(f"--{flag}={value}")[2] == dataclasses.replace(PAPER, **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        *(("alpha_hole", 20.0), ("alpha_context", 0.5), ("adversarial_weight", 1e-3)),
+        *(("gradient_penalty_weight", 1.0), ("critic_steps", 2), ("batch_size", 3)),
+        *(("learning_rate", 1e-5), ("adam_beta_1", 0.1), ("adam_beta_2", 0.2)),
+        *(("steps", 7), ("accumulate", 2), ("precision", "mixed_bfloat16"), ("jit", True)),
+        *(("ema", 0.9), ("seed", 4), ("learning_rate_schedule", "cosine"), ("warmup_steps", 5)),
+    ],
+)
+def test_a_flag_of_training_changes_its_option(given, flag, value):
+    expected = dataclasses.replace(TrainingOptions(), **{flag: value})
+    assert expected != TrainingOptions()
+    assert given(f"--{flag}={value}")[1] == expected
+
+
+def test_all_flags_are_listed_and_every_option_has_one(train):
+    assert set(recipe.NAMES) <= set(FLAGS)
+    assert {field.name for field in dataclasses.fields(TrainingOptions)} <= set(FLAGS)
+
+
+def test_weights_pictures_and_scores_are_the_moving_averages(make, tmp_path):
+    made = make(*TINY, "--ema=0.5")
+    model, average = made.layers["generator"], made.trainer.average
+    for variable in average.variables:  # far from the weights, as after many updates
+        variable.assign(1.5 * variable)
+    before = [variable.numpy() for variable in model.weights]
+    made.save_weights(tmp_path / "weights.npz")
+    saved = HiFill.load(tmp_path / "weights.npz")
+    assert len(saved.weights) == len(average.variables) > 50
+    for found, expected in zip(saved.weights, average.variables):
+        np.testing.assert_array_equal(found.numpy(), expected.numpy())
+    image = np.random.default_rng(0).random((1, 64, 64, 3), np.float32)
+    mask = np.zeros((1, 64, 64, 1), np.float32)
+    mask[:, 20:40, 20:40] = 1
+    shown = made.preview(image, mask)
+    for name, picture in recipe._preview(saved, image, mask).items():
+        np.testing.assert_allclose(shown[name], picture, atol=1e-6)
+    terms = recipe.terms(saved, made.trainer.options, image, mask)
+    for name, value in made.validation_terms(image, mask).items():
+        assert abs(value - terms[name]) < 1e-6
+        raw = recipe.terms(model, made.trainer.options, image, mask)[name]
+        assert abs(value - raw) > 1e-4, "or the test shows nothing"
+    for old, variable in zip(before, model.weights):
+        np.testing.assert_array_equal(old, variable.numpy())
+
+
+def test_float16_is_refused_where_its_convolutions_have_no_gradient(make, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(tf.config, "list_physical_devices", lambda kind: [])
+        with pytest.raises(UsageError, match="--precision=mixed_float16 needs a GPU"):
+            make(*TINY, "--precision=mixed_float16")
+
+
+@pytest.mark.parametrize("weights", ["none", "a file"])
+def test_the_configuration_of_the_flags_is_that_of_the_networks(make, tiny_weights, weights):
+    """An untrained model is the flags'; a file's networks are the file's, and flags may not say otherwise."""
+    if weights == "none":
+        config = (
+            make(*TINY, "--weights=none", "--attention_temperature=3").layers["generator"].config
+        )
+        assert (config.size, config.channels, config.coarse_gate) == (64, 4, "pw")
+        assert config.temperature == 3
+        return
+    made = make(f"--weights={tiny_weights}", "--critic_steps=0", "--hifill_size=64")
+    assert made.layers["generator"].config == HiFill.load(tiny_weights).config
+    for flag, words in (
+        ("--attention_temperature=3", "temperature"),
+        ("--coarse_gate=gc", "coarse_gate 'sc'.*'gc'"),
+        ("--hifill_size=96", "size 64.*96"),
+        ("--hifill_config=release", "--hifill_config=release"),
+    ):
+        with pytest.raises(UsageError, match=words) as error:
+            make(f"--weights={tiny_weights}", flag)
+        assert str(tiny_weights) in str(error.value) and "\n" not in str(error.value)
