@@ -216,7 +216,9 @@ def _recipe(stage, model, trainer, coefficients):
         images_per_step=coefficients.batch_size,
         batch_size=coefficients.batch_size,
         accumulate=coefficients.accumulate,
-        validation_terms=lambda image, mask: validation.terms(stage, model, image, mask),
+        validation_terms=trainer.averaged(
+            lambda image, mask: validation.terms(stage, model, image, mask)
+        ),
         size=size,
         mask_size=low,
         preview_size=high if stage == "pretrain_sr" else low,

@@ -113,9 +113,23 @@ def test_micro_batches_add_up_to_the_batch():
     assert (float(whole.seen), float(parts.seen), float(traced.seen)) == (3, 12, 6)
 
 
+def test_micro_batches_are_traced_once_on_one_device():
+    line, traces = Line(accumulate=4), []
+    gradients = line.gradients
+
+    def counted(*arguments):
+        traces.append(arguments[1].shape[0])
+        return gradients(*arguments)
+
+    line.gradients = counted
+    tf.function(line.train_step)(_batch())
+    assert traces == [1]  # image of a micro-batch, once
+
+
 def test_a_loss_scale_changes_no_gradient_falls_on_overflow_and_rises_again():
     plain, scaled = Line(), Line(precision="mixed_float16")
     scale = scaled.parts["generator"].loss_scale
+    assert scale.growth_steps == 2000  # docs/training.md; here fewer
     scale.growth_steps = 2
     batch = _batch()
     for _ in range(2):

@@ -93,6 +93,27 @@ def test_gate_weights_equal_table_1(gate, count):
     assert everything == count + 3 * 3 * 32 * 32 + 32 + (1 if gate == "sc" else 32)
 
 
+@pytest.mark.parametrize("gate", GATES)
+def test_fresh_kernels_have_the_documented_variance(gate):
+    """5 / fan-in for features and 1 / fan-in for gates, however a layer is used: as one made by default."""
+    layer = gated_convolution(gate, 48, 5)
+    layer(tf.zeros([1, 8, 8, 40]))
+    scaled = {"feature_kernel": (5, 25 * 40), "gate_kernel": (1, 25 * 40)}
+    if gate in ("ds", "pw"):
+        scaled["gate_kernel"] = (1, 40)
+    if gate == "ds":  # each channel by its own kernel
+        scaled["gate_depthwise"] = (1, 25)
+    for name, (scale, fan_in) in scaled.items():
+        values = np.asarray(getattr(layer, name), np.float64)
+        # Of n normal numbers the variance has a standard error of sqrt(2 / n), the mean one of a deviation / sqrt(n).
+        error = np.sqrt(2 / values.size)
+        assert abs(values.var() * fan_in / scale - 1) < 4 * error, name
+        assert abs(values.mean()) < 4 * np.sqrt(scale / fan_in / values.size), name
+        assert np.abs(values).max() > 2.5 * np.sqrt(scale / fan_in), f"{name} is not normal"
+    for bias in (layer.feature_bias, layer.gate_bias):
+        assert not np.any(bias)
+
+
 @pytest.mark.parametrize("height, width, kernel, strides, dilation", SHAPES)
 @pytest.mark.parametrize("gate", GATES)
 def test_equals_slow_numpy(gate, height, width, kernel, strides, dilation):

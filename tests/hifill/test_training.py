@@ -219,6 +219,30 @@ def test_critic_sees_pasted_images_and_points_between(monkeypatch):
     np.testing.assert_allclose(between, (1 - alpha) * real + alpha * fake, atol=1e-6)
 
 
+def test_jit_compiles_the_critics_update_and_changes_no_number(monkeypatch):
+    """Scores, penalty and gradients; its data comes from the generator, which is not compiled."""
+    compiled, function = [], tf.function
+
+    def spy(called=None, **options):
+        if options.get("jit_compile"):
+            compiled.append(getattr(called, "__name__", "an operation of Keras"))
+        return function(called, **options)
+
+    images, masks = (x[:BATCH] for x in _data())
+    plain, jit = _trainer(), _trainer(jit=True)
+    expected = plain.critic_step(images, masks, 0)
+    monkeypatch.setattr(tf, "function", spy)
+    found = jit.critic_step(images, masks, 0)
+    jit.generator_step(images, masks)
+    assert compiled.count("_compare") == 1 and set(compiled) <= {
+        "_compare",
+        "an operation of Keras",
+    }
+    for name, value in expected.items():
+        # Sums of float32 in another order.
+        assert abs(float(found[name]) - float(value)) < 1e-4 * max(1, abs(float(value))), name
+
+
 def test_critic_step_leaves_the_generator_alone_and_the_other_way_round():
     images, masks = (x[:BATCH] for x in _data())
     trainer = _trainer()

@@ -101,6 +101,9 @@ def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench,
             np.ascontiguousarray(middle), (256, 256), interpolation=cv2.INTER_LINEAR
         )
         np.testing.assert_array_equal(large, expected)
+        # Where it gets smaller pixels are averaged; bilinear weights would leave some of them out.
+        means = cv2.resize(np.ascontiguousarray(middle), (32, 32), interpolation=cv2.INTER_AREA)
+        np.testing.assert_array_equal(by_side[32][index][1], means)
         base = by_side[64][index][2]
         # Away from the edge, where bilinear scaling rounds corners, it is the same hole four times as large.
         edge = cv2.morphologyEx(base, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))

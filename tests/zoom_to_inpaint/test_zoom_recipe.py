@@ -137,6 +137,7 @@ def test_a_flagfile_of_the_paper_has_its_numbers(train, parse, name):
     assert (options.adam_beta_1, options.adam_beta_2) == (0.9, 0.999)
     assert (options.coarse_vgg_weight, options.refinement_vgg_weight) == (0.01, 1e-5)
     assert (options.gan_weight, recipe.config().gradient_weight) == (0.5, 1.0)
+    assert not options.frozen_batch_norm  # the paper's is over the batch
     assert recipe.config().size == (64 if stage == "pretrain_sr" else 256)
     expected = dataclasses.replace(CONFIGS["paper"], size=recipe.config().size)
     assert recipe.config() == expected
@@ -294,6 +295,30 @@ def test_validation_has_the_terms_of_the_stage_and_changes_nothing(make, model, 
         assert abs(value - float(expected[name])) < 1e-5, name
 
 
+def test_weights_pictures_and_scores_are_the_moving_averages(make, tmp_path):
+    made = make(*TINY, "--stage=pretrain_coarse", "--batch_size=2", "--ema=0.5")
+    layer, average = made.layers["coarse"], made.trainer.average
+    for variable in average.variables:  # far from the weights, as after many updates
+        variable.assign(1.5 * variable)
+    rng = np.random.default_rng(0)
+    image = rng.random((2, 16, 16, 3), np.float32)
+    mask = np.zeros((2, 16, 16, 1), np.float32)
+    mask[:, 4:9, 5:12] = 1
+
+    def found():
+        return made.preview(image, mask)["result"], made.validation_terms(image, mask)
+
+    shown, terms = found()
+    made.save_weights(tmp_path / "weights.npz")
+    with average.applied():
+        _assert_same(layer, tmp_path / "weights.npz")
+    for variable, of_average in zip(layer.weights, average.variables):
+        variable.assign(of_average.numpy())
+    picture, expected = found()
+    np.testing.assert_allclose(shown, picture, atol=1e-6)
+    assert abs(terms["coarse_l1"] - expected["coarse_l1"]) < 1e-6
+
+
 def test_no_vgg_is_read_for_a_stage_without_its_loss(make):
     made = make(*TINY, "--stage=pretrain_sr", "--vgg_weights=gone.h5")
     assert made.trainer.vgg is None
@@ -399,6 +424,7 @@ REFUSED = {
         (*TINY, OUTPUT, "--stage=pretrain_coarse", "--frozen_batch_norm"),
         ["--frozen_batch_norm", "--weights"],
     ),
+    "nothing for XLA": ((*JOINT, *RANDOM, "--jit"), ["--jit", "zoom_to_inpaint", "attention"]),
     "no batch norm to freeze": (
         (*TINY, OUTPUT, "--stage=pretrain_sr", "--frozen_batch_norm"),
         ["--frozen_batch_norm", "SR network"],

@@ -392,6 +392,27 @@ def joint_mask(mask):
     return tf.repeat(tf.repeat(mask, 2, axis=1), 2, axis=2)
 
 
+@pytest.mark.parametrize(
+    "stage, network", [("pretrain_coarse", "coarse"), ("pretrain_refinement", "refinement")]
+)
+def test_pretraining_shows_a_network_the_masked_image_and_the_mask(
+    model, monkeypatch, stage, network
+):
+    layer, seen = getattr(model, network), []
+    call = layer.call
+
+    def spy(inputs, **options):
+        seen.append([np.asarray(x) for x in inputs])
+        return call(inputs, **options)
+
+    monkeypatch.setattr(layer, "call", spy)
+    image, mask = _batch_of(stage)
+    TRAINERS[stage](model, TrainingOptions(batch_size=BATCH)).losses(image, mask)
+    ((masked, hole),) = seen
+    np.testing.assert_array_equal(masked, image * (1.0 - mask))
+    np.testing.assert_array_equal(hole, mask)
+
+
 # --- frozen batch norm
 
 
