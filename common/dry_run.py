@@ -57,7 +57,7 @@ def run(
     _say("validation", _validation(recipe, fixed_set, schedule))
     element = next(iter(dataset_from(first * recipe.images_per_step)))
     _say("one step", " and ".join(f"{x.dtype.name} {list(x.shape)}" for x in element))
-    problem = _disk(recipe, checkpoints, schedule, pathlib.Path(output))
+    problem = _disk(checkpoints, schedule, pathlib.Path(output))
     timing = step_timing.measure(recipe, element, budget)
     _memory(checkpoints.size(), timing)
     _say("time", _time(timing, max(0, schedule.steps - first), budget))
@@ -110,7 +110,7 @@ def _validation(recipe, fixed_set, schedule):
     return text
 
 
-def _disk(recipe, checkpoints, schedule, output):
+def _disk(checkpoints, schedule, output):
     """Says what the run's files take; returns what is wrong with that, if something is."""
     milestones = schedule.steps // schedule.milestone_every if schedule.milestone_every else 0
     size, best = checkpoints.size(), int(schedule.keep_best is not None)

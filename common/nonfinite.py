@@ -22,7 +22,7 @@ import numpy as np
 from common import files, images, pictures
 from common.errors import UsageError, UserError
 
-STOP, SKIP = ACTIONS = ("stop", "skip")
+STOP, SKIP = "stop", "skip"
 _CELL = 128
 
 

@@ -92,18 +92,18 @@ def test_precision_is_that_of_the_convolutions(monkeypatch, precision, dtype):
 
 
 def test_auto_takes_the_window_where_it_fits_and_residuals_where_it_would_be_reduced(monkeypatch):
-    from zoom_to_inpaint import photograph, weights_source
+    """Of the side that docs/departures.md names, 1024 pixels."""
+    from zoom_to_inpaint import weights_source
 
     model = types.SimpleNamespace(inpaint=lambda image, mask: "window")
     monkeypatch.setattr(weights_source, "load", lambda *arguments: model)
     monkeypatch.setattr(painters, "with_residuals", lambda model: lambda image, mask: "residuals")
-    monkeypatch.setattr(photograph, "LARGEST_SIDE", 300)
     paint = painters.painter("zoom_to_inpaint", "w.npz")
-    mask = np.zeros((400, 500), np.uint8)
+    mask = np.zeros((1400, 1500), np.uint8)
     assert paint(None, mask) == "window"
-    mask[10:110, 20:30] = 1  # three times 100 pixels
+    mask[10:351, 20:30] = 1  # three times 341 pixels
     assert paint(None, mask) == "window"
-    mask[10:111, 20:30] = 1
+    mask[10:352, 20:30] = 1
     assert paint(None, mask) == "residuals"
 
 
@@ -164,6 +164,20 @@ class _Model:
         row = (context / context.sum()).reshape(-1)
         assert row.size == side * side
         return tf.constant(np.tile(row, (1, side * side, 1)), tf.float32)
+
+
+def test_what_the_networks_see_of_a_large_photograph_is_256_wide():
+    class Seen(Exception):
+        pass
+
+    def attention(image, mask):
+        raise Seen(image.shape, mask.shape)
+
+    image, mask = np.zeros((600, 1100, 3), np.uint8), np.zeros((600, 1100), np.uint8)
+    mask[100:500, 100:200] = 1
+    with pytest.raises(Seen) as seen:
+        painters.with_residuals(types.SimpleNamespace(attention=attention))(image, mask)
+    assert seen.value.args == ((1, 256, 256, 3), (1, 256, 256, 1))
 
 
 @pytest.fixture
