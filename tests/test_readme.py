@@ -113,6 +113,38 @@ def test_paths_of_the_documents_exist():
             assert list(ROOT.glob(path)), f"{document.name}: {path}"
 
 
+@pytest.mark.parametrize("document", ["departures", "training", "paper_map"])
+def test_flags_of_the_documents_exist(document):
+    defined = {"flagfile"}  # absl's own
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py")):
+        text = path.read_text(encoding="utf-8")
+        defined |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
+    text = (ROOT / "docs" / f"{document}.md").read_text(encoding="utf-8")
+    for flag in re.findall(r"(?<![\w-])--(\w+)", text):
+        assert flag in defined or flag.removeprefix("no") in defined, f"--{flag}"
+
+
+TRAININGS = [
+    line
+    for document in sorted((ROOT / "docs").glob("*.md"))
+    for line in document.read_text(encoding="utf-8").splitlines()
+    if line.startswith("python train.py")
+]
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_trainings_of_the_documents_contradict_nothing(train, parse, command):
+    parse(*shlex.split(command)[2:])
+    recipes = train._recipes()
+    train._check_flags(recipes)
+    recipe = recipes[train.FLAGS.model]
+    options, config = recipe.options(), recipe.config()
+    assert options.steps > 1
+    if train.FLAGS.model == "zoom_to_inpaint":
+        recipe._check_start(train.FLAGS.stage, config, train.FLAGS.weights)
+        recipe._check_statistics(train.FLAGS.stage, train.FLAGS.weights)
+
+
 @pytest.mark.default_environment
 def test_demo(run_command, tmp_path):
     """`make demo` with seconds of training: all its steps run and its pictures exist."""

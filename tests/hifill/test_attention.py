@@ -422,3 +422,17 @@ def test_half_precision_layers_keep_float32_scores(config):
     expected = AttentionTransfer(config)(tf.cast(features, tf.float32), exact)
     # The result alone is rounded to 8 bits of mantissa: half a unit in the last place is 2**-9.
     np.testing.assert_allclose(tf.cast(filled, tf.float32), expected, rtol=2**-8, atol=1e-6)
+
+
+def test_overlapping_patches_of_the_papers_cosines():
+    """How docs/departures.md says to get them: the whole map is refilled, by weights that lie on the context."""
+    config = dataclasses.replace(PAPER_SMALL, overlap=True, fill_hole_only=False)
+    attention = ContextualAttention(config)(_features(), MASKS["box"])
+    dense, near = attention.dense().numpy()[0], _patch_masks_twin(MASKS["box"])[1]
+    assert (
+        not dense[:, near].any() and (dense.sum(axis=1) < 1).all() and (dense[:, ~near] > 0).all()
+    )
+    features = _features(side=4 * N, seed=3)
+    found = AttentionTransfer(config)(features, attention)
+    expected = _transfer_twin(config, features[0], dense, None)
+    np.testing.assert_allclose(found[0], expected, atol=1e-5)

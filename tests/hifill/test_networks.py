@@ -144,6 +144,13 @@ def test_gates_of_figure_4(gates):
     assert _count(model) == _paper_count(*gates)
 
 
+def test_the_adopted_gates_need_fewer_parameters_than_the_other_four_of_figure_4():
+    """H section 4.2, docs/departures.md: sc + sc needs fewer still, but shows artifacts. Layers as printed, no network."""
+    adopted = _paper_count(PAPER.coarse_gate, PAPER.refinement_gate)
+    for pair in (("gc", "gc"), ("ds", "ds"), ("pw", "pw"), ("sc", "ds")):
+        assert _paper_count(*pair) > adopted > _paper_count("sc", "sc"), pair
+
+
 def test_small_configuration_is_the_paper_at_half_the_width():
     coarse = CoarseNetwork(SMALL)
     halved = [(k, s, c if c == 3 else c // 2, d) for k, s, c, d in _parse(COARSE)]
