@@ -106,7 +106,13 @@ def test_a_flag_of_the_networks_changes_its_field(given, flag, field, value):
         *(("gradient_penalty_weight", 1.0), ("critic_steps", 2), ("batch_size", 3)),
         *(("learning_rate", 1e-5), ("adam_beta_1", 0.1), ("adam_beta_2", 0.2)),
         *(("steps", 7), ("accumulate", 2), ("precision", "mixed_bfloat16"), ("jit", True)),
-        *(("hole_by_area", True), ("ema", 0.9), ("seed", 4), ("learning_rate_schedule", "cosine"), ("warmup_steps", 5)),
+        *(
+            ("hole_by_area", True),
+            ("ema", 0.9),
+            ("seed", 4),
+            ("learning_rate_schedule", "cosine"),
+            ("warmup_steps", 5),
+        ),
     ],
 )
 def test_a_flag_of_training_changes_its_option(given, flag, value):

@@ -145,7 +145,7 @@ def test_gates_of_figure_4(gates):
 
 
 def test_the_adopted_gates_need_fewer_parameters_than_the_other_four_of_figure_4():
-    """H section 4.2, docs/departures.md: sc + sc needs fewer still, but shows artifacts. Layers as printed, no network."""
+    """H section 4.2, docs/departures.md: sc + sc needs fewer still, but shows artifacts."""
     adopted = _paper_count(PAPER.coarse_gate, PAPER.refinement_gate)
     for pair in (("gc", "gc"), ("ds", "ds"), ("pw", "pw"), ("sc", "ds")):
         assert _paper_count(*pair) > adopted > _paper_count("sc", "sc"), pair
