@@ -1,7 +1,7 @@
 """What `--model`, `--weights`, `--precision` and `--high_res` mean to every command: a function that fills a hole.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
-the known pixels unchanged. The papers' models need weights; OpenCV's Telea and Navier-Stokes do not.
+the known pixels unchanged. The papers' models need weights; `common.baselines` do not.
 
 This is also where the two papers meet: `--high_res=residual` gives Zoom-to-Inpaint's completion of a reduced photograph
 and its attention to HiFill's residual aggregation, neither of which knows the other.

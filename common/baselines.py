@@ -8,6 +8,7 @@ for bit, and nothing of what the picture held inside the hole has an influence.
   (OpenCV).
 - `ns`: M. Bertalmio et al., "Navier-Stokes, fluid dynamics, and image and video inpainting", 2001
   (OpenCV).
+- `harmonic`: Laplace's equation in the hole (`common.harmonic`), the smoothest surface through what is known.
 - `mean`: the mean colour of the known pixels, rounded to nearest. The floor.
 
 Departures from a bare `cv2.inpaint`: the hole is painted in the mean colour first, because
@@ -21,11 +22,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from common import harmonic
 from common.errors import UserError
 
 NAMES = {
     "telea": "fast marching (Telea 2004, OpenCV)",
     "ns": "Navier-Stokes (Bertalmio et al. 2001, OpenCV)",
+    "harmonic": "smooth membrane (Laplace's equation)",
     "mean": "mean colour of the known pixels",
 }
 
@@ -58,6 +61,11 @@ def _fill_with_mean(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return filled
 
 
+def harmonic_fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """`common.harmonic` rounded to 8 bits: uint8 [H, W, 3], bool [H, W] with a known pixel -> uint8 [H, W, 3]."""
+    return np.where(hole[..., None], np.rint(harmonic.fill(image, hole)), image).astype(np.uint8)
+
+
 def inpaint(name: str, image: np.ndarray, mask: np.ndarray, radius: float = 3) -> np.ndarray:
     """Fills the hole of `image` with the baseline `name`.
 
@@ -65,7 +73,7 @@ def inpaint(name: str, image: np.ndarray, mask: np.ndarray, radius: float = 3) -
       name: a key of `NAMES`.
       image: [H, W, 3] uint8 RGB; any content where `mask` is 1.
       mask: [H, W] uint8, 1 = hole, 0 = known.
-      radius: neighbourhood of `telea` and `ns` in pixels, 1 to 100; unused by `mean`.
+      radius: neighbourhood of `telea` and `ns` in pixels, 1 to 100; unused by the others.
 
     Returns:
       [H, W, 3] uint8 RGB, a new array, equal to `image` where `mask` is 0.
@@ -79,5 +87,7 @@ def inpaint(name: str, image: np.ndarray, mask: np.ndarray, radius: float = 3) -
     filled = _fill_with_mean(image, hole)
     if name == "mean" or hole.all() or not hole.any():
         return filled
+    if name == "harmonic":
+        return harmonic_fill(image, hole)
     painted = cv2.inpaint(filled, mask, radius, _OPENCV_METHODS[name])
     return np.where(hole[..., None], painted, image)

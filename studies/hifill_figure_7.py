@@ -1,4 +1,4 @@
-"""H Figure 7: HiFill against methods that learn nothing: Telea, Navier-Stokes, PatchMatch.
+"""H Figure 7: HiFill against methods that learn nothing: Telea, Navier-Stokes, a membrane, PatchMatch.
 
     python studies/run.py --study=hifill_figure_7 --size=paper --dataset=folder --data_dir=HD --weights=hifill=FILE \\
         --predictions=PHOTOSHOP,INPAINT
@@ -22,7 +22,7 @@ from studies.score_tables import cell, columns
 from studies.study import Picture, Result, Study, Table
 
 OURS = "HiFill"
-LABELS = {"telea": "Telea", "ns": "Navier-Stokes"}
+LABELS = {"telea": "Telea", "ns": "Navier-Stokes", "harmonic": "Membrane"}
 
 
 def run(bench: Bench) -> Result:
@@ -59,7 +59,7 @@ STUDY = Study(
     id="hifill_figure_7",
     paper="HiFill",
     item="Figure 7",
-    what="against Telea, Navier-Stokes and PatchMatch",
+    what="against Telea, Navier-Stokes, a membrane and PatchMatch",
     reported="PatchMatch's family gives clear textures but distorted structures (pictures, no numbers).",
     needs="weights of hifill, photographs, other programs' PNGs; minutes",
     command="python studies/run.py --study=hifill_figure_7 --size=paper --dataset=folder --data_dir=HD "

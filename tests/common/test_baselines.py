@@ -120,7 +120,7 @@ def test_views_are_accepted():
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"name": "patchmatch"}, "choose from telea, ns, mean"),
+        ({"name": "patchmatch"}, "choose from telea, ns, harmonic, mean"),
         ({"radius": 0}, "radius 0"),
         ({"radius": 101}, "1 to 100"),
         ({"mask": np.zeros((60, 40), np.uint8)}, "mask is 40x60 pixels and the image 60x40"),

@@ -370,7 +370,13 @@ def test_figure_7_has_patchmatch_where_it_is_installed(bench, monkeypatch, insta
     monkeypatch.setattr(patchmatch, "inpaint", lambda image, mask: 255 - image)
     result = run(bench, "hifill_figure_7")[0]
     names = [row[0] for row in result.tables[0].rows]
-    expected = ["Telea", "Navier-Stokes", *(["PatchMatch"] if installed else []), "HiFill"]
+    expected = [
+        "Telea",
+        "Navier-Stokes",
+        "Membrane",
+        *(["PatchMatch"] if installed else []),
+        "HiFill",
+    ]
     assert names == expected
     assert any("PatchMatch was left out" in note for note in result.notes) != installed
 
