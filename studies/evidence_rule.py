@@ -12,6 +12,9 @@ survive other seeds as well as other pictures. So there are two Student's t inte
     disagrees         both lie below 0
     drowned in noise  everything else
 
+`seeds_needed` says how many seeds would make the first interval narrow enough for a difference of a given size, if
+seeds went on to differ as they did: what a machine must be able to train before it can tell.
+
 With three seeds the first is wide (4.3 standard errors), so that a small difference has to be the same with every seed.
 No metric, picture or seed is chosen after the fact: every claim names the metric that decides (`evidence_arms.CLAIMS`),
 and every other metric is printed with its own decision. Decisions are not corrected for their number: if no arm
@@ -28,6 +31,7 @@ from scipy import stats
 
 AGREES, DISAGREES, NOISE = "agrees", "disagrees", "drowned in noise"
 CONFIDENCE = 0.95
+MOST_SEEDS = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +63,26 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1)
     half /= math.sqrt(len(values))
     return float(np.mean(values) - half), float(np.mean(values) + half)
+
+
+def seeds_needed(
+    by_seed: tuple[float, ...], asked: float, confidence: float = CONFIDENCE
+) -> int | None:
+    """The fewest seeds whose interval of the mean is narrower, to either side, than a difference of `asked`.
+
+    Args:
+      by_seed: means over pictures, one a seed, 2 at least; their standard deviation is taken for that of any seed.
+      asked: size of the difference that is to be told from 0.
+
+    Returns:
+      2 or more; None above `MOST_SEEDS`, or where nothing is asked.
+    """
+    spread = np.std(by_seed, ddof=1)
+    for seeds in range(2, MOST_SEEDS + 1):
+        half = stats.t.ppf((1 + confidence) / 2, seeds - 1) * spread / math.sqrt(seeds)
+        if half < abs(asked):
+            return seeds
+    return None
 
 
 def decide(differences: np.ndarray, confidence: float = CONFIDENCE) -> Decision:

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 
+from studies import evidence_rule
 from studies.evidence_rule import AGREES, DISAGREES, NOISE, decide, interval
 
 # Student's t quantiles at 97.5%, from a printed table.
@@ -85,3 +86,23 @@ def test_without_a_difference_few_decisions_are_wrong_and_a_clear_one_is_found()
             words[truth].append(decide(truth + shifts + 0.5 * rng.normal(size=(3, 24))).word)
     assert sum(word != NOISE for word in words[0.0]) < 50
     assert words[1.0].count(AGREES) > 900 and DISAGREES not in words[1.0]
+
+
+@pytest.mark.parametrize("asked", [0.2, 1.0, 5.0])
+def test_as_many_seeds_as_needed_tell_and_one_fewer_do_not(asked):
+    by_seed = (0.4, -0.3, 0.8)
+    needed = evidence_rule.seeds_needed(by_seed, asked)
+
+    def half(count):  # of an interval of `count` seeds that differ as those three do
+        values = np.random.default_rng(0).normal(size=count)
+        values = (values - values.mean()) / values.std(ddof=1) * np.std(by_seed, ddof=1)
+        return evidence_rule.interval(values)[1]
+
+    assert half(needed) < asked
+    assert needed == 2 or half(needed - 1) >= asked
+    assert needed == evidence_rule.seeds_needed(by_seed, -asked)
+
+
+def test_what_no_number_of_seeds_tells():
+    assert evidence_rule.seeds_needed((1.0, -1.0, 0.5), 0.0) is None
+    assert evidence_rule.seeds_needed((1.0, -1.0, 0.5), 1e-3) is None
