@@ -174,6 +174,7 @@ data = lambda *x: tf.data.Dataset.from_tensor_slices(x).batch(16, drop_remainder
 fit = lambda trainer, *x: {k: v[0] for k, v in trainer.fit(data(*x), steps_per_epoch=1, verbose=0).history.items()}
 compare(one, eight, lambda t: {"generator": t.generator, "critic": t.discriminator}, images, masks,
         lambda *x: fit(one, *x), lambda *x: fit(eight, *x))
+assert fit(eight, images[0], masks[0])["adversarial_factor"] < 0.9  # the adversary was held back
 """
 
 ZOOM = """
