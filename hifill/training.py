@@ -32,12 +32,8 @@ class TrainingOptions(CommonOptions):
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
     gradient_penalty_weight: float = 10.0  # eq. 9, sigma; the release's
     coarse_weight: float = 1.0  # of the coarse network's L_rec; the release has 1.2
-    context_by_area: bool = (
-        False  # L_context divided by the context's share of the image, as in the release
-    )
-    adversarial_balance: float = (
-        0.0  # most of the adversarial gradient beside L_rec's (docs/training.md); 0: no limit
-    )
+    context_by_area: bool = False  # eq. 12 as a mean over the context, as in the release
+    adversarial_balance: float = 0.0  # see docs/training.md; 0: no limit
     steps: int = 300000  # section 4.3
     adam_beta_1: float = 0.5  # the release's, as all of Adam
     adam_beta_2: float = 0.9
