@@ -95,18 +95,17 @@ def data_dir_flag() -> str:
     return own if own in FLAGS and FLAGS[own].value and not FLAGS.data_dir else "data_dir"
 
 
-def photographs(split: str):
-    """Paths of the photographs of a split."""
+def photographs() -> datasets.Training:
+    """Paths of the photographs that the flags name, for training and for validation."""
     flag = data_dir_flag()
-    return datasets.files(FLAGS.dataset, FLAGS[flag].value, split, flag)
+    return datasets.training(FLAGS.dataset, FLAGS[flag].value, flag)
 
 
-def samples(recipe):
-    """The endless training samples that the flags describe, in the sizes of the recipe."""
+def samples(recipe, paths):
+    """The endless training samples of photographs that the flags describe, in the sizes of the recipe."""
     from common import mask_files, pipeline
 
     reduce_to = recipe.size if FLAGS.resize else None
-    paths = photographs("train")
     holes = mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
     decoded = pipeline.Photographs(paths, _cache(reduce_to), reduce_to)
     return pipeline.Samples(
@@ -136,20 +135,14 @@ def _report(decoded, run) -> None:
     run.photographs = decoded
 
 
-def validation_set(training_samples, recipe):
-    """The first validation photographs with fixed holes, or training crops where a data set has none."""
+def validation_set(recipe, paths, mask_source):
+    """The first of the photographs with fixed holes."""
     from common import images, validation
-    from common.errors import UserError
 
-    try:
-        paths = photographs("validation")
-        count = min(FLAGS.validation_images, len(paths))
-    except UserError:  # a data set may come without; training goes on
-        paths, count = None, min(FLAGS.validation_images, len(training_samples.photographs))
-    size = recipe.preview_size or recipe.size
     fixed_set = validation.FixedSet(
-        lambda i: images.read_rgb(paths[i]) if paths else training_samples[i][0],
-        *(count, training_samples.mask_source, FLAGS.seed, size, recipe.size, recipe.holes),
+        lambda i: images.read_rgb(paths[i]),
+        *(min(FLAGS.validation_images, len(paths)), mask_source, FLAGS.seed),
+        *(recipe.preview_size or recipe.size, recipe.size, recipe.holes),
     )
     fixed_set.check()
     return fixed_set
@@ -212,7 +205,10 @@ def schedule():
 
 
 def build():
-    """(strategy, recipe, samples, first sample -> data set, validation set) of the flags; nothing is written."""
+    """(strategy, recipe, samples, a line on the photographs, first sample -> data set, validation set) of the flags.
+
+    Nothing is written.
+    """
     from tensorflow import keras
 
     from common import pipeline, replicas
@@ -225,21 +221,23 @@ def build():
     strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)
-    data = samples(recipe)
-
+    found = photographs()
+    data = samples(recipe, found.train)
     dataset_from = replicas.distribute(
         strategy, data, recipe.images_per_step, pipeline.training_dataset
     )
-    return strategy, recipe, data, dataset_from, validation_set(data, recipe)
+    fixed_set = validation_set(recipe, found.validation, data.mask_source)
+    return strategy, recipe, data, found.note, dataset_from, fixed_set
 
 
 def train(stop: signals.StopRequest) -> None:
     """One run, until it is done or `stop` is set."""
     from common import replicas, runs
 
-    strategy, recipe, data, *sets = build()
+    strategy, recipe, data, note, *sets = build()
     with replicas.run_folder(strategy, FLAGS.output) as folder:
         run = runs.RunFolder(folder, FLAGS.flag_values_dict())
+        run.log(f"--dataset={FLAGS.dataset}: {note}")
         _report(data.photographs, run)
         runs.train(recipe, *sets, schedule(), run, stop)
 
@@ -248,11 +246,11 @@ def dry_run() -> None:
     """Everything of a run but the run."""
     from common import dry_run, learning_rate
 
-    _, recipe, data, *sets = build()
+    _, recipe, _, note, *sets = build()
     drops = [float(share) for share in FLAGS.learning_rate_drops]
     about = {
         "plan": f"{FLAGS.model} into {FLAGS.output}, seed {FLAGS.seed}",
-        "data": f"{len(data.photographs):,} photographs of {FLAGS.dataset}, {FLAGS.masks} masks",
+        "data": f"{FLAGS.dataset}, {FLAGS.masks} masks: {note}",
         "rate": learning_rate.describe(
             *(FLAGS.learning_rate, drops, FLAGS.steps, FLAGS.learning_rate_schedule),
             FLAGS.warmup_steps,

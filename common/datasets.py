@@ -4,9 +4,12 @@
 archives unpack to; when nothing is found the error prints the tree that was expected and who publishes the data.
 
     sample   photographs that come inside the scikit-image package; nothing to download
-    folder   every image below data_dir (train/, validation/ and test/ are used as splits when they exist)
+    folder   every image below data_dir is each split (train/, validation/ and test/ are used as splits when they exist)
     div2k    DIV2K_train_HR/, DIV2K_valid_HR/
     places2  the directory names of the MIT archives, see `_PLACES2`
+
+What is trained on is never validated on: `training(name, data_dir)` gives both lists, and holds a share out of the
+training photographs where no others are there for validation (`common.held_out`).
 
 A folder that holds image/, mask/small/ and mask/large/ (the layout of the Zoom-to-Inpaint authors' test package)
 is accepted as the test or validation split of any of the last three; `package_masks` finds its masks.
@@ -18,7 +21,9 @@ import importlib.util
 import os
 import pathlib
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from common import held_out
 from common.errors import UserError
 from common.path_list import PathList, files_below
 
@@ -38,7 +43,7 @@ _SAMPLE = {
         "camera.png",
         "moon.png",
     ),
-    "validation": ("chelsea.png", "ihc.png"),
+    "validation": ("coins.png", "ihc.png"),
     "test": ("chelsea.png", "retina.jpg", "motorcycle_right.png"),
 }
 _DIV2K = {
@@ -77,6 +82,43 @@ def files(name: str, data_dir: str | None, split: str, flag: str = "data_dir") -
     Raises:
       UserError: unknown name, no --data_dir, or nothing found; says which tree was expected.
     """
+    return _listed(name, data_dir, split, flag)[1]
+
+
+class Training(NamedTuple):
+    """The photographs of a run: paths to train on, others for validation, and a line that says how many of which."""
+
+    train: Sequence[str]
+    validation: Sequence[str]
+    note: str
+
+
+def training(name: str, data_dir: str | None, flag: str = "data_dir") -> Training:
+    """What a run trains on and what it validates on: the data set's splits, or its training photographs in two parts.
+
+    A single photograph is both. Arguments and errors: as of `files`.
+    """
+    folder, train = _listed(name, data_dir, "train", flag)
+    try:
+        other, validation = _listed(name, data_dir, "validation", flag)
+    except UserError:  # a data set may come without
+        other, validation = folder, []
+    if other != folder or name == "sample":
+        note = f"{len(train):,} photographs to train on, {len(validation):,} for validation"
+    elif len(train) == 1:
+        validation = train
+        note = "a single photograph: validation scores what is trained on, and says nothing about other photographs"
+    else:
+        train, validation = held_out.split(train, folder)
+        note = (
+            f"{len(train):,} photographs to train on; {len(validation):,} others, chosen by their names, are held out "
+            "for validation"
+        )
+    return Training(train, validation, note)
+
+
+def _listed(name, data_dir, split, flag):
+    """(the folder that photographs were found in, `files`)."""
     if name not in NAMES:
         raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
     if split not in SPLITS:
@@ -95,7 +137,7 @@ def files(name: str, data_dir: str | None, split: str, flag: str = "data_dir") -
     for folder in _candidates(name, root, split):
         found = images_below(folder)
         if found:
-            return found
+            return folder, found
     raise UserError(f"no {split} photographs below --{flag}={data_dir}. {expected_tree(name)}")
 
 
@@ -144,4 +186,4 @@ def _sample_files(split):
     found = [str(folder / name) for name in _SAMPLE[split] if (folder / name).is_file()]
     if not found:
         raise UserError(f"scikit-image at {folder} came without its photographs; reinstall it")
-    return found
+    return folder, found

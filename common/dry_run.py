@@ -60,7 +60,7 @@ def run(
     problem = _disk(checkpoints, schedule, pathlib.Path(output))
     timing = step_timing.measure(recipe, element, budget)
     _memory(checkpoints.size(), timing)
-    _say("time", _time(timing, max(0, schedule.steps - first), budget))
+    _say("time", _time(timing, max(0, schedule.steps - first), budget, schedule.minutes))
     if problem:
         raise UserError(problem)
     print("nothing was written; leave out --dry_run to train", flush=True)
@@ -93,8 +93,9 @@ def _steps(recipe, schedule, first):
     begin = f"goes on from step {first} of" if first else "trains"
     if first >= schedule.steps:
         begin = f"is finished ({first} steps) with"
+    limit = f" or {schedule.minutes:g} minutes" if schedule.minutes else ""
     return (
-        f"{begin} {schedule.steps:,} steps, global batch {batch}, replicas {replicas}, {images} images a step "
+        f"{begin} {schedule.steps:,} steps{limit}, global batch {batch}, replicas {replicas}, {images} images a step "
         f"({schedule.steps * images:,} in all)"
     )
 
@@ -147,15 +148,18 @@ def _memory(parameters, timing):
     _say("memory", text)
 
 
-def _time(timing, steps, budget):
+def _time(timing, steps, budget, minutes=0):
     if timing.step_seconds is None:
         return f"unknown: {_reached(timing)}; wait longer with --dry_run_seconds={4 * budget:g}"
     how = f"two of {timing.images} images were timed"
     if timing.first:
         how = f"at most: the first, of {timing.images} images and with tracing the graph, was timed"
+    speed = f"{timing.step_seconds:.3g} seconds a step ({how}), {timing.whole / timing.step_seconds:.3g} images/s"
+    if 0 < 60 * minutes < timing.step_seconds * steps:
+        reached = f"{60 * minutes / timing.step_seconds:,.0f} of {steps:,} steps"
+        return f"{speed}: --minutes={minutes:g} ends it after about {reached}"
     return (
-        f"{timing.step_seconds:.3g} seconds a step ({how}), {timing.whole / timing.step_seconds:.3g} images/s: "
-        f"{duration(timing.step_seconds * steps)} for {steps:,} steps, without validation"
+        f"{speed}: {duration(timing.step_seconds * steps)} for {steps:,} steps, without validation"
     )
 
 

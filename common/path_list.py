@@ -7,8 +7,9 @@ ends and the number of its folder 45 MB.
 from __future__ import annotations
 
 import array
+import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -35,6 +36,16 @@ class PathList(Sequence):
         self._folder.extend([len(self._folders)] * len(names))
         self._folders.append(folder)
 
+    def chosen(self, numbers: Iterable[int]) -> PathList:
+        """Those with these numbers, which ascend."""
+        found = PathList()
+        for folder, group in itertools.groupby(numbers, self._folder.__getitem__):
+            found.extend(self._folders[folder], [self._name(index) for index in group])
+        return found
+
+    def _name(self, index):
+        return os.fsdecode(bytes(self._names[self._ends[index] : self._ends[index + 1] - 1]))
+
     def __len__(self) -> int:
         return len(self._folder)
 
@@ -43,8 +54,7 @@ class PathList(Sequence):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         index = range(len(self))[index]
-        name = bytes(self._names[self._ends[index] : self._ends[index + 1] - 1])
-        return os.path.join(self._folders[self._folder[index]], os.fsdecode(name))
+        return os.path.join(self._folders[self._folder[index]], self._name(index))
 
     def __eq__(self, other) -> bool:
         if not isinstance(other, (list, PathList)):

@@ -13,10 +13,10 @@ import math
 import time
 
 from tensorflow import keras
-from tqdm import tqdm
 
 from common import replicas, validation
 from common.checkpoints import BEST
+from common.progress_bar import ProgressBar
 
 BEST_WEIGHTS = "weights_best.npz"
 
@@ -46,7 +46,7 @@ class Progress(keras.callbacks.Callback):
         strategy = recipe.trainer.distribute_strategy
         self.replicas = strategy.num_replicas_in_sync
         self._any_worker = replicas.any_worker(strategy)
-        self.bar = tqdm(total=schedule.steps, initial=self.step, unit="step", desc="training")
+        self.bar = ProgressBar(schedule.steps, self.step, 60 * schedule.minutes)
         self._started = self._since = time.monotonic()
         self._since_step = self.step
 
@@ -64,7 +64,7 @@ class Progress(keras.callbacks.Callback):
         self.step += 1
         values = {name: float(value) for name, value in (logs or {}).items()}
         self.guard.check(self.step, values)
-        self.bar.update()
+        self.bar.update(time.monotonic() - self._started)
         if self._due(self.schedule.log_every):
             self._report(values)
         elif self.step == self._first + 1:  # it traced the graph: no measure of the others
@@ -126,7 +126,7 @@ class Progress(keras.callbacks.Callback):
         values.update(self.run.counts())
         self.run.statistics(self.step, values)
         rate = f"{values['images_per_second']:.1f} images/s"
-        self.bar.set_postfix_str(rate)
+        self.bar.rate(rate)
         if first_report:
             self.run.log(f"step {self.step}: {rate}, {steps_per_s:.3g} steps/s")
 

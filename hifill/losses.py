@@ -23,20 +23,44 @@ def hole_l1(generated, image, mask, by_area=False):
     return tf.math.divide_no_nan(found, tf.reduce_mean(mask, axis=[1, 2, 3]))
 
 
-def context_l1(generated, image, mask):
-    """L_context = |G(x, m) - x| * (1 - m) (eq. 12)."""
-    return tf.reduce_mean(tf.abs(generated - image) * (1.0 - mask), axis=[1, 2, 3])
+def context_l1(generated, image, mask, by_area=False):
+    """L_context = |G(x, m) - x| * (1 - m) (eq. 12), a mean as of `hole_l1`, by_area over what surrounds the hole."""
+    return hole_l1(generated, image, 1.0 - mask, by_area)
 
 
-def reconstruction(generated, image, mask, alpha_hole, alpha_context, hole_by_area=False):
+def reconstruction(
+    generated,
+    image,
+    mask,
+    alpha_hole,
+    alpha_context,
+    hole_by_area=False,
+    context_by_area=False,
+):
     """L_rec = alpha_1 L_in-hole + alpha_2 L_context (eq. 13)."""
     hole = hole_l1(generated, image, mask, hole_by_area)
-    return alpha_hole * hole + alpha_context * context_l1(generated, image, mask)
+    return alpha_hole * hole + alpha_context * context_l1(generated, image, mask, context_by_area)
 
 
 def adversarial(fake_scores):
     """L_adv = -D(x~) (eq. 10)."""
     return -fake_scores[:, 0]
+
+
+def balance(adversarial_gradient, reconstruction_gradient, mask, most):
+    """Factors [B], 1 at most, that keep the adversarial gradient from outgrowing the reconstruction's.
+
+    Within the hole, the only place that the critic speaks of, the norm of the adversarial gradient times its factor is
+    at most `most` times the norm of the reconstruction's.
+
+    adversarial_gradient, reconstruction_gradient: [B, S, S, 3], of both losses by the generated image.
+    """
+    adversarial_norm, reconstruction_norm = (
+        tf.sqrt(tf.reduce_sum(tf.square(gradient * mask), axis=[1, 2, 3]))
+        for gradient in (adversarial_gradient, reconstruction_gradient)
+    )
+    allowed = most * reconstruction_norm
+    return tf.where(adversarial_norm > allowed, allowed / adversarial_norm, 1.0)
 
 
 def critic(real_scores, fake_scores):

@@ -39,6 +39,9 @@ NAMES = (
     "hole_by_area",
     "adversarial_weight",
     "gradient_penalty_weight",
+    "coarse_weight",
+    "context_by_area",
+    "adversarial_balance",
 )
 
 
@@ -58,6 +61,16 @@ def define_flags() -> None:
     flags.DEFINE_bool("hole_by_area", False, "the hole's L1 is a mean over the hole")
     flags.DEFINE_float("adversarial_weight", _DEFAULTS.adversarial_weight, "H eq. 14, beta")
     flags.DEFINE_float("gradient_penalty_weight", _DEFAULTS.gradient_penalty_weight, "H eq. 9")
+    flags.DEFINE_float("coarse_weight", _DEFAULTS.coarse_weight, "of the coarse network's L1")
+    flags.DEFINE_bool(
+        "context_by_area", _DEFAULTS.context_by_area, "divide the context's L1 by its share"
+    )
+    flags.DEFINE_float(
+        "adversarial_balance",
+        _DEFAULTS.adversarial_balance,
+        "most of the adversarial gradient, in gradients of L1; 0: no limit",
+        lower_bound=0,
+    )
 
 
 def options() -> TrainingOptions:

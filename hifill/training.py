@@ -31,9 +31,16 @@ class TrainingOptions(CommonOptions):
     hole_by_area: bool = False  # eq. 11 as a mean over the hole instead of the image
     adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
     gradient_penalty_weight: float = 10.0  # eq. 9, sigma; the release's
+    coarse_weight: float = 1.0  # of the coarse network's L_rec; the release has 1.2
+    context_by_area: bool = False  # eq. 12 as a mean over the context, as in the release
+    adversarial_balance: float = 0.0  # see docs/training.md; 0: no limit
     steps: int = 300000  # section 4.3
     adam_beta_1: float = 0.5  # the release's, as all of Adam
     adam_beta_2: float = 0.9
+
+    def of_reconstruction(self) -> tuple:
+        """The last arguments of `losses.reconstruction`."""
+        return self.alpha_hole, self.alpha_context, self.hole_by_area, self.context_by_area
 
 
 class HiFillTrainer(Trainer):
@@ -97,19 +104,42 @@ class HiFillTrainer(Trainer):
         o, generator = self.options, self.parts["generator"]
         with tf.GradientTape() as tape:
             coarse, refined, _ = self.generator((image, mask))
-            weights = o.alpha_hole, o.alpha_context, o.hole_by_area
+        with tf.GradientTape() as at_outputs:
+            at_outputs.watch([coarse, refined])
             coarse_l1, refined_l1 = (
-                self.mean(losses.reconstruction(x, image, mask, *weights))
+                self.mean(losses.reconstruction(x, image, mask, *o.of_reconstruction()))
                 for x in (coarse, refined)
             )
-            terms = {"coarse_l1": coarse_l1, "refined_l1": refined_l1}
-            loss = coarse_l1 + refined_l1
-            if o.adversarial_weight:  # the critic need not be asked otherwise
-                fake_scores = self.discriminator(paste(refined, image, mask))
-                terms["adversarial"] = self.mean(losses.adversarial(fake_scores))
-                loss += o.adversarial_weight * terms["adversarial"]
+            loss = o.coarse_weight * coarse_l1 + refined_l1
+        slopes = at_outputs.gradient(loss, [coarse, refined])
+        terms = {"coarse_l1": coarse_l1, "refined_l1": refined_l1}
+        if o.adversarial_weight:  # the critic need not be asked otherwise
+            slope, part, found = self._persuade(refined, image, mask, slopes[1])
+            slopes[1] += slope
+            loss += part
+            terms.update(found)
         terms["generator"] = loss
-        return tape.gradient(loss, generator.variables, generator.factor()), terms
+        slopes = [generator.factor() * slope for slope in slopes]
+        return tape.gradient([coarse, refined], generator.variables, slopes), terms
+
+    def _persuade(self, refined, image, mask, of_reconstruction):
+        """(gradient by the refined image, part of the loss, terms) of the adversarial term (eq. 14).
+
+        of_reconstruction: the gradient of the other terms by the refined image, for `adversarial_balance`.
+        """
+        o = self.options
+        with tf.GradientTape() as tape:
+            tape.watch(refined)
+            scores = self.discriminator(paste(refined, image, mask))
+            adversarial = losses.adversarial(scores)
+            part = o.adversarial_weight * self.mean(adversarial)
+        slope, terms = tape.gradient(part, refined), {"adversarial": self.mean(adversarial)}
+        if o.adversarial_balance:
+            factor = losses.balance(slope, of_reconstruction, mask, o.adversarial_balance)
+            slope *= factor[:, tf.newaxis, tf.newaxis, tf.newaxis]
+            part = o.adversarial_weight * self.mean(factor * adversarial)
+            terms["adversarial_factor"] = self.mean(factor)
+        return slope, part, terms
 
     def _alpha(self, turn, part, count):
         """[count, 1, 1, 1] in [0, 1): the numbers of micro-batch `part` among those of the global batch."""

@@ -15,13 +15,13 @@ def terms(model, options, image, mask) -> dict:
 
     Args:
       model: `HiFill`.
-      options: `TrainingOptions`; its alphas weigh hole and context (eq. 13).
+      options: `TrainingOptions`; weighs hole and context (eq. 13).
       image: [B, S, S, 3] float32 in [0, 1].
       mask: [B, S, S, 1], 1 = hole.
     """
     image = tf.convert_to_tensor(image) * 2.0 - 1.0
     coarse, refined, _ = model((image, tf.convert_to_tensor(mask)))
-    weights = options.alpha_hole, options.alpha_context, options.hole_by_area
+    weights = options.of_reconstruction()
     return {
         name: float(tf.reduce_mean(losses.reconstruction(output, image, mask, *weights)))
         for name, output in (("coarse_l1", coarse), ("refined_l1", refined))

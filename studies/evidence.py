@@ -25,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -96,7 +97,7 @@ def run(bench: Bench) -> Result:
     if not bench.small:
         raise UsageError(f"this study needs two folders of photographs; run: {STUDY.command}")
     photographs = bench.data_sets()[0]
-    training = datasets.files(photographs.name, photographs.data_dir, "train")
+    training = datasets.training(photographs.name, photographs.data_dir).train
     plan = Plan(
         bench.folder.resolve(),
         bench.training_data(),
@@ -128,15 +129,13 @@ STUDY = Study(
 )
 
 
-def photographs() -> tuple[list[str], list[str]]:
-    """Paths of --data_dir and --eval_dir; UserError when one is in both."""
+def photographs() -> tuple[Sequence[str], list[str]]:
+    """Paths of what is trained on below --data_dir, and --eval_dir; UserError when one is in both."""
     for name in ("data_dir", "eval_dir"):
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing: name a folder of photographs")
-    training, held_out = (
-        list(datasets.files("folder", FLAGS[flag].value, split, flag))
-        for flag, split in (("data_dir", "train"), ("eval_dir", "test"))
-    )
+    training = datasets.training("folder", FLAGS.data_dir).train
+    held_out = list(datasets.files("folder", FLAGS.eval_dir, "test", "eval_dir"))
     both = set(map(_resolved, training)) & set(map(_resolved, held_out))
     if both:
         raise UserError(f"{min(both)} is below --data_dir and --eval_dir; score on others")

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from common import datasets
 from common.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -240,22 +241,56 @@ def test_training_skips_a_damaged_photograph_counts_it_and_keeps_the_others_on_t
 ):
     (tmp_path / "photos").mkdir()
     image = np.random.default_rng(0).integers(0, 256, (66, 70, 3), dtype=np.uint8)
-    for number in range(104):  # of which one may be damaged
+    for number in range(120):
         cv2.imwrite(str(tmp_path / "photos" / f"{number}.png"), image)
-    (tmp_path / "photos" / "50.png").write_bytes(b"no image")
+    found = datasets.training("folder", str(tmp_path / "photos"))
+    count = len(found.train)
+    assert 104 < count < 120  # of which one may be damaged, and that are all read
+    pathlib.Path(found.train[50]).write_bytes(b"no image")
     flags = ("--dataset=folder", "--data_dir=photos", "--cache=disk", "--output=run")
     process = run_command(
-        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=26"),
+        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=30"),
         *("--steps=4", "--log_every=4", *flags),
         cwd=tmp_path,
         eagerly=True,
     )
     assert process.returncode == 0, process.stderr
-    (line,) = [x for x in (tmp_path / "run" / "log.txt").read_text().splitlines() if "50.png" in x]
-    assert "warning: photograph skipped (1 of 104" in line and line[20:] in process.stdout
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"--dataset=folder: {count} photographs to train on; {120 - count} others" in log
+    name = pathlib.Path(found.train[50]).name
+    (line,) = [x for x in log.splitlines() if f"/{name}" in x]
+    assert f"warning: photograph skipped (1 of {count}" in line and line[20:] in process.stdout
     lines = (tmp_path / "run" / "statistics.jsonl").read_text().splitlines()
     assert [json.loads(x)["photographs_skipped"] for x in lines if "generator" in x] == [1]
-    assert len(list((tmp_path / "run" / "cache").rglob("*.pixels"))) == 103
+    assert len(list((tmp_path / "run" / "cache").rglob("*.pixels"))) == count - 1
+
+
+@pytest.fixture
+def gray_folder(tmp_path):
+    """30 photographs of one gray level each."""
+    (tmp_path / "photos").mkdir()
+    for level in range(0, 240, 8):
+        path = tmp_path / "photos" / f"{level}.png"
+        cv2.imwrite(str(path), np.full((70, 66, 3), level, np.uint8))
+    return tmp_path / "photos"
+
+
+def test_no_photograph_is_trained_on_and_validated_on(
+    train, parse, gray_folder, tmp_path, monkeypatch
+):
+    flags = ("--dataset=folder", f"--data_dir={gray_folder}", f"--output={tmp_path / 'run'}")
+    parse(*TINY_RUN, *flags, "--dry_run")
+    built = train.build()
+    data, shown = built[2], built[-1]
+    trained_on = {int(data[i][0].max()) for i in range(90)}  # three passes
+    scored = {round(255 * float(image.max())) for image, _, _ in shown}
+    assert scored and not trained_on & scored
+    assert trained_on | scored == set(range(0, 240, 8))
+    plans = []
+    monkeypatch.setattr("common.dry_run.run", lambda *arguments: plans.append(arguments[5]))
+    train.main([])
+    said = f"{len(trained_on)} photographs to train on; {len(scored)} others"
+    assert said in plans[0]["data"] and "held out" in plans[0]["data"]
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ def make():
     config = dataclasses.replace(
         PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0, coarse_gate="pw")
     keras.utils.set_random_seed(0)
-    return HiFillTrainer(HiFill(config), TrainingOptions(batch_size=8, critic_steps=1))
+    return HiFillTrainer(HiFill(config), TrainingOptions(
+        batch_size=8, critic_steps=1, adversarial_weight=100.0, adversarial_balance=0.5))
 
 # [step, place in the element, ...]: every second image is the critic's.
 images = rng.random((5, 16, 64, 64, 3)).astype(REAL)
@@ -173,6 +174,7 @@ data = lambda *x: tf.data.Dataset.from_tensor_slices(x).batch(16, drop_remainder
 fit = lambda trainer, *x: {k: v[0] for k, v in trainer.fit(data(*x), steps_per_epoch=1, verbose=0).history.items()}
 compare(one, eight, lambda t: {"generator": t.generator, "critic": t.discriminator}, images, masks,
         lambda *x: fit(one, *x), lambda *x: fit(eight, *x))
+assert fit(eight, images[0], masks[0])["adversarial_factor"] < 0.9  # the adversary was held back
 """
 
 ZOOM = """

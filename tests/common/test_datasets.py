@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import sys
 
 import cv2
 import numpy as np
 import pytest
 
-from common import datasets, images
+from common import datasets, held_out, images
 from common.errors import UserError
 
 
@@ -50,6 +52,90 @@ def test_a_folder_without_splits_is_every_split(tmp_path):
     _touch(tmp_path, "b.png", "deep/a.jpg")
     for split in datasets.SPLITS:
         assert _listed(tmp_path, "folder", split) == ["b.png", "deep/a.jpg"]
+
+
+def _in_training(root, name="folder"):
+    found = datasets.training(name, str(root))
+    return (*(_relative(root, paths) for paths in (found.train, found.validation)), found.note)
+
+
+def _relative(root, paths):
+    return [pathlib.Path(path).relative_to(root).as_posix() for path in paths]
+
+
+def test_a_folder_without_splits_never_trains_on_what_it_validates_on(tmp_path):
+    names = [f"{chr(97 + i % 3)}/{i:04d}.jpg" for i in range(400)]
+    _touch(tmp_path, *names)
+    train, validation, note = _in_training(tmp_path)
+    assert train == sorted(train) and sorted(train + validation) == sorted(names)
+    # Of 400 with probability 0.05: 20, deviation 4.4.
+    assert 7 < len(validation) < 33
+    assert f"{len(train)} photographs to train on; {len(validation)} others" in note
+    assert "held out" in note
+    # What was written down holds everywhere and for ever: other hashes would train on what was held out.
+    assert validation[:3] == ["b/0310.jpg", "b/0388.jpg", "a/0162.jpg"]
+    assert {name[0] for name in validation[:8]} == set("abc")
+
+
+def test_a_photograph_keeps_its_side_when_others_come_and_wherever_the_folder_lies(tmp_path):
+    names = [f"{i}.png" for i in range(300)]
+    _touch(tmp_path / "before", *names[::3])
+    _touch(tmp_path / "elsewhere" / "after", *names)
+    before, after = _in_training(tmp_path / "before"), _in_training(tmp_path / "elsewhere/after")
+    assert len(before[1]) > 1
+    assert set(before[0]) < set(after[0]) and set(before[1]) < set(after[1])
+
+
+@pytest.mark.parametrize("count", range(2, 30))
+def test_one_photograph_at_least_is_held_out_and_one_trained_on(tmp_path, count):
+    _touch(tmp_path, *(f"{count}-{i}.jpg" for i in range(count)))
+    train, validation, _ = _in_training(tmp_path)
+    assert train and validation and len(train) + len(validation) == count
+
+
+def test_a_single_photograph_is_trained_on_and_validated_on_and_says_so(tmp_path):
+    _touch(tmp_path, "a.jpg")
+    train, validation, note = _in_training(tmp_path)
+    assert train == validation == ["a.jpg"]
+    assert "single photograph" in note and "what is trained on" in note
+
+
+def test_splits_that_are_there_are_kept_and_missing_ones_made(tmp_path):
+    split = tmp_path / "split"
+    _touch(split, "train/a.jpg", "train/b.jpg", "validation/c.jpg", "test/d.jpg")
+    assert _in_training(split) == (
+        *(["train/a.jpg", "train/b.jpg"], ["validation/c.jpg"]),
+        "2 photographs to train on, 1 for validation",
+    )
+    names = [f"{i:04d}.png" for i in range(100)]
+    for name, folder in (("div2k", "DIV2K_train_HR"), ("folder", "train"), ("places2", "train")):
+        _touch(tmp_path / name / folder, *names)
+        train, validation, note = _in_training(tmp_path / name, name)
+        assert sorted(train + validation) == [f"{folder}/{x}" for x in names]
+        assert validation and f"{len(validation)} others" in note
+    _touch(tmp_path / "div2k" / "DIV2K_valid_HR", "0801.png")
+    train, validation, note = _in_training(tmp_path / "div2k", "div2k")
+    assert len(train) == 100 and validation == ["DIV2K_valid_HR/0801.png"]
+    assert note == "100 photographs to train on, 1 for validation"
+
+
+def test_scoring_takes_the_whole_folder(tmp_path):
+    _touch(tmp_path, *(f"{i}.png" for i in range(100)))
+    for split in datasets.SPLITS:
+        assert len(datasets.files("folder", str(tmp_path), split)) == 100
+
+
+def test_names_are_the_same_on_every_system():
+    composed, decomposed = "caf\u00e9/1.jpg", "cafe\u0301/1.jpg"
+    assert held_out._hash(composed) == held_out._hash(decomposed)
+    assert held_out._hash("a/1.jpg") != held_out._hash("1.jpg")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names must be text")
+def test_names_that_are_no_text_are_on_a_side(tmp_path):
+    _touch(tmp_path, os.fsdecode(b"\xff\xe9.jpg"), "a.jpg")
+    found = datasets.training("folder", str(tmp_path))
+    assert len(found.train) == len(found.validation) == 1
 
 
 def test_a_folder_with_splits_keeps_them_apart(tmp_path):
@@ -194,10 +280,13 @@ def test_every_sample_photograph_is_there_and_can_be_read():
             assert min(images.read_rgb(path).shape[:2]) >= 128
 
 
-def test_samples_for_training_are_not_those_for_scoring():
-    train = {pathlib.Path(path).name for path in _sample("train")}
-    assert len(train) == len(_sample("train"))
-    assert not train & {pathlib.Path(path).name for path in _sample("test") + _sample("validation")}
+def test_no_sample_is_in_two_splits():
+    """So that the best of a run, chosen by validation, is not chosen by the photographs that evaluate.py scores."""
+    names = [pathlib.Path(path).name for split in datasets.SPLITS for path in _sample(split)]
+    assert len(set(names)) == len(names)
+    found = datasets.training("sample", None)
+    assert (found.train, found.validation) == (_sample("train"), _sample("validation"))
+    assert found.note == "9 photographs to train on, 2 for validation"
 
 
 def test_samples_for_training_do_not_show_the_scenes_for_scoring():

@@ -169,6 +169,15 @@ def test_only_the_first_step_in_time_is_an_upper_bound():
     assert "26.7 minutes for 100 steps" in dry_run._time(timing, 100, 9)
 
 
+def test_the_plan_of_a_run_with_a_time_limit_says_how_far_it_comes(plan):
+    timing = step_timing.Timing(9.0, whole=8, images=8, step_seconds=0.5)
+    assert dry_run._time(timing, 100_000, 9, minutes=2.5).endswith(
+        ": --minutes=2.5 ends it after about 300 of 100,000 steps"
+    )
+    assert "50.0 seconds for 100 steps" in dry_run._time(timing, 100, 9, minutes=2.5)
+    assert "trains 1,000 steps or 2.5 minutes, global batch" in plan(minutes=2.5)["steps"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0, "0.0 seconds"), (59, "59.0 seconds"), (90, "1.5 minutes"), (864000, "10.0 days")],

@@ -101,6 +101,16 @@ def test_it_is_a_sequence():
             found[index]
 
 
+def test_some_of_a_list_are_a_list_again():
+    found, expected = path_list.PathList(), []
+    for folder, names in (("/x", ["1.jpg", "é.jpg"]), ("", ["2.png"]), ("/x", ["3.png", "4.png"])):
+        found.extend(folder, names)
+        expected += [os.path.join(folder, name) for name in names]
+    for numbers in ([], [0], [1, 2], [0, 3], [2, 3, 4], range(5)):
+        some = found.chosen(np.array(numbers, int))
+        assert isinstance(some, path_list.PathList) and some == [expected[i] for i in numbers]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names must be text")
 def test_names_that_are_no_text_come_back(tmp_path):
     name = os.fsdecode(b"\xff\xe9.jpg")

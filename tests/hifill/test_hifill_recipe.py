@@ -67,9 +67,12 @@ def test_without_flags_it_is_the_papers_run(given):
 @pytest.mark.parametrize("name", ["places2", "div2k", "celeba_hq", "release"])
 def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
     found = given(f"--flagfile={FOLDER / name}.cfg")
-    released = {"adversarial_weight": 1e-3} if name == "release" else {}
-    expected = dataclasses.replace(TrainingOptions(), **released)
-    assert found == ("mixed", expected, RELEASE if name == "release" else PAPER)
+    released = {"critic_steps": 3, "alpha_hole": 1.2, "alpha_context": 1.2, "coarse_weight": 1.2}
+    released |= {"context_by_area": True, "adversarial_weight": 1e-3}
+    expected = ("mixed", TrainingOptions(), PAPER)
+    if name == "release":
+        expected = ("object", dataclasses.replace(TrainingOptions(), **released), RELEASE)
+    assert found == expected
     datasets = {"div2k": "div2k", "celeba_hq": "folder"}
     assert FLAGS.dataset == datasets.get(name, "places2")
     # "Down-sampled to 512" (H section 4): of DIV2K and CelebA-HQ alone.
@@ -108,6 +111,9 @@ def test_a_flag_of_the_networks_changes_its_field(given, flag, field, value):
         *(("steps", 7), ("accumulate", 2), ("precision", "mixed_bfloat16"), ("jit", True)),
         *(
             ("hole_by_area", True),
+            ("context_by_area", True),
+            ("coarse_weight", 1.2),
+            ("adversarial_balance", 0.5),
             ("ema", 0.9),
             ("seed", 4),
             ("learning_rate_schedule", "cosine"),

@@ -53,6 +53,67 @@ def test_reconstruction_equals_slow_numpy():
         assert abs(float(found[i]) - total / (8 * 8 * 3)) < 1e-6
 
 
+@pytest.mark.parametrize("by_area", [(False, True), (True, False), (True, True)])
+def test_means_over_hole_and_context_equal_slow_numpy(by_area):
+    generated, image, mask = _random(3, 8, 8, 3), _random(3, 8, 8, 3, seed=1), _mask()
+    found = losses.reconstruction(generated, image, mask, 0.7, 1.2, *by_area)
+    for i in range(3):
+        expected = 0.0
+        for weight, inside, divided in ((0.7, 1, by_area[0]), (1.2, 0, by_area[1])):
+            places = [(r, c) for r in range(8) for c in range(8) if mask[i, r, c, 0] == inside]
+            errors = [
+                abs(float(generated[i, r, c, k] - image[i, r, c, k]))
+                for r, c in places
+                for k in range(3)
+            ]
+            count = 3 * len(places) if divided else 3 * 64
+            expected += weight * sum(errors) / max(count, 1)  # the third has no hole
+        assert abs(float(found[i]) - expected) < 1e-6  # float32 sums of 192 values
+
+
+def test_a_context_that_is_not_there_adds_nothing():
+    image, mask = _random(1, 4, 4, 3), np.ones((1, 4, 4, 1), np.float32)
+    found = losses.reconstruction(image + 0.5, image, mask, 1.0, 1.2, False, True)
+    np.testing.assert_allclose(found, [0.5], atol=1e-6)
+
+
+def test_balance_limits_the_adversarial_gradient_in_the_hole_of_every_sample():
+    adversarial, other, mask = (
+        _random(4, 8, 8, 3),
+        _random(4, 8, 8, 3, seed=1),
+        np.zeros((4, 8, 8, 1), np.float32),
+    )
+    mask[:3, 2:6, 1:5] = 1  # and no hole in the last
+    adversarial *= np.array([0.01, 1, 100, 1], np.float32).reshape(4, 1, 1, 1)
+    adversarial[:, 7] = 1e6  # of the known pixels nothing counts
+    for most in (0.5, 3.0):
+        found = losses.balance(adversarial, other, mask, most).numpy()
+        for i in range(4):
+            norm, limit = (
+                np.linalg.norm(x[i][mask[i, ..., 0] == 1].astype(float))
+                for x in (adversarial, other)
+            )
+            expected = min(1, most * limit / norm) if norm else 1
+            assert abs(found[i] / expected - 1) < 1e-5, (most, i)
+        assert found[0] == found[3] == 1 and found[2] < 0.1
+
+
+def test_balance_leaves_nothing_of_an_adversary_where_there_is_nothing_to_reconstruct():
+    ones = np.ones((1, 4, 4, 3), np.float32)
+    np.testing.assert_array_equal(losses.balance(ones, 0 * ones, ones[..., :1], 2.0), [0])
+    np.testing.assert_array_equal(losses.balance(0 * ones, 0 * ones, ones[..., :1], 2.0), [1])
+
+
+def test_balance_hides_nothing_that_is_not_finite():
+    ones = np.ones((1, 4, 4, 3), np.float32)
+    for value in (np.nan, np.inf):
+        bad = ones.copy()
+        bad[0, 1, 1, 1] = value
+        factor = losses.balance(bad, ones, ones[..., :1], 2.0).numpy()
+        with np.errstate(invalid="ignore"):
+            assert not np.isfinite(factor[0] * bad).all()
+
+
 def test_reconstruction_of_the_image_itself_is_zero():
     image = _random(3, 8, 8, 3)
     np.testing.assert_array_equal(losses.reconstruction(image, image, _mask(), 1.0, 1.2), [0, 0, 0])

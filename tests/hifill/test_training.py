@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from absl import flags
 from tensorflow import keras
 
-from hifill import PAPER, HiFill, validation
+from common import updates
+from hifill import PAPER, HiFill, losses, recipe, validation
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 
 # Fewer layers than the paper's, to run faster.
@@ -99,6 +102,101 @@ def test_terms_have_their_names_and_add_up(stepped):
     assert terms["coarse_l1"] > 0 and terms["gradient_penalty"] > 0
 
 
+def _l1_of_the_authors(outputs, image, mask):
+    """Hole and context terms of `build_graph_with_losses`, summed pixel by pixel; one hole for the whole batch."""
+    hole = context = 0.0
+    count, height, width, _ = image.shape
+    for weight, output in zip((1.2, 1.0), outputs):
+        for i in range(count):
+            for row in range(height):
+                for column in range(width):
+                    error = (
+                        np.abs(image[i, row, column] - output[i, row, column]).sum() / image.size
+                    )
+                    m = mask[0, row, column, 0]
+                    hole += weight * float(error) * m
+                    context += weight * float(error) * (1 - m)
+    return hole, context / float(np.mean(1 - mask[0]))
+
+
+def test_the_releases_flagfile_trains_with_the_authors_loss(parse, monkeypatch):
+    """Their coefficients and reductions, on the outputs and scores of the trainer's networks."""
+    monkeypatch.chdir(pathlib.Path(__file__).resolve().parents[2])
+    parse("--flagfile=configs/hifill/release.cfg", f"--batch_size={BATCH}")
+    options = recipe.options()
+    assert (options.critic_steps, flags.FLAGS.masks) == (3, "object")
+    assert (options.gradient_penalty_weight, options.adam_beta_1, options.adam_beta_2) == (
+        10,
+        0.5,
+        0.9,
+    )
+    trainer = _trainer(**dataclasses.asdict(options))
+    image, mask = (part[:BATCH] for part in _data())
+    image, mask = image * 2.0 - 1.0, tf.repeat(mask[:1], BATCH, axis=0)
+    coarse, refined, _ = trainer.generator((image, mask))
+    scores = trainer.discriminator(paste(refined, image, mask)).numpy()
+    arrays = [x.numpy().astype(float) for x in (coarse, refined)]
+    hole, context = _l1_of_the_authors(arrays, image.numpy().astype(float), mask.numpy())
+    expected = 1.2 * hole + 1.2 * context + 0.001 * -float(np.mean(scores))
+    terms = trainer.generator_step(image, mask)
+    # float32 sums of 24,576 values against float64.
+    assert abs(float(terms["generator"]) / expected - 1) < 1e-5
+
+
+def _directions(trainer, image, mask):
+    """[gradients by the generator's variables] of one sample: of the reconstruction and of beta times the adversary."""
+    o = trainer.options
+    with tf.GradientTape(persistent=True) as tape:
+        coarse, refined, _ = trainer.generator((image, mask))
+        l1 = tf.reduce_sum(
+            losses.reconstruction(refined, image, mask, o.alpha_hole, o.alpha_context)
+        )
+        first = tf.reduce_sum(
+            losses.reconstruction(coarse, image, mask, o.alpha_hole, o.alpha_context)
+        )
+        critic = -o.adversarial_weight * tf.reduce_sum(
+            trainer.discriminator(paste(refined, image, mask))
+        )
+        both = l1 + first
+    norms = [np.linalg.norm((tape.gradient(x, refined) * mask).numpy()) for x in (critic, l1)]
+    variables = trainer.generator.trainable_variables
+    return *norms, [tape.gradient(x, variables) for x in (both, critic)]
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_the_adversary_does_not_outgrow_l1(accumulate):
+    """The gradient is L1's and, of every sample, the adversary's times what is left of it; with fresh weights."""
+    trainer = _trainer(adversarial_weight=100.0, adversarial_balance=0.5, accumulate=accumulate)
+    image, mask = (part[:BATCH] for part in _data())
+    image = image * 2.0 - 1.0
+    expected, factors = 0, []
+    for i in range(BATCH):
+        norm, limit, (l1, critic) = _directions(trainer, image[i : i + 1], mask[i : i + 1])
+        factors.append(min(1.0, 0.5 * limit / norm))
+        expected = expected + np.concatenate(
+            [np.ravel(a + factors[-1] * b) / BATCH for a, b in zip(l1, critic)]
+        )
+    assert max(factors) < 0.9  # or nothing was tried
+    gradients, terms = updates.accumulate(trainer._generate, (image, mask), accumulate)
+    found = np.concatenate([np.ravel(g) for g in gradients])
+    # float32 through thirty layers.
+    assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
+    assert abs(float(terms["adversarial_factor"]) - np.mean(factors)) < 1e-5
+    plain, _ = _trainer(adversarial_weight=100.0)._generate(0, image, mask)
+    plain = np.concatenate([np.ravel(g) for g in plain])
+    assert np.linalg.norm(plain) > 1.2 * np.linalg.norm(found)
+
+
+def test_an_adversary_that_is_small_enough_is_left_alone():
+    image, mask = (part[:BATCH] for part in _data())
+    found = [
+        _trainer(adversarial_balance=most).generator_step(image * 2.0 - 1.0, mask)
+        for most in (0, 1e6)
+    ]
+    assert float(found[1].pop("adversarial_factor")) == 1
+    assert {k: float(v) for k, v in found[0].items()} == {k: float(v) for k, v in found[1].items()}
+
+
 def test_validation_has_the_terms_of_both_outputs_at_inference():
     """The trainer's own on the same batch, before its update; 1e-6: the same operations on values of about 1."""
     image, mask = (part[-BATCH:] for part in _data())
@@ -130,7 +228,7 @@ def test_an_update_that_is_not_finite_changes_nothing():
         return [*_values(layers[name]), *slots]
 
     image, mask = (part.numpy() for part in _data(seed=1))
-    for name, turn, updates in (("generator", turns - 1, (2, 0)), ("critic", 0, (3, 1))):
+    for name, turn, taken in (("generator", turns - 1, (2, 0)), ("critic", 0, (3, 1))):
         bad = image.copy()
         bad[turn::turns, 9, 5, 2] = np.inf
         before = state(name)
@@ -138,7 +236,7 @@ def test_an_update_that_is_not_finite_changes_nothing():
         for term in (name, f"{name}_gradient_norm"):
             assert not np.isfinite(float(terms[term])), term
         counts = [int(trainer.parts[p].optimizer.iterations) for p in ("critic", "generator")]
-        assert counts == list(updates)
+        assert counts == list(taken)
         if name == "generator":  # of the critic's two updates one was left out, one not
             for old, new in zip(before, state(name)):
                 np.testing.assert_array_equal(old, new)
@@ -291,7 +389,8 @@ def test_bfloat16_trains_like_float32_and_its_weights_load_in_float32(tmp_path):
     for precision in ("float32", "mixed_bfloat16"):
         model = HiFill(TINY, dtype=precision)
         options = TrainingOptions(
-            batch_size=BATCH, critic_steps=CRITIC_STEPS, precision=precision, learning_rate=1e-4
+            **{"batch_size": BATCH, "critic_steps": CRITIC_STEPS, "precision": precision},
+            **{"learning_rate": 1e-4, "adversarial_weight": 10.0, "adversarial_balance": 0.5},
         )
         trainer = HiFillTrainer(model, options)
         for variable, value in zip(trainer.trainable_variables, reference.trainable_variables):

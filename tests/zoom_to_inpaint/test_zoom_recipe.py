@@ -506,16 +506,19 @@ def test_the_rest_of_the_flags_is_checked_before_anything_is_written(refused):
 
 def test_masks_have_the_side_of_the_reduced_images(train, make):
     made = make(*TINY, *RANDOM, "--dataset=sample", "--masks=large")
-    samples = train.samples(made)
+    paths = train.photographs()
+    samples = train.samples(made, paths.train)
     for i in range(20):
         image, mask = samples[i]
         assert image.shape == (32, 32, 3) and mask.shape == (16, 16, 1)
         assert 0 < mask.mean() < 1
-    image, mask, label = train.validation_set(samples, made)[1]
+    shown = train.validation_set(made, paths.validation, samples.mask_source)
+    image, mask, label = shown[1]
     assert image.shape == (16, 16, 3) and mask.shape == (16, 16, 1) and mask.any()
     assert label.shape == (32, 32, 3)  # what the trainer learns from
     made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample", "--masks=small")
-    image, mask, label = train.validation_set(train.samples(made), made)[1]
+    shown = train.validation_set(made, paths.validation, samples.mask_source)
+    image, mask, label = shown[1]
     assert image.shape == label.shape == (32, 32, 3) and not mask.any()
 
 
@@ -533,7 +536,7 @@ def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
         assert train.data_dir_flag() == expected
     parse("--dataset=div2k", *own)
     with pytest.raises(UserError, match="--div2k_dir=d is not a folder"):
-        train.photographs("train")
+        train.photographs()
 
 
 def test_the_chain_trains_every_stage_from_those_before_it(
