@@ -134,10 +134,10 @@ def _directions(found):
     ]
     note = (
         "Differences are above 0 where they are as the paper says, whatever the metric; the paper's are of Table 3, "
-        "DIV2K. The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: how many it would "
-        "take to tell the paper's difference from 0, or this one where the paper has none, if more seeds differed as "
-        "these do. Where they are more than were trained, a direction that drowned is beyond this machine at this "
-        "number of steps."
+        "DIV2K. The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: how many it "
+        "would take to tell the paper's difference from 0, or this one where the paper has none, if more seeds "
+        "differed as these do. Where they are more than were trained, a direction that drowned is beyond this machine "
+        "at this number of steps."
     )
     return Table("Do small networks order as the papers say?", columns, rows, note)
 
