@@ -117,7 +117,7 @@ def measure(case: dict) -> dict:
     import tensorflow as tf
 
     from common import mask_files, pipeline
-    from zoom_to_inpaint.training import reduced_label
+    from zoom_to_inpaint.training import reduced_to
 
     result = {"rate_gflops": machine.best_rate()}
     decode = machine.median_seconds(lambda: images.read_rgb(case["paths"][0]), 7)
@@ -134,7 +134,7 @@ def measure(case: dict) -> dict:
     for _ in range(2 + passes * len(photographs) // case["batch_size"]):
         next(batches)  # fills the cache and lets tf.data find its parallelism
     result.update(_count(batches, case, decoding))
-    reduce = tf.function(lambda image: reduced_label(image, SCALE))
+    reduce = tf.function(lambda image: reduced_to(image, CROP // SCALE))
     reduce(next(batches)[0])
     with_reduction = ((reduce(image), mask) for image, mask in batches)
     result["reduced_per_second"] = _count(with_reduction, case, decoding)["crops_per_second"]

@@ -47,7 +47,7 @@ from common import (
 from common.errors import UsageError
 from hifill import weights_source as hifill_weights
 from zoom_to_inpaint import weights_source as zoom_weights
-from zoom_to_inpaint.training import JointTraining, TrainingOptions, reduced_label
+from zoom_to_inpaint.training import JointTraining, TrainingOptions, reduced_to
 
 FLAGS = flags.FLAGS
 
@@ -127,7 +127,7 @@ def make_recipe(model, options: TrainingOptions) -> runs.Recipe:
         layers={**trainer.networks(), "discriminator": trainer.discriminator},
         optimizers=trainer.state(),
         images_per_step=options.batch_size,
-        size=model.config.size * model.config.scale,
+        size=model.config.crop_size,
         mask_size=model.config.size,
         preview=preview,
         save_weights=lambda path: save_parts(model, path),
@@ -139,9 +139,9 @@ def held_out(paths, config, masks: str, resize: bool, seed: int, folder: pathlib
     crops = []
     for index, path in enumerate(paths):
         rng = np.random.default_rng((seed, index))
-        size = config.size * config.scale
-        crop = pipeline.random_crop(images.read_rgb(path), size, rng, resize, flip=False)
-        small = reduced_label(images.to_unit(np.ascontiguousarray(crop))[None], config.scale)
+        photograph = images.read_rgb(path)
+        crop = pipeline.random_crop(photograph, config.crop_size, rng, resize, flip=False)
+        small = reduced_to(images.to_unit(np.ascontiguousarray(crop))[None], config.size)
         crops.append(str(folder / "crops" / f"{index:04d}_{pathlib.Path(path).stem}.png"))
         images.write_png(crops[-1], images.to_uint8(np.asarray(small)[0]))
     return evaluation.make_set(crops, masks, None, config.size, seed, folder)

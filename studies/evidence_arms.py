@@ -3,7 +3,8 @@
 Every arm is a chain of train.py runs below `seed-N/`; networks and their names are those of `studies.networks.ARMS`,
 which the ablation studies train too. All stages take the same number of steps (`--steps`); HiFill, which has none,
 takes as many as two, the others' joint training. Zoom-to-Inpaint's arms of one seed share their pretrained networks, as
-the paper's stages do, so that an arm differs from the next in one thing only:
+the paper's stages do, and all see crops of the same field of view, so that an arm differs from the next in one thing
+only:
 
     pretrain_coarse, pretrain_refinement, pretrain_sr     small masks
     ARM/joint_small, ARM/joint_large                      from these, with small, then large masks
@@ -72,9 +73,9 @@ class Claim(NamedTuple):
     rows: tuple[str, ...] = ()
 
 
-def _pretraining(stage, masks="small"):
+def _pretraining(stage, masks="small", **starts_from):
     flags = (f"--stage={stage}", f"--masks={masks}", "--batch_size=8", "--learning_rate=1e-3")
-    return Run("sr_zoom_gradient", (*_NO_WEIGHTS, *flags, *_DROPS), {})
+    return Run("sr_zoom_gradient", (*_NO_WEIGHTS, *flags, *_DROPS), starts_from)
 
 
 def _joint(arm, network, masks="small", suffix=""):
@@ -107,14 +108,18 @@ RUNS = {
     "pixelwise_gates": _hifill("pw"),
     "single_channel_gates": _hifill("sc"),
     "pretrain_coarse": _pretraining("pretrain_coarse"),
-    "pretrain_refinement": _pretraining("pretrain_refinement"),
+    "pretrain_refinement": _pretraining(
+        "pretrain_refinement", coarse_weights="pretrain_coarse/weights.npz"
+    ),
     "pretrain_sr": _pretraining("pretrain_sr"),
     **_joint("no_zoom", "no_zoom"),
     **_joint("bicubic_zoom", "bicubic_zoom"),
     **_joint("sr_zoom", "sr_zoom"),
     **_joint("sr_zoom_gradient", "sr_zoom_gradient"),
     "pretrain_coarse_large": _pretraining("pretrain_coarse", "large"),
-    "pretrain_refinement_large": _pretraining("pretrain_refinement", "large"),
+    "pretrain_refinement_large": _pretraining(
+        "pretrain_refinement", "large", coarse_weights="pretrain_coarse_large/weights.npz"
+    ),
     **_joint("large_from_start", "sr_zoom_gradient", "large", "_large"),
 }
 _ZOOM, _HIFILL = "zoom_to_inpaint", "hifill"

@@ -107,8 +107,8 @@ ARMS = {
         )
     },
 }
-# In the small size all crops are equally small and all photographs the same, so these would be trained twice.
-SAME_WHEN_SMALL = {"scale_1": "no_zoom", "scale_2": "sr_zoom", ADOPTED_GATES: "hifill"}
+# In the small size all photographs are the same, so this one would be trained twice.
+SAME_WHEN_SMALL = {ADOPTED_GATES: "hifill"}
 
 
 def command(arm: str) -> str:

@@ -188,6 +188,7 @@ FLAGS = {
         *("--model=zoom_to_inpaint", "--stage=joint", "--zoom_channels=4", "--zoom_size=16"),
         *("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none"),
         *("--vgg_weights=none", "--masks=small", "--ema=0.9", "--steps=300"),
+        "--batch_norm_warmup",
     ),
 }
 KILLS = int(os.environ.get("KILLS", "20"))

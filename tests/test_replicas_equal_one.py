@@ -188,7 +188,8 @@ def make():
     # Scores of random networks reach 180: with the paper's factor the softmax makes 1e-5 of the last digit.
     config = ZoomConfig(
         channels=4, sr_channels=4, discriminator_channels=4, size=16, temperature=0.1)
-    return TRAINERS["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=8), vgg)
+    options = TrainingOptions(batch_size=8, batch_norm_warmup=True)
+    return TRAINERS["joint"](ZoomToInpaint(config), options, vgg)
 
 images = rng.random((5, 8, 32, 32, 3)).astype(REAL)
 masks = np.zeros((5, 8, 16, 16, 1), REAL)

@@ -6,9 +6,11 @@ One named configuration per row of Tables 3, 5 and 9:
     Tables 3, 5   NO_ZOOM, BICUBIC_ZOOM, NO_ZOOM_70, BICUBIC_ZOOM_70, SR_ZOOM, PAPER (SR zoom + gradient loss)
     Table 9       SCALE_1 (no zoom), SCALE_2, SCALE_3, SCALE_4, all trained on 128 x 128
 
-`RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6 and is taken of the network's
-raw output instead of X~_r, and in attention weights of positions that resemble nothing in the context. Where the paper
-is silent both follow the release (docs/departures.md).
+`RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6, and in attention weights of
+positions that resemble nothing in the context. Where the paper is silent both follow the release (docs/departures.md).
+
+The rows of a table differ in their networks, never in what they see: all are trained on crops of one field of view,
+which every row reduces to the sizes that it needs.
 """
 
 from __future__ import annotations
@@ -16,6 +18,9 @@ from __future__ import annotations
 import dataclasses
 
 ZOOMS = ("none", "bicubic", "sr")  # Z section 4.4: (i) No zoom, (ii) Bicubic zoom, (iii) SR zoom
+
+# Fields of earlier weights files. gradient_blended: whether eq. 6 was of X~_r, as it always is.
+_RETIRED = ("gradient_blended",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +39,9 @@ class ZoomConfig:
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
     gradient_weight: float = 1.0  # lambda of the gradient loss (eq. 5); 0 in rows without it
     gradient_factor: float = 0.5  # eq. 6; the release has 1
-    # Eq. 6 is of X~_r, which is the label outside the hole; the release's of f_r's output.
-    gradient_blended: bool = True
+    # Of SR and joint training: sides of photographs that a low-resolution image shows, in its own sides. Crops of 512
+    # reduced to 256 (Z section 4.1). Never below the scale.
+    field_of_view: int = 2
 
     def __post_init__(self) -> None:
         if self.zoom not in ZOOMS:
@@ -56,6 +62,8 @@ class ZoomConfig:
                 raise ValueError(f"{field} {getattr(self, field)} is not above 0")
         if not self.gradient_weight >= 0:
             raise ValueError(f"gradient_weight {self.gradient_weight} is below 0")
+        if self.field_of_view < 1:
+            raise ValueError(f"field_of_view {self.field_of_view} is below 1")
 
     @property
     def multiple(self) -> int:
@@ -66,14 +74,27 @@ class ZoomConfig:
         """
         return {1: 8, 2: 4, 3: 8, 4: 4}[self.scale]
 
+    @property
+    def label_size(self) -> int:
+        """Side of a high-resolution label X~."""
+        return self.size * self.scale
+
+    @property
+    def crop_size(self) -> int:
+        """Side of the crop of a photograph that both X~ and X are reduced from."""
+        return self.size * max(self.field_of_view, self.scale)
+
     def to_dict(self) -> dict:
         """All fields as plain values, for a weights file or a run folder."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, fields: dict) -> ZoomConfig:
-        """The inverse of `to_dict`; an unknown field is a TypeError."""
-        return cls(**fields)
+        """The inverse of `to_dict`; an unknown field is a TypeError.
+
+        Fields that once were, and fields that files of earlier versions lack, change no network.
+        """
+        return cls(**{name: value for name, value in fields.items() if name not in _RETIRED})
 
 
 def _variant(name: str, **changes) -> ZoomConfig:
@@ -81,7 +102,7 @@ def _variant(name: str, **changes) -> ZoomConfig:
 
 
 PAPER = ZoomConfig()
-RELEASE = _variant("release", gradient_factor=1.0, gradient_blended=False, floored_attention=True)
+RELEASE = _variant("release", gradient_factor=1.0, floored_attention=True)
 
 # Tables 3 and 5. The last row, SR zoom + gradient loss, is PAPER.
 NO_ZOOM = _variant("no_zoom", zoom="none", scale=1, gradient_weight=0.0)
@@ -90,11 +111,12 @@ NO_ZOOM_70 = dataclasses.replace(NO_ZOOM, name="no_zoom_70", channels=70)
 BICUBIC_ZOOM_70 = dataclasses.replace(BICUBIC_ZOOM, name="bicubic_zoom_70", channels=70)
 SR_ZOOM = _variant("sr_zoom", gradient_weight=0.0)
 
-# Table 9: SR zoom without gradient loss on 128 x 128, where even x4 fits in memory.
-SCALE_1 = dataclasses.replace(NO_ZOOM, name="scale_1", size=128)
-SCALE_2 = dataclasses.replace(SR_ZOOM, name="scale_2", size=128)
-SCALE_3 = dataclasses.replace(SR_ZOOM, name="scale_3", size=128, scale=3)
-SCALE_4 = dataclasses.replace(SR_ZOOM, name="scale_4", size=128, scale=4)
+# Table 9: SR zoom without gradient loss on 128 x 128, where even x4 fits in memory; all see what x4 needs, 512 x 512.
+_TABLE_9 = {"size": 128, "field_of_view": 4}
+SCALE_1 = dataclasses.replace(NO_ZOOM, name="scale_1", **_TABLE_9)
+SCALE_2 = dataclasses.replace(SR_ZOOM, name="scale_2", **_TABLE_9)
+SCALE_3 = dataclasses.replace(SR_ZOOM, name="scale_3", scale=3, **_TABLE_9)
+SCALE_4 = dataclasses.replace(SR_ZOOM, name="scale_4", scale=4, **_TABLE_9)
 
 # A model small enough to learn something on two CPU cores within minutes.
 SMALL = _variant("small", channels=16, sr_channels=16, discriminator_channels=16, size=128)

@@ -3,8 +3,12 @@
     a, b = halves of conv3x3(x)        h = ELU(a) * sigmoid(b)        y = gamma * (h - mean) / sqrt(var + 1e-3) + beta
 
 One convolution computes feature and gate, so C filters give C / 2 channels. Mean and variance are those of the
-global batch while training (synchronised across replicas) and moving averages (momentum 0.99) otherwise, or always,
-after `freeze_statistics`.
+global batch while training (synchronised across replicas) and moving averages (momentum 0.99, or less at first, after
+`warm_up_statistics`) otherwise, or always, after `freeze_statistics`.
+
+The moving averages start at the mean and variance that h has where a and b are what Glorot's kernels make of white
+noise of variance 1. With batch normalization's usual 0 and 1 a new network's signal dies out at inference: what is left
+of it after 20 layers is a ten-thousandth (docs/departures.md).
 
 What happens between two convolutions is limited by memory, not arithmetic. While training only the convolution's
 output is kept for the backward pass, which computes gate and normalisation again; that is a third of what
@@ -14,6 +18,10 @@ precision; at inference ELU and sigmoid have the convolution's and what follows 
 
 from __future__ import annotations
 
+import functools
+from typing import Callable
+
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
@@ -22,6 +30,7 @@ from zoom_to_inpaint.gate_kernels import gate, scale_and_shift, sum_positions, t
 
 EPSILON = 1e-3
 MOMENTUM = 0.99
+_NODES = 64  # of the quadrature over a normal distribution: three digits and more
 
 _KERAS_3 = hasattr(keras, "ops")
 
@@ -40,6 +49,7 @@ class GatedConv2D(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.filters, self.dilation_rate, self.enlarge = filters, dilation_rate, enlarge
         self.frozen = False  # see `freeze_statistics`
+        self.momentum = lambda: MOMENTUM  # see `warm_up_statistics`
 
     def build(self, input_shape):
         half = self.filters // 2
@@ -48,8 +58,9 @@ class GatedConv2D(keras.layers.Layer):
         self.bias = self._weight("bias", (self.filters,), "zeros")
         self.gamma = self._weight("gamma", (half,), "ones")
         self.beta = self._weight("beta", (half,), "zeros")
-        self.moving_mean = self._statistic("moving_mean", half, "zeros")
-        self.moving_variance = self._statistic("moving_variance", half, "ones")
+        mean, variance = initial_statistics(int(input_shape[-1]), self.filters)
+        self.moving_mean = self._statistic("moving_mean", half, mean)
+        self.moving_variance = self._statistic("moving_variance", half, variance)
         self.built = True
 
     def _weight(self, name, shape, initializer, **kwargs):
@@ -58,10 +69,11 @@ class GatedConv2D(keras.layers.Layer):
         kwargs[autocast] = False
         return self.add_weight(name=name, shape=shape, initializer=initializer, **kwargs)
 
-    def _statistic(self, name, size, initializer):
+    def _statistic(self, name, size, value):
         # Replicas assign the same value, the global batch's, so any of them may be kept. Keras 3 names it by a word.
         first = tf.VariableAggregation.ONLY_FIRST_REPLICA
         aggregation = "only_first_replica" if _KERAS_3 else first
+        initializer = keras.initializers.Constant(value)
         return self._weight(name, (size,), initializer, trainable=False, aggregation=aggregation)
 
     def call(self, inputs, training=None):
@@ -96,8 +108,9 @@ class GatedConv2D(keras.layers.Layer):
         statistics = [tf.convert_to_tensor(a) for a in averages] if self.frozen else None
         normalized, mean, variance = gate_and_normalize(convolved, bias, gamma, beta, statistics)
         if not self.frozen:
+            momentum = self.momentum()
             for moving, now in zip(averages, (mean, variance)):
-                moving.assign(MOMENTUM * moving + (1.0 - MOMENTUM) * tf.stop_gradient(now))
+                moving.assign(momentum * moving + (1.0 - momentum) * tf.stop_gradient(now))
         scale = gamma * tf.math.rsqrt(variance + EPSILON)
         # The identity, which waits as convolutions do, keeps the optimizer from merging this with the first time.
         return recomputable(
@@ -114,10 +127,47 @@ def freeze_statistics(layer):
 
     For fine-tuning with small batches: statistics of few images change the colour of a fill from batch to batch.
     """
+    for inner in _gated_layers(layer):
+        inner.frozen = True
+
+
+def warm_up_statistics(layer, steps: Callable):
+    """Lets the moving averages of every `GatedConv2D` in a layer follow the batches closely at first.
+
+    The momentum is min(0.99, (1 + n) / (10 + n)), n = `steps()`, the updates done so far: an average over about the
+    last ninth of them, and from update 890 on batch normalization's own. A stage of few hundred steps would otherwise
+    end with averages over networks that it left behind long ago.
+
+    Args:
+      layer: a network.
+      steps: () -> scalar integer tensor, read in every training step, inside its graph.
+    """
+
+    def momentum():
+        n = tf.cast(steps(), tf.float32)
+        return tf.minimum(MOMENTUM, (1.0 + n) / (10.0 + n))
+
+    for inner in _gated_layers(layer):
+        inner.momentum = momentum
+
+
+def _gated_layers(layer):
     # The one walk through layers that both Keras versions have.
-    for inner in layer._flatten_layers():
-        if isinstance(inner, GatedConv2D):
-            inner.frozen = True
+    return [inner for inner in layer._flatten_layers() if isinstance(inner, GatedConv2D)]
+
+
+@functools.cache
+def initial_statistics(channels: int, filters: int) -> tuple[float, float]:
+    """Mean and variance of ELU(a) * sigmoid(b) for a, b ~ N(0, s^2), s^2 = 2 * channels / (channels + filters).
+
+    That is what a 3x3 convolution with Glorot's kernels, of variance 2 / (9 * channels + 9 * filters), makes of white
+    noise of variance 1.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    x, weights = nodes * np.sqrt(2 * channels / (channels + filters)), weights / weights.sum()
+    elu, sigmoid = np.where(x > 0, x, np.expm1(np.minimum(x, 0))), 1 / (1 + np.exp(-x))
+    mean = (weights @ elu) * (weights @ sigmoid)
+    return float(mean), float((weights @ elu**2) * (weights @ sigmoid**2) - mean**2)
 
 
 def gate_and_normalize(convolved, bias, gamma, beta, statistics=None):

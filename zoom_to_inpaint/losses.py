@@ -34,7 +34,7 @@ def feature_l1(features_prediction, features_label):
 def gradient(prediction, label, factor):
     """L_grad (eq. 6): factor * mean(dx^2 + dy^2) of the image prediction - label under [-1, 1] and [-1, 1]^T.
 
-    prediction: the release takes the network's raw output, the paper X~_r, which is blended with the label (eq. 4).
+    prediction: X~_r, which is the label outside the hole (eq. 4).
     factor: 0.5 in eq. 6, 1 in the release.
 
     Border: the difference image goes on past its last row and column as it ends there, so the filters give 0 on

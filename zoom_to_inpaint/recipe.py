@@ -16,16 +16,23 @@ from zoom_to_inpaint import validation, vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.super_resolution import enlarge
-from zoom_to_inpaint.training import TRAINERS, TrainingOptions, reduced_label
+from zoom_to_inpaint.training import TRAINERS, TrainingOptions, labels
 
 FLAGS = flags.FLAGS
 
 _DEFAULTS = TrainingOptions()
-# Flag that gives a network of joint training its pretrained weights.
+# Flag that gives a network its pretrained weights.
 _NETWORK_FLAGS = {
     "coarse": "coarse_weights",
     "super_resolution": "sr_weights",
     "refinement": "refinement_weights",
+}
+# The networks that a stage starts from, pretrained.
+_STARTS_FROM = {
+    "pretrain_coarse": (),
+    "pretrain_refinement": ("coarse",),
+    "pretrain_sr": (),
+    "joint": tuple(_NETWORK_FLAGS),
 }
 # What train.py's flags are where none is given: joint training on large masks, as in the paper.
 DEFAULTS = {
@@ -45,6 +52,7 @@ NAMES = (
     "gan_weight",
     "gradient_weight",
     "frozen_batch_norm",
+    "batch_norm_warmup",
 )
 
 
@@ -78,6 +86,11 @@ def define_flags() -> None:
         "frozen_batch_norm",
         False,
         "normalise as at inference, with the averages of the weights that training starts from, which stay",
+    )
+    flags.DEFINE_bool(
+        "batch_norm_warmup",
+        False,
+        "batch norm's averages follow the first batches closely, for stages of few steps (docs/training.md)",
     )
     flags.DEFINE_float("gradient_weight", None, "Z eq. 5, lambda; default: the configuration's")
 
@@ -145,8 +158,8 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
 def _with_training_fields(model, wanted):
     """`model` with the fields of `wanted` that change none of its networks; UsageError if another one does."""
     training = (
-        *("name", "size", "discriminator_channels"),
-        *("gradient_weight", "gradient_factor", "gradient_blended"),
+        *("name", "size", "field_of_view", "discriminator_channels"),
+        *("gradient_weight", "gradient_factor"),
     )
     found, asked = model.config.to_dict(), wanted.to_dict()
     for name in found.keys() - training:
@@ -160,26 +173,25 @@ def _with_training_fields(model, wanted):
 
 
 def _check_start(stage, wanted, weights):
-    """Joint training starts from networks; random ones have to be asked for."""
+    """What a stage starts from has to be named; random networks have to be asked for."""
+    needed = [_NETWORK_FLAGS[network] for network in _STARTS_FROM[stage]]
     given = [flag for flag in _NETWORK_FLAGS.values() if FLAGS[flag].value]
+    for flag in given + ["discriminator_weights"] * bool(FLAGS.discriminator_weights):
+        if stage != "joint" and flag not in needed:
+            others = f"--{needed[0]} or --weights" if needed else "--weights"
+            raise UsageError(f"--{flag} does not go with --stage={stage}, which takes {others}")
     if weights and given:
         raise UsageError(f"--weights is the whole model: it cannot go with --{given[0]}")
-    if stage != "joint":
-        given += ["discriminator_weights"] * bool(FLAGS.discriminator_weights)
-        if given:
-            raise UsageError(f"--{given[0]} is for --stage=joint; --stage={stage} takes --weights")
-        return
-    needed = list(_NETWORK_FLAGS.values())
-    if wanted.zoom != "sr":
-        needed.remove("sr_weights")
-    missing = [flag for flag in needed if not FLAGS[flag].value]
-    if missing and not weights:
-        raise UsageError(
-            f"joint training starts from pretrained networks: --{' and --'.join(missing)} missing "
-            "(a file, or 'none' for random weights); --weights starts from a whole model"
-        )
     if wanted.zoom != "sr" and FLAGS.sr_weights:
         raise UsageError(f"--zoom_config={wanted.name} has no SR network for --sr_weights")
+    if wanted.zoom != "sr" and "sr_weights" in needed:
+        needed.remove("sr_weights")
+    missing = [flag for flag in needed if flag not in given]
+    if missing and not weights:
+        raise UsageError(
+            f"--stage={stage} starts from pretrained networks: --{' and --'.join(missing)} missing "
+            "(a file, or 'none' for random weights); --weights starts from a whole model"
+        )
 
 
 def _check_statistics(stage, weights):
@@ -196,9 +208,8 @@ def _check_statistics(stage, weights):
 
 
 def _recipe(stage, model, trainer, coefficients):
-    low = model.config.size
-    high = low * model.config.scale
-    size = high if stage in ("joint", "pretrain_sr") else low
+    low, high = model.config.size, model.config.label_size
+    size = model.config.crop_size if stage in ("joint", "pretrain_sr") else low
     preview = {
         "pretrain_coarse": _preview_coarse,
         "pretrain_refinement": _preview_refinement,
@@ -246,14 +257,15 @@ def _preview_coarse(model, image, mask):
 
 
 def _preview_refinement(model, image, mask):
-    refined = model.refinement((image * (1.0 - mask), mask), training=False)
-    return {"result": _shown(np.where(mask > 0, refined, image))}
+    coarse = model.complete_coarsely(image * (1.0 - mask), mask, training=False)
+    refined = model.refinement((coarse, mask), training=False)
+    return {"coarse": _shown(coarse), "result": _shown(np.where(mask > 0, refined, image))}
 
 
 def _preview_super_resolution(model, image, mask):
     del mask
     scale = model.config.scale
-    small = reduced_label(image, scale)
+    small, _ = labels(image, model.config)
     zoomed = model.super_resolution(small, training=False)
     return {"bicubic": _shown(enlarge(small, scale)), "result": _shown(zoomed)}
 

@@ -1,6 +1,7 @@
 """Progressive learning as one command: the stages of Z sections 3.2 and 4.1, each a flagfile, one after the other.
 
-    pretrain_coarse, pretrain_refinement   Places2, small masks
+    pretrain_coarse                        Places2, small masks
+    pretrain_refinement                    the same, on what the coarse network gives
     pretrain_sr                            DIV2K patches
     joint_small                            DIV2K, small masks, from the three networks above
     joint_large                            DIV2K, large masks, from joint_small
@@ -25,7 +26,7 @@ from zoom_to_inpaint import weights_source
 # Stage -> {flag: the stage whose weights it names}.
 STAGES = {
     "pretrain_coarse": {},
-    "pretrain_refinement": {},
+    "pretrain_refinement": {"coarse_weights": "pretrain_coarse"},
     "pretrain_sr": {},
     "joint_small": {
         "coarse_weights": "pretrain_coarse",

@@ -5,6 +5,9 @@
     SuperResolutionPretraining   L_SR                           section 3.1.2
     JointTraining                L_c + L_SR + L_r, and the discriminator's hinge loss    eq. 3, 5, 6
 
+SR and joint training take crops of a photograph, of which the labels at both resolutions are reductions
+(`ZoomConfig.crop_size`); the other stages take labels at the low resolution.
+
 Every trainer reports the terms it has under the names of `TERMS`, unweighted, and their weighted sum as `generator`.
 Losses are sums over samples divided by the global batch, because gradients are summed over replicas.
 """
@@ -18,10 +21,10 @@ import tensorflow as tf
 from common import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.discriminator import Discriminator
-from zoom_to_inpaint.gated_convolution import freeze_statistics
+from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics
 from zoom_to_inpaint.losses import blend
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_out
+from zoom_to_inpaint.super_resolution import enlarge_mask
 
 TERMS = (
     *("coarse_l1", "coarse_vgg", "sr_l1"),
@@ -41,6 +44,7 @@ class TrainingOptions(trainer.CommonOptions):
     refinement_vgg_weight: float = 1e-5  # lambda phi_r
     gan_weight: float = 0.5  # lambda GAN_r
     frozen_batch_norm: bool = False  # normalise with the moving averages, which stay as they are
+    batch_norm_warmup: bool = False  # moving averages that follow the first batches closely
     learning_rate: float = 1e-5
 
 
@@ -56,9 +60,12 @@ class Trainer(trainer.Trainer):
     def __init__(self, model: ZoomToInpaint, options: TrainingOptions, vgg=None, **kwargs):
         super().__init__(options, **kwargs)
         self.model, self.vgg = model, vgg
-        if options.frozen_batch_norm:
-            for network in self.networks().values():
+        for network in self.networks().values():
+            if options.frozen_batch_norm:
                 freeze_statistics(network)
+            if options.batch_norm_warmup:
+                # From the count that a checkpoint holds, so a run that goes on has the same momentum.
+                warm_up_statistics(network, lambda: self.step)
         self.add_part("generator", list(self.networks().values()), average=True)
 
     def networks(self) -> dict:
@@ -78,7 +85,7 @@ class Trainer(trainer.Trainer):
         return terms
 
     def update(self, image, mask) -> dict:
-        """One update on labels [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the terms over all replicas."""
+        """One update on images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the terms over all replicas."""
         remembered = updates.remember(self.assigned())
         gradients, terms = updates.accumulate(
             self.gradients, (image, mask), self.options.accumulate
@@ -129,16 +136,18 @@ class CoarsePretraining(Trainer):
 
 
 class RefinementPretraining(Trainer):
-    """The refinement network as an inpainting network of its own: it sees the masked image.
+    """The refinement network on what a pretrained coarse network, which stays as it is, makes of the masked image.
 
-    The paper pretrains it separately and does not say on what; nothing coarse exists yet at that point.
+    The paper pretrains it separately and does not say on what. In joint training its output is added to a coarse
+    result: one that has learned to fill an empty hole would add a second colour to the one that is there.
     """
 
     def networks(self):
         return {"refinement": self.model.refinement}
 
     def losses(self, image, mask):
-        refined = self.model.refinement((_masked(image, mask), mask), training=True)
+        coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=False)
+        refined = self.model.refinement((tf.stop_gradient(coarse), mask), training=True)
         refined = blend(refined, image, mask)
         terms = {"refined_l1": self.mean(losses.l1(refined, image))}
         terms.update(self.vgg_term("refined_vgg", refined, image))
@@ -153,13 +162,13 @@ class SuperResolutionPretraining(Trainer):
 
     def losses(self, image, mask):
         del mask
-        small = reduced_label(image, self.model.config.scale)
+        small, label = labels(image, self.model.config)
         zoomed = self.model.super_resolution(small, training=True)
-        return {"sr_l1": self.mean(losses.l1(zoomed, image))}, {"sr_l1": 1.0}
+        return {"sr_l1": self.mean(losses.l1(zoomed, label))}, {"sr_l1": 1.0}
 
 
 class JointTraining(Trainer):
-    """All networks on high-resolution labels, against a discriminator (section 3.1.3, 3.2).
+    """All networks on crops of photographs, against a discriminator (section 3.1.3, 3.2).
 
     It has `gradients` of its own instead of `losses`, because two updates meet at X~_r.
     """
@@ -167,7 +176,7 @@ class JointTraining(Trainer):
     def __init__(self, model, options, vgg=None, **kwargs):
         super().__init__(model, options, vgg, **kwargs)
         self.discriminator = Discriminator(model.config)
-        side = model.config.size * model.config.scale
+        side = model.config.label_size
         self.discriminator((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))
         self.add_part("discriminator", [self.discriminator])
 
@@ -185,8 +194,9 @@ class JointTraining(Trainer):
         # persistent one around both would trace gradients of gradients for the attention's loops.
         generator, discriminator = self.parts["generator"], self.parts["discriminator"]
         zoomed_mask = enlarge_mask(mask, self.model.config.scale)
+        _, label = labels(image, self.model.config)
         with tf.GradientTape() as label_tape:
-            real = self.discriminator((image, zoomed_mask), training=True)
+            real = self.discriminator((label, zoomed_mask), training=True)
             hinge_real = self.mean(losses.hinge_real(real))
         factor = discriminator.factor()
         toward_real = label_tape.gradient(hinge_real, discriminator.variables, factor)
@@ -215,20 +225,19 @@ class JointTraining(Trainer):
     def _generate(self, image, mask):
         """Terms without the adversarial one, all weights, X~_r (eq. 4) and M~."""
         config, options = self.model.config, self.options
-        small = reduced_label(image, config.scale)
+        small, label = labels(image, config)
         coarse = self.model.complete_coarsely(_masked(small, mask), mask, training=True)
         zoomed = self.model.super_resolution(coarse, training=True)
         zoomed_mask = enlarge_mask(mask, config.scale)
-        raw = self.model.refinement((zoomed, zoomed_mask), training=True)
-        refined = blend(raw, image, zoomed_mask)
-        shown = refined if config.gradient_blended else raw
-        gradient = losses.gradient(shown, image, config.gradient_factor)
+        refined = self.model.refinement((zoomed, zoomed_mask), training=True)
+        refined = blend(refined, label, zoomed_mask)
+        gradient = losses.gradient(refined, label, config.gradient_factor)
         terms = {
             "coarse_l1": self.mean(losses.l1(coarse, small)),
             **self.vgg_term("coarse_vgg", coarse, small),
-            "sr_l1": self.mean(losses.l1(zoomed, image)),
-            "refined_l1": self.mean(losses.l1(refined, image)),
-            **self.vgg_term("refined_vgg", refined, image),
+            "sr_l1": self.mean(losses.l1(zoomed, label)),
+            "refined_l1": self.mean(losses.l1(refined, label)),
+            **self.vgg_term("refined_vgg", refined, label),
             "gradient": self.mean(gradient),
         }
         weights = {
@@ -243,9 +252,20 @@ class JointTraining(Trainer):
         return terms, weights, refined, zoomed_mask
 
 
-def reduced_label(image, scale):
-    """X: the bicubic, antialiased reduction of a high-resolution label X~, in [0, 1]."""
-    return tf.clip_by_value(zoom_out(image, scale), 0.0, 1.0)
+def labels(image, config) -> tuple:
+    """(X [B, size, size, 3], X~ [B, label_size, label_size, 3]) of crops [B, S, S, 3], all in [0, 1].
+
+    Both are reductions of the crop itself: with one field of view all scales have the same X.
+    """
+    return tuple(reduced_to(image, side) for side in (config.size, config.label_size))
+
+
+def reduced_to(image, side):
+    """[B, S, S, 3] -> [B, side, side, 3] in [0, 1], bicubic with antialiasing; of the same side it is the image."""
+    if image.shape[1] == side:
+        return image
+    small = tf.image.resize(image, [side, side], "bicubic", antialias=True)
+    return tf.clip_by_value(small, 0.0, 1.0)
 
 
 TRAINERS = {

@@ -11,7 +11,7 @@ import tensorflow as tf
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.losses import blend
 from zoom_to_inpaint.super_resolution import enlarge_mask
-from zoom_to_inpaint.training import reduced_label
+from zoom_to_inpaint.training import labels
 
 
 def terms(stage: str, model, image, mask) -> dict:
@@ -20,7 +20,7 @@ def terms(stage: str, model, image, mask) -> dict:
     Args:
       stage: a name of `training.TRAINERS`.
       model: `ZoomToInpaint`.
-      image: [B, S, S, 3] float32 in [0, 1], a label of the size that the stage is trained on.
+      image: [B, S, S, 3] float32 in [0, 1], a crop of the size that the stage is trained on.
       mask: [B, M, M, 1], 1 = hole, at the low resolution (pretrain_sr: not looked at).
     """
     found = _TERMS[stage](model, tf.convert_to_tensor(image), tf.convert_to_tensor(mask))
@@ -33,26 +33,26 @@ def _coarse(model, image, mask):
 
 
 def _refinement(model, image, mask):
-    refined = model.refinement((image * (1.0 - mask), mask), training=False)
+    coarse = model.complete_coarsely(image * (1.0 - mask), mask, training=False)
+    refined = model.refinement((coarse, mask), training=False)
     return {"refined_l1": losses.l1(blend(refined, image, mask), image)}
 
 
 def _super_resolution(model, image, mask):
     del mask
-    small = reduced_label(image, model.config.scale)
-    return {"sr_l1": losses.l1(model.super_resolution(small, training=False), image)}
+    small, label = labels(image, model.config)
+    return {"sr_l1": losses.l1(model.super_resolution(small, training=False), label)}
 
 
 def _joint(model, image, mask):
-    small = reduced_label(image, model.config.scale)
+    small, label = labels(image, model.config)
     coarse, zoomed, refined, _ = model((small * (1.0 - mask), mask), training=False)
-    raw, refined = refined, blend(refined, image, enlarge_mask(mask, model.config.scale))
-    shown = refined if model.config.gradient_blended else raw
+    refined = blend(refined, label, enlarge_mask(mask, model.config.scale))
     return {
         "coarse_l1": losses.l1(coarse, small),
-        "sr_l1": losses.l1(zoomed, image),
-        "refined_l1": losses.l1(refined, image),
-        "gradient": losses.gradient(shown, image, model.config.gradient_factor),
+        "sr_l1": losses.l1(zoomed, label),
+        "refined_l1": losses.l1(refined, label),
+        "gradient": losses.gradient(refined, label, model.config.gradient_factor),
     }
 
 

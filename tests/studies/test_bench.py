@@ -70,9 +70,9 @@ def test_small_networks_are_trained_where_all_studies_find_them(tmp_path, monkey
     asked = []
     monkeypatch.setattr(networks, "train", lambda *arguments: asked.append(arguments))
     chosen = Bench("s", output=tmp_path, dataset="folder", data_dir="x", steps=5, seed=2)
-    chosen.network("scale_1")
+    chosen.network(networks.ADOPTED_GATES)  # as H's Figure 4 calls what others call
     data = ("--dataset=folder", "--data_dir=x")
-    assert asked == [("no_zoom", tmp_path / "networks" / "no_zoom", 5, 2, data)]
+    assert asked == [("hifill", tmp_path / "networks" / "hifill", 5, 2, data)]
 
 
 def test_weights_of_another_arm_are_refused(tiny_zoom_weights):

@@ -10,20 +10,21 @@ import pytest
 import zoom_to_inpaint
 from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, SMALL, ZoomConfig
 
-# Row of a table -> what the paper says of it: zoom, scale, channels, size, lambda of the gradient loss.
+# Row of a table -> what the paper says of it: zoom, scale, channels, size, lambda of the gradient loss; and the side of
+# the crops, the same in all rows: what is compared is networks, not data.
 TABLE_3_AND_5 = {
-    "no_zoom": ("none", 1, 64, 256, 0.0),
-    "bicubic_zoom": ("bicubic", 2, 64, 256, 0.0),
-    "no_zoom_70": ("none", 1, 70, 256, 0.0),
-    "bicubic_zoom_70": ("bicubic", 2, 70, 256, 0.0),
-    "sr_zoom": ("sr", 2, 64, 256, 0.0),
-    "paper": ("sr", 2, 64, 256, 1.0),
+    "no_zoom": ("none", 1, 64, 256, 0.0, 512),
+    "bicubic_zoom": ("bicubic", 2, 64, 256, 0.0, 512),
+    "no_zoom_70": ("none", 1, 70, 256, 0.0, 512),
+    "bicubic_zoom_70": ("bicubic", 2, 70, 256, 0.0, 512),
+    "sr_zoom": ("sr", 2, 64, 256, 0.0, 512),
+    "paper": ("sr", 2, 64, 256, 1.0, 512),
 }
 TABLE_9 = {
-    "scale_1": ("none", 1, 64, 128, 0.0),
-    "scale_2": ("sr", 2, 64, 128, 0.0),
-    "scale_3": ("sr", 3, 64, 128, 0.0),
-    "scale_4": ("sr", 4, 64, 128, 0.0),
+    "scale_1": ("none", 1, 64, 128, 0.0, 512),
+    "scale_2": ("sr", 2, 64, 128, 0.0, 512),
+    "scale_3": ("sr", 3, 64, 128, 0.0, 512),
+    "scale_4": ("sr", 4, 64, 128, 0.0, 512),
 }
 
 
@@ -31,9 +32,10 @@ TABLE_9 = {
 def test_every_row_of_the_tables_has_a_configuration(name):
     config = CONFIGS[name]
     found = config.zoom, config.scale, config.channels, config.size, config.gradient_weight
-    assert found == {**TABLE_3_AND_5, **TABLE_9}[name]
+    assert (*found, config.crop_size) == {**TABLE_3_AND_5, **TABLE_9}[name]
+    assert config.label_size == config.size * config.scale <= config.crop_size
     # In all else they are the paper's model.
-    same = {"zoom", "scale", "channels", "size", "gradient_weight", "name"}
+    same = {"zoom", "scale", "channels", "size", "gradient_weight", "field_of_view", "name"}
     for field in dataclasses.fields(ZoomConfig):
         if field.name not in same:
             assert getattr(config, field.name) == getattr(PAPER, field.name), field.name
@@ -50,10 +52,7 @@ def test_release_differs_where_it_should():
         for field in dataclasses.fields(ZoomConfig)
         if getattr(RELEASE, field.name) != getattr(PAPER, field.name)
     }
-    assert changed == {
-        **{"name": "release", "floored_attention": True},
-        **{"gradient_factor": 1.0, "gradient_blended": False},
-    }
+    assert changed == {"name": "release", "floored_attention": True, "gradient_factor": 1.0}
 
 
 def test_small_is_the_paper_but_for_its_size():
@@ -94,6 +93,7 @@ def test_every_configuration_is_found_by_its_own_name_and_exported():
         ({"temperature": float("nan")}, "temperature nan"),
         ({"gradient_weight": -1.0}, "gradient_weight -1.0"),
         ({"gradient_factor": 0.0}, "gradient_factor 0.0"),
+        ({"field_of_view": 0}, "field_of_view 0"),
     ],
 )
 def test_impossible_values_are_refused(change, words):
@@ -121,6 +121,21 @@ def test_there_and_back_as_json(name):
 def test_unknown_field_is_an_error():
     with pytest.raises(TypeError, match="zooom"):
         ZoomConfig.from_dict({**PAPER.to_dict(), "zooom": "sr"})
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_files_of_earlier_versions_are_read(name):
+    """They say of what the gradient loss was taken, and nothing of the field of view."""
+    fields = CONFIGS[name].to_dict()
+    del fields["field_of_view"]
+    found = ZoomConfig.from_dict({**fields, "gradient_blended": name != "release"})
+    assert dataclasses.replace(found, field_of_view=CONFIGS[name].field_of_view) == CONFIGS[name]
+    assert found.crop_size >= found.label_size
+
+
+def test_crops_are_never_smaller_than_the_labels():
+    assert dataclasses.replace(PAPER, scale=4).crop_size == 1024
+    assert dataclasses.replace(PAPER, field_of_view=1).crop_size == 512
 
 
 def test_configurations_cannot_be_changed():

@@ -12,7 +12,13 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint.gated_convolution import GatedConv2D, freeze_statistics, gate_and_normalize
+from zoom_to_inpaint.gated_convolution import (
+    GatedConv2D,
+    freeze_statistics,
+    gate_and_normalize,
+    initial_statistics,
+    warm_up_statistics,
+)
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # (height, width, dilation, enlarge): the network's combinations, on even, odd and tiny sides.
@@ -121,6 +127,24 @@ def test_frozen_training_is_inference_and_moves_nothing(height, width, dilation,
         np.testing.assert_array_equal(now, before[name])
 
 
+@pytest.mark.parametrize("channels, filters", [(4, 64), (32, 64), (4, 4), (256, 128)])
+def test_initial_statistics_are_those_of_many_samples(channels, filters):
+    """A million draws leave 0.3% of a deviation; allowed is three times that."""
+    spread = np.sqrt(2 * channels / (channels + filters))
+    a, b = np.random.default_rng(0).normal(0, spread, (2, 1_000_000))
+    h = np.where(a > 0, a, np.expm1(np.minimum(a, 0))) / (1 + np.exp(-b))
+    mean, variance = initial_statistics(channels, filters)
+    assert abs(mean - h.mean()) < 3e-3 * h.std()
+    assert abs(variance - h.var()) < 1e-2 * h.var()
+
+
+def test_a_new_layer_normalises_white_noise_at_inference():
+    """A little less than 1, as in training: each channel's mean and variance depend on its own random kernel."""
+    layer = GatedConv2D(256)
+    found = layer(_inputs(24, 24, channels=64)).numpy()[:, 2:-2, 2:-2]
+    assert abs(found.mean()) < 0.05 and 0.9 < found.std() < 1.1
+
+
 def test_moving_averages_find_the_batch():
     """After many steps on one batch inference gives what training does."""
     layer, x = _layer(), _inputs(6, 8)
@@ -128,6 +152,36 @@ def test_moving_averages_find_the_batch():
     for _ in range(1500):  # 0.99**1500 = 3e-7
         trained = step()
     np.testing.assert_allclose(layer(x), trained, atol=1e-4)
+
+
+def test_warmed_up_averages_follow_the_first_batches():
+    """Momentum min(0.99, (1 + n) / (10 + n)) after n updates, by hand; 0.99 in the end."""
+    layer, x, count = _layer(), _inputs(6, 8), tf.Variable(0, dtype=tf.int64)
+    weights = len(layer.weights)
+    warm_up_statistics(layer, lambda: count)
+    assert len(layer.weights) == weights  # the count is no weight of a network
+    step = tf.function(lambda: layer(x, training=True))
+    h = _gated_twin(layer, x)
+    batch = {"moving_mean": h.mean(axis=(0, 1, 2)), "moving_variance": h.var(axis=(0, 1, 2))}
+    for done, momentum in ((0, 0.1), (1, 2 / 11), (80, 0.9), (889, 890 / 899), (10**6, 0.99)):
+        count.assign(done)
+        before = _weights(layer)
+        for name, variable in (("moving_mean", 7.0), ("moving_variance", 3.0)):
+            getattr(layer, name).assign(tf.fill([3], variable))
+            before[name] = variable
+        step()
+        for name, now in batch.items():
+            expected = momentum * before[name] + (1 - momentum) * now
+            np.testing.assert_allclose(_weights(layer)[name], expected, rtol=1e-5)
+
+
+def test_frozen_averages_do_not_warm_up():
+    layer, before = _layer(), _weights(_layer())
+    warm_up_statistics(layer, lambda: tf.constant(0))
+    freeze_statistics(layer)
+    layer(_inputs(6, 8), training=True)
+    for name in STATISTICS:
+        np.testing.assert_array_equal(_weights(layer)[name], before[name])
 
 
 def _dilated(kernel, rate):

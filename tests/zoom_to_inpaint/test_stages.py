@@ -87,7 +87,8 @@ def test_every_stage_takes_the_weights_of_those_before_it(chain):
         for name, flags in started.items()
     }
     assert weights == {
-        **{name: {} for name in ALL[:3]},
+        **{"pretrain_coarse": {}, "pretrain_sr": {}},
+        "pretrain_refinement": {"coarse_weights": of("pretrain_coarse")},
         "joint_small": {
             "coarse_weights": of("pretrain_coarse"),
             "sr_weights": of("pretrain_sr"),

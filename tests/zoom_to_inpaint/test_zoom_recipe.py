@@ -28,6 +28,8 @@ CONFIG = dataclasses.replace(
     CONFIGS["paper"], channels=4, sr_channels=4, discriminator_channels=4, size=16
 )
 RANDOM = ("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none")
+# Random networks where a stage starts from pretrained ones.
+STARTS = {"joint": RANDOM, "pretrain_refinement": RANDOM[:1]}
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +106,7 @@ STAGES = ("pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint_small"
 PAPER = {
     "pretrain_coarse": ("pretrain_coarse", "places2", "small", 80_000, 1e-3),
     "pretrain_refinement": ("pretrain_refinement", "places2", "small", 80_000, 1e-3),
-    "pretrain_sr": ("pretrain_sr", "div2k", "small", 400_000, 1e-4),
+    "pretrain_sr": ("pretrain_sr", "div2k", "small", 400_000, 1e-3),
     "joint_small": ("joint", "div2k", "small", 80_000, 1e-3),
     "joint_large": ("joint", "div2k", "large", 1_200_000, 1e-5),
 }
@@ -134,6 +136,7 @@ def test_a_flagfile_of_the_paper_has_its_numbers(train, parse, name):
     options = recipe.options()
     assert (options.batch_size, options.steps, options.learning_rate) == (16, steps, rate)
     assert options.learning_rate_drops == (0.8, 0.9)
+    assert not (options.frozen_batch_norm or options.batch_norm_warmup)
     assert (options.adam_beta_1, options.adam_beta_2) == (0.9, 0.999)
     assert (options.coarse_vgg_weight, options.refinement_vgg_weight) == (0.01, 1e-5)
     assert (options.gan_weight, recipe.config().gradient_weight) == (0.5, 1.0)
@@ -159,6 +162,9 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     assert (options.learning_rate_schedule, options.learning_rate_drops) == ("cosine", ())
     # Crops of a few images have statistics too noisy to train on; before pretraining there are no others.
     assert options.frozen_batch_norm == (stage == "joint")
+    # They end before averages of 0.99 have forgotten the networks of the first steps.
+    gated = stage in ("pretrain_coarse", "pretrain_refinement")
+    assert options.batch_norm_warmup == gated
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
     recipe._check_statistics(stage, FLAGS.weights)
 
@@ -222,9 +228,17 @@ SIZES = {  # stage: crops, previews
     "pretrain_sr": (32, 32),
     "joint": (32, 16),
 }
+
+
+@pytest.mark.parametrize("name, size", [("no_zoom", 32), ("scale_1", 64), ("scale_2", 64)])
+def test_arms_of_smaller_scales_are_trained_on_the_crops_of_the_largest(make, name, size):
+    made = make(*TINY, f"--zoom_config={name}", "--stage=joint", "--weights=none")
+    assert (made.size, made.mask_size, made.preview_size) == (size, 16, 16)
+
+
 TITLES = {
     "pretrain_coarse": ["result"],
-    "pretrain_refinement": ["result"],
+    "pretrain_refinement": ["coarse", "result"],
     "pretrain_sr": ["bicubic", "result"],
     "joint": ["coarse", "result"],
 }
@@ -232,7 +246,7 @@ TITLES = {
 
 @pytest.mark.parametrize("stage", SIZES)
 def test_a_stage_is_built_with_its_sizes_previews_and_weights(make, stage, tmp_path):
-    made = make(*TINY, f"--stage={stage}", "--batch_size=3", *(RANDOM if stage == "joint" else ()))
+    made = make(*TINY, f"--stage={stage}", "--batch_size=3", *STARTS.get(stage, ()))
     assert (made.size, made.preview_size) == SIZES[stage] and made.mask_size == 16
     assert made.images_per_step == 3 and made.holes == (stage != "pretrain_sr")
     assert made.trainer.options.batch_size == 3
@@ -273,7 +287,7 @@ def _at_inference(call):
 @pytest.mark.parametrize("stage", SIZES)
 def test_validation_has_the_terms_of_the_stage_and_changes_nothing(make, model, stage, monkeypatch):
     """The trainer's own, with its networks at inference; 1e-5: sums of float32 in another order."""
-    made = make(*TINY, f"--stage={stage}", "--batch_size=2", *(RANDOM if stage == "joint" else ()))
+    made = make(*TINY, f"--stage={stage}", "--batch_size=2", *STARTS.get(stage, ()))
     rng = np.random.default_rng(0)
     image = rng.random((2, made.size, made.size, 3), np.float32)
     mask = np.zeros((2, 16, 16, 1), np.float32)
@@ -345,7 +359,9 @@ def test_a_discriminator_goes_on_from_its_file_alone(make, files, tmp_path):
     _assert_same(again.layers["discriminator"], path)
     with pytest.raises(UserError, match="holds weights of 'zoom_to_inpaint'"):
         make(*TINY, "--weights=none", f"--discriminator_weights={files['whole']}")
-    with pytest.raises(UsageError, match="discriminator_weights is for --stage=joint"):
+    with pytest.raises(
+        UsageError, match="discriminator_weights does not go with --stage=pretrain_coarse"
+    ):
         make(*TINY, "--stage=pretrain_coarse", f"--discriminator_weights={path}")
 
 
@@ -418,7 +434,15 @@ REFUSED = {
     ),
     "a part for pretraining": (
         (*TINY, OUTPUT, "--stage=pretrain_coarse", "--coarse_weights=none"),
-        ["--coarse_weights", "--stage=joint", "pretrain_coarse"],
+        ["--coarse_weights", "--stage=pretrain_coarse, which takes --weights"],
+    ),
+    "another part than the one that a pretraining starts from": (
+        (*TINY, OUTPUT, "--stage=pretrain_refinement", *RANDOM[::2]),
+        ["--refinement_weights", "--stage=pretrain_refinement, which takes --coarse_weights"],
+    ),
+    "a refinement of nothing": (
+        (*TINY, OUTPUT, "--stage=pretrain_refinement"),
+        ["--stage=pretrain_refinement starts from", "--coarse_weights missing", "none"],
     ),
     "batch norm frozen before it has averages": (
         (*TINY, OUTPUT, "--stage=pretrain_coarse", "--frozen_batch_norm"),

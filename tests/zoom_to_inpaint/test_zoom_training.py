@@ -14,11 +14,12 @@ from tensorflow import keras
 
 from common import updates, weights
 from zoom_to_inpaint import training
-from zoom_to_inpaint.config import ZoomConfig
+from zoom_to_inpaint.config import CONFIGS, RELEASE, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.training import TERMS, TRAINERS, TrainingOptions, reduced_label
+from zoom_to_inpaint.training import TERMS, TRAINERS, TrainingOptions, labels, reduced_to
 
-TINY = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
+TINY_FIELDS = {"channels": 4, "sr_channels": 4, "discriminator_channels": 4, "size": 16}
+TINY = ZoomConfig(**TINY_FIELDS)
 BATCH = 2
 PARTS = ("coarse", "super_resolution", "refinement")
 TRAINED = {
@@ -218,15 +219,16 @@ def test_without_an_sr_network_its_loss_is_reported_alone(joint, monkeypatch, zo
     assert given["sr_l1"] == 0 and float(terms["sr_l1"]) > 0 and given["coarse_l1"] == 1
 
 
-def test_the_releases_gradient_loss_sees_the_raw_output(joint, monkeypatch):
+def test_the_releases_gradient_loss_is_the_papers_without_its_factor(joint, monkeypatch):
+    """Of X~_r, which is the label outside the hole: known pixels do not count in either."""
     image, mask = _batch_of("joint")
     terms, *_ = joint._generate(image, mask)
-    raw = dataclasses.replace(joint.model.config, gradient_blended=False)
-    monkeypatch.setattr(joint.model, "config", raw)
+    released = dataclasses.replace(RELEASE, **TINY_FIELDS)
+    monkeypatch.setattr(joint.model, "config", released)
     released, *_ = joint._generate(image, mask)
-    # Known pixels count too.
-    assert float(released["gradient"]) > 1.5 * float(terms["gradient"])
-    assert float(released["refined_l1"]) == float(terms["refined_l1"])
+    assert abs(float(released["gradient"]) - 2 * float(terms["gradient"])) < 1e-6
+    released, *_ = joint._generate(image, tf.zeros_like(mask))
+    assert float(released["gradient"]) == 0
 
 
 @pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement"])
@@ -344,23 +346,53 @@ def _cubic(x):
 
 
 @pytest.mark.parametrize("scale", [2, 3, 4])
-def test_reduced_label_is_bicubic_with_antialiasing(scale):
+def test_a_reduced_crop_is_bicubic_with_antialiasing(scale):
     size = 24
     image = np.random.default_rng(0).random((2, size, size, 3))
     positions = (np.arange(size // scale)[:, None] + 0.5) * scale - 0.5
     matrix = _cubic((positions - np.arange(size)) / scale)  # as wide as the coarse grid
     matrix /= matrix.sum(axis=1, keepdims=True)
     expected = np.einsum("ir,brcx,jc->bijx", matrix, image, matrix)
-    found = reduced_label(tf.constant(image, tf.float32), scale).numpy()
+    found = reduced_to(tf.constant(image, tf.float32), size // scale).numpy()
     np.testing.assert_allclose(found, expected.clip(0, 1), atol=1e-5)
 
 
-def test_reduced_label_stays_in_range_and_without_zoom_is_the_label():
+def test_a_reduced_crop_stays_in_range_and_one_of_the_size_is_itself():
     checks = np.indices((16, 16)).sum(axis=0) // 4 % 2
     image = tf.constant(np.repeat(checks[None, ..., None], 3, axis=-1), tf.float32)
-    found = reduced_label(image, 2).numpy()
+    found = reduced_to(image, 8).numpy()
     assert found.min() == 0 and found.max() == 1  # bicubic would overshoot
-    np.testing.assert_array_equal(reduced_label(image, 1), image)
+    np.testing.assert_array_equal(reduced_to(image, 16), image)
+
+
+def test_all_rows_of_a_table_see_the_same_images():
+    """To the last bit, whatever their scale; only the labels at high resolution differ in size."""
+    for table in (
+        ("no_zoom", "bicubic_zoom", "sr_zoom", "paper"),
+        [f"scale_{s}" for s in range(1, 5)],
+    ):
+        seen = []
+        for name in table:
+            config = dataclasses.replace(CONFIGS[name], size=24)
+            crop = np.random.default_rng(0).random((1, config.crop_size, config.crop_size, 3))
+            small, label = labels(tf.constant(crop, tf.float32), config)
+            assert label.shape == (1, 24 * config.scale, 24 * config.scale, 3)
+            seen.append(small.numpy())
+        assert seen[0].shape == (1, 24, 24, 3)
+        for other in seen[1:]:
+            np.testing.assert_array_equal(other, seen[0])
+
+
+def test_without_zoom_the_label_is_the_reduced_crop():
+    """No zoom is trained on what the zoom's coarse network sees, not on crops of a quarter of the view."""
+    config = dataclasses.replace(CONFIGS["no_zoom"], **TINY_FIELDS)
+    trainer = TRAINERS["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=BATCH))
+    image, mask = _batch(config.crop_size, config.size)
+    assert image.shape[1] == 32
+    _, _, refined, zoomed_mask = trainer._generate(image, mask)
+    known = np.broadcast_to(zoomed_mask.numpy() == 0, refined.shape)
+    np.testing.assert_array_equal(refined.numpy()[known], reduced_to(image, 16).numpy()[known])
+    assert np.isfinite([float(value) for value in trainer.train_step((image, mask)).values()]).all()
 
 
 def test_the_refined_image_is_the_label_outside_the_hole(joint):
@@ -392,25 +424,99 @@ def joint_mask(mask):
     return tf.repeat(tf.repeat(mask, 2, axis=1), 2, axis=2)
 
 
-@pytest.mark.parametrize(
-    "stage, network", [("pretrain_coarse", "coarse"), ("pretrain_refinement", "refinement")]
-)
-def test_pretraining_shows_a_network_the_masked_image_and_the_mask(
-    model, monkeypatch, stage, network
+@pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement"])
+def test_pretraining_shows_the_coarse_network_the_masked_image_and_the_mask(
+    model, monkeypatch, stage
 ):
-    layer, seen = getattr(model, network), []
-    call = layer.call
+    """In both stages: the second refines what the first has trained."""
+    seen, call = [], model.coarse.call
 
     def spy(inputs, **options):
         seen.append([np.asarray(x) for x in inputs])
         return call(inputs, **options)
 
-    monkeypatch.setattr(layer, "call", spy)
+    monkeypatch.setattr(model.coarse, "call", spy)
     image, mask = _batch_of(stage)
     TRAINERS[stage](model, TrainingOptions(batch_size=BATCH)).losses(image, mask)
     ((masked, hole),) = seen
     np.testing.assert_array_equal(masked, image * (1.0 - mask))
     np.testing.assert_array_equal(hole, mask)
+
+
+# --- from pretraining to joint training
+
+
+class _Grey(keras.layers.Layer):
+    """A coarse network that has learned one thing: a photograph is grey on average."""
+
+    def call(self, inputs, training=None):
+        del training
+        return 0.5 * tf.ones_like(inputs[0])
+
+
+def _smooth_crops(config):
+    """(crops, masks): images that are as easy at one resolution as at another."""
+    rows, columns = np.mgrid[: config.crop_size, : config.crop_size] / (config.crop_size - 1.0)
+    image = np.stack([rows, columns, 1 - rows * columns], axis=-1).astype(np.float32)
+    mask = np.zeros((2, config.size, config.size, 1), np.float32)
+    mask[0, 2:9, 3:10] = mask[1, 6:13, 2:14] = 1
+    return tf.constant(np.stack([image, image[::-1]])), tf.constant(mask)
+
+
+def test_joint_training_starts_where_the_refinements_pretraining_ended():
+    """Without zoom with the loss that its next step would have had, to the last digit."""
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(CONFIGS["no_zoom"], **TINY_FIELDS)
+    model = ZoomToInpaint(config, coarse=_Grey())
+    crop, mask = _smooth_crops(config)
+    image, _ = labels(crop, config)
+    options = TrainingOptions(batch_size=BATCH, learning_rate=1e-2)
+    trainer = TRAINERS["pretrain_refinement"](model, options)
+    history = [float(trainer.train_step((image, mask))["refined_l1"]) for _ in range(8)]
+    ended = float(trainer.losses(image, mask)[0]["refined_l1"])
+    started = float(TRAINERS["joint"](model, options)._generate(crop, mask)[0]["refined_l1"])
+    assert ended < 0.5 * history[0]
+    assert abs(started - ended) < 1e-6
+
+
+@pytest.mark.parametrize("zoom", ["none", "bicubic"])
+def test_what_the_refinement_adds_is_asked_for_alike_in_both_stages(zoom):
+    """A network that adds the same everywhere has the same loss; one that filled empty holes had another."""
+    name = {"none": "no_zoom", "bicubic": "bicubic_zoom"}[zoom]
+    config = dataclasses.replace(CONFIGS[name], **TINY_FIELDS)
+    model = ZoomToInpaint(config, coarse=_Grey())
+    crop, mask = _smooth_crops(config)
+    image, _ = labels(crop, config)
+    output = model.refinement.decoder.output_convolution
+    output.kernel.assign(tf.zeros_like(output.kernel))
+    options = TrainingOptions(batch_size=BATCH)
+    pretraining, joint = (TRAINERS[s](model, options) for s in ("pretrain_refinement", "joint"))
+    found = []
+    for added in (0.0, 0.2, -0.5):
+        output.bias.assign([added] * 3)
+        ended = float(pretraining.losses(image, mask)[0]["refined_l1"])
+        started = float(joint._generate(crop, mask)[0]["refined_l1"])
+        # The zoom blurs the hole's border, a pixel of eight.
+        assert abs(started - ended) < 0.1 * ended
+        found.append(ended)
+    assert found[0] < found[1] < found[2]
+
+
+def test_the_refinements_pretraining_leaves_the_coarse_network_alone():
+    """It sees what that gives at inference, with the averages that it has, and changes none of them."""
+    keras.utils.set_random_seed(0)
+    trainer = TRAINERS["pretrain_refinement"](
+        ZoomToInpaint(TINY), TrainingOptions(batch_size=BATCH)
+    )
+    image, mask = _batch_of("pretrain_refinement")
+    before = [np.asarray(v) for v in trainer.model.coarse.weights]
+    terms, _ = trainer.losses(image, mask)
+    for old, new in zip(before, trainer.model.coarse.weights):
+        np.testing.assert_array_equal(new, old)
+    coarse = trainer.model.complete_coarsely(image * (1 - mask), mask, training=False)
+    refined = trainer.model.refinement((coarse, mask), training=True)
+    expected = tf.reduce_mean(mask * tf.abs(refined - image))
+    assert abs(float(terms["refined_l1"]) - float(expected)) < 1e-6
 
 
 # --- frozen batch norm
@@ -447,18 +553,61 @@ def test_frozen_batch_norm_gives_micro_batches_the_result_of_the_whole():
         assert furthest < 1e-5 * np.abs(whole).max() + 1e-9
 
 
+# --- warmed-up batch norm
+
+
+@pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement", "joint"])
+def test_averages_warm_up_with_the_steps_that_a_checkpoint_counts(stage):
+    """A run that goes on at step 80 has the momentum of step 80, 0.9; without the option it is 0.99 at any step."""
+    found = {}
+    for warm in (False, True):
+        keras.utils.set_random_seed(0)
+        options = TrainingOptions(batch_size=BATCH, batch_norm_warmup=warm)
+        trainer = TRAINERS[stage](ZoomToInpaint(TINY), options)
+        trainer.step.assign(80)
+        before = _values(trainer)
+        trainer.train_step(_batch_of(stage))
+        after = _values(trainer)
+        moving = [n for n in after if "moving_" in n and n.split("/")[0] in TRAINED[stage]]
+        assert moving and int(trainer.step) == 81
+        found[warm] = {name: after[name] - before[name] for name in moving}
+        kept = {name: value for name, value in after.items() if "moving_" not in name}
+        found[warm, "weights"] = kept
+    for name, moved in found[True].items():
+        # Of the same batch 0.1 and 0.01 of the way; the last digits of what is subtracted are lost.
+        np.testing.assert_allclose(moved, 10 * found[False][name], atol=3e-5, err_msg=name)
+    for name, value in found[True, "weights"].items():
+        np.testing.assert_array_equal(value, found[False, "weights"][name], err_msg=name)
+
+
+def test_after_few_steps_inference_is_what_was_trained():
+    """With averages of 0.99, which still hold nine tenths of where they started, it is twice as far off."""
+    keras.utils.set_random_seed(0)
+    options = TrainingOptions(batch_size=1, learning_rate=1e-2, batch_norm_warmup=True)
+    trainer = TRAINERS["pretrain_coarse"](ZoomToInpaint(TINY), options)
+    image, mask = _one_image()
+    for _ in range(12):
+        trained = float(trainer.train_step((image, mask))["coarse_l1"])
+    coarse = trainer.model.complete_coarsely(image * (1 - mask), mask, training=False)
+    assert float(tf.reduce_mean(tf.abs(coarse - image))) < 1.5 * trained
+
+
 # --- learning
+
+
+def _one_image():
+    rows, columns = np.mgrid[:16, :16] / 15.0
+    image = np.stack([rows, columns, rows * columns], axis=-1)[None].astype(np.float32)
+    mask = np.zeros((1, 16, 16, 1), np.float32)
+    mask[:, 4:12, 4:12] = 1
+    return tf.constant(image), tf.constant(mask)
 
 
 def test_one_image_can_be_learned():
     keras.utils.set_random_seed(0)
     options = TrainingOptions(batch_size=1, learning_rate=1e-2)
     trainer = TRAINERS["pretrain_coarse"](ZoomToInpaint(TINY), options)
-    rows, columns = np.mgrid[:16, :16] / 15.0
-    image = np.stack([rows, columns, rows * columns], axis=-1)[None].astype(np.float32)
-    mask = np.zeros((1, 16, 16, 1), np.float32)
-    mask[:, 4:12, 4:12] = 1
-    data = tf.constant(image), tf.constant(mask)
+    data = _one_image()
     step = tf.function(lambda: trainer.train_step(data), autograph=False)
     history = [float(step()["coarse_l1"]) for _ in range(60)]
     assert min(history[-5:]) < 0.4 * history[0]
