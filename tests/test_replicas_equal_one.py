@@ -159,7 +159,7 @@ def make():
         PAPER, size=64, channels=2, discriminator_channels=2, coarse_plain_layers=0, coarse_gate="pw")
     keras.utils.set_random_seed(0)
     return HiFillTrainer(HiFill(config), TrainingOptions(
-        batch_size=8, critic_steps=1, adversarial_weight=100.0, adversarial_balance=0.5))
+        batch_size=8, critic_steps=1, adversarial_weight=10.0, adversarial_balance=0.05))
 
 # [step, place in the element, ...]: every second image is the critic's.
 images = rng.random((5, 16, 64, 64, 3)).astype(REAL)
