@@ -161,7 +161,7 @@ def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> Non
     summaries, bins = scores.summarise(found), scores.by_hole_area(found)
     means = scores.table(summaries, layout(), spread=True, references=rows)
     tables = "\n\n".join(
-        (masks_used(), "Mean over images:", means, *missing)
+        (masks_used(), f"Mean over images. {scores.POOLED_NOTE}", means, *missing)
         + tuple(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets)
         + ("By share of the picture that is hole:", scores.table(bins, layout()))
     )

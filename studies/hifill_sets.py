@@ -169,8 +169,5 @@ def predictions_note(bench: Bench) -> str:
 
 
 def means(found: list[scores.Score]) -> dict[str, dict[str, float]]:
-    """{method: {metric: mean, "n": images}}."""
-    return {
-        summary.method: {**{k: s.mean for k, s in summary.metrics.items()}, "n": summary.n}
-        for summary in scores.summarise(found)
-    }
+    """{method: `scores.flat`}: means, medians, pooled PSNR and the number of images."""
+    return {summary.method: scores.flat(summary) for summary in scores.summarise(found)}

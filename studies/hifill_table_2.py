@@ -18,10 +18,11 @@ import statistics
 import numpy as np
 
 from common import evaluation, images, photographs
+from common.scores import POOLED_NOTE
 from common.set_scores import MISSING, SetScores
 from studies import hifill_sets, memory
 from studies.bench import Bench, reported
-from studies.score_tables import cell
+from studies.score_tables import cell, columns
 from studies.study import REPORTED, Picture, Result, Study, Table
 
 OURS = "HiFill"
@@ -29,6 +30,8 @@ OURS = "HiFill"
 MULTIPLES = (*hifill_sets.MULTIPLES, 16)
 _LARGEST_COUNT = 20
 _PAPER_BASE = 512
+# Before those of sets and the costs; the paper has the first two.
+SHOWN = columns("hifill", ("l1_percent", "ms_ssim", "psnr"))
 
 
 def run(bench: Bench) -> Result:
@@ -75,9 +78,10 @@ def one_side(bench: Bench, model, found, side: int, gflop: float):
             value.update(cost(image, mask, model, gflop, seconds))
         rows.append(row(method, value, sets.cells(of_set)))
     rows += paper_rows(round(_PAPER_BASE * side / base))
-    columns = ["Method", "n", "L1 (%) ↓", "MS-SSIM ↑", *sets.columns(), *COST_COLUMNS]
+    titles = [column.title for column in SHOWN]
+    head = ["Method", "n", *titles, *sets.columns(), *COST_COLUMNS]
     stands = f" (the paper's {_PAPER_BASE * side // base})" if base != _PAPER_BASE else ""
-    table = Table(f"{found.label}, {side}x{side}{stands}", columns, rows, COST_NOTE)
+    table = Table(f"{found.label}, {side}x{side}{stands}", head, rows, f"{POOLED_NOTE} {COST_NOTE}")
     return table, means, first, reasons
 
 
@@ -119,7 +123,8 @@ def row(method: str, value: dict, of_set: list[str]) -> list[str]:
     milliseconds = [1000 * value[k] if k in value else None for k in ("seconds", "std", "median")]
     return [
         *(method, str(value["n"])),
-        *(cell(value["l1_percent"], 3), cell(value["ms_ssim"], 4), *of_set),
+        *(cell(value.get(c.name), c.decimals) for c in SHOWN),
+        *of_set,
         *("-" if x is None or x != x else f"{x:.1f}" for x in milliseconds),
         memory.cell(value["memory"]) if "memory" in value else "-",
         cell(value.get("gflop"), 2),
@@ -136,6 +141,7 @@ def paper_rows(side: int) -> list[list[str]]:
             *(
                 _digits(x.l1_percent),
                 f"{x.ms_ssim:.4f}",
+                *["-"] * (len(SHOWN) - 2),
                 _digits(x.fid),
                 f"{x.inception_score:.2f}",
             ),
