@@ -71,7 +71,7 @@ LAYOUTS = {
         Column("seconds", "Time (s) ↓", 3),
     ),
     "hifill": (
-        Column("l1_percent", "L1 (%) ↓", 3),
+        Column("l1_levels", "L1 (levels) ↓", 3),
         Column("ms_ssim", "MS-SSIM ↑", 4),
         *_PSNR,
         Column("seconds", "Time (s) ↓", 3),

@@ -1,8 +1,9 @@
 """The numbers that HiFill ("H") prints, digit for digit: Tables 1 and 2. Nothing here is measured.
 
-L1 is taken to be in per cent of the full range: the table has no unit, and Zoom-to-Inpaint's Table 7 copies 5.439 as
-0.05439. MS-SSIM is at most 1; FID and the Inception Score are of the whole set; times are in milliseconds per image on
-an NVIDIA GTX 1080 Ti. Table 3 names sources of photographs.
+L1 is taken to be in levels of 255: the table has no unit, and Zoom-to-Inpaint's Table 7 copies 5.439 as 0.05439, as per
+cent of the full range. With holes of at most 25% that would be twice the error of the mean colour of what is known
+(docs/departures.md has what was measured). MS-SSIM is at most 1; FID and the Inception Score are of the whole set;
+times are in milliseconds per image on an NVIDIA GTX 1080 Ti. Table 3 names sources of photographs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from common.scores import Reference
 class Scores(NamedTuple):
     """A cell of Table 2; the first two under the names of `common.metrics`."""
 
-    l1_percent: float
+    l1_levels: float
     ms_ssim: float
     fid: float
     inception_score: float

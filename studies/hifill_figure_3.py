@@ -39,7 +39,7 @@ def run(bench: Bench) -> Result:
     title = f"{found.label}, {side}x{side}, generator {model.config.size}x{model.config.size}"
     shown = [
         *columns("zoom_to_inpaint", ("psnr", "ssim")),
-        *columns("hifill", ("l1_percent", "ms_ssim", "seconds")),
+        *columns("hifill", ("l1_levels", "ms_ssim", "seconds")),
     ]
     rows = [[name, *(cell(x.get(c.name), c.decimals) for c in shown)] for name, x in means.items()]
     note = (

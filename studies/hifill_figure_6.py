@@ -48,7 +48,7 @@ def run(bench: Bench) -> Result:
         means.setdefault(method, {})["gradient"] = gradient
     shown = [
         *columns("zoom_to_inpaint", ("psnr", "ssim")),
-        *columns("hifill", ("l1_percent", "ms_ssim", "seconds")),
+        *columns("hifill", ("l1_levels", "ms_ssim", "seconds")),
     ]
     rows = [
         [

@@ -44,7 +44,7 @@ def run(bench: Bench) -> Result:
     scored = hifill_sets.scored(bench, found, methods, side, model.config.size)
     means = hifill_sets.means(scored.scores)
     shown = [
-        *columns("hifill", ("l1_percent", "ms_ssim")),
+        *columns("hifill", ("l1_levels", "ms_ssim")),
         *columns("zoom_to_inpaint", ("psnr", "ssim", "seconds")),
     ]
     rows = [[name, *(cell(x.get(c.name), c.decimals) for c in shown)] for name, x in means.items()]

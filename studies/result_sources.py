@@ -16,7 +16,7 @@ import pathlib
 import re
 from typing import Any
 
-from common import scores
+from common import images, scores
 from common.errors import UserError
 from studies import study
 
@@ -121,9 +121,11 @@ def with_every_score(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(method, about, metrics):
-    """Cells of one method under one kind of holes; Z prints L1 as a fraction, which is shown in per cent."""
-    if "l1_percent" not in metrics and "l1_fraction" in metrics:
-        metrics = {**metrics, "l1_percent": 100 * metrics["l1_fraction"]}
+    """Cells of one method under one kind of holes; L1 of the papers, a fraction or in levels, is shown in per cent."""
+    if "l1_percent" not in metrics:
+        for name, full_range in (("l1_fraction", 1), ("l1_levels", images.WHITE)):
+            if name in metrics:
+                metrics = {**metrics, "l1_percent": 100 * metrics[name] / full_range}
     numbers = [_number(metrics.get(key), decimals) for key, (_, decimals) in _SCORES.items()]
     return [method, about["masks"], str(about["n"]), *numbers]
 

@@ -373,8 +373,8 @@ def authors_package(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "ours"),
     [
-        ("div2k", ["-", "100", "27.07", "0.9094", "0.9346", "0.01462", "0.293"]),
-        ("places2", ["-", "200", "27.71", "0.9202", "0.9415", "0.01314", "-"]),
+        ("div2k", ["-", "100", "27.07", "-", "-", "0.9094", "0.9346", "0.01462", "0.293"]),
+        ("places2", ["-", "200", "27.71", "-", "-", "0.9202", "0.9415", "0.01314", "-"]),
     ],
 )
 def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
@@ -419,7 +419,8 @@ def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
     assert process.returncode == 0, process.stderr
     (ours,) = [line for line in process.stdout.splitlines() if line.startswith("| paper: Ours")]
     cells = [cell.strip() for cell in ours.split("|")[2:-1]]
-    assert cells == ["irregular", "-", "36500", "5.439", "0.8840", "0.031"]
+    assert cells == ["irregular", "-", "36500", "5.439", "0.8840", "-", "-", "-", "0.031"]
+    assert "| L1 (levels) ↓ |" in process.stdout
     assert "paper: HiFill, Table 2" in process.stdout
 
 

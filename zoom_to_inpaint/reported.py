@@ -169,7 +169,8 @@ TABLE_5 = (
 )
 
 # Table 7, "Values copied from the publications": what others printed for Places2 at other sizes and masks (Table 6).
-# The paper calls them not directly comparable (appendix C.2). None: not given.
+# The paper calls them not directly comparable (appendix C.2). None: not given. HiFill's L1 is 5.439 in its own paper,
+# without a unit; as per cent of the full range, as it is copied here, it cannot be (docs/departures.md).
 TABLE_7_COPIED = {
     "HiFill [48]": Scores(None, None, 0.8840, 0.05439),
     "Pluralistic [53]": Scores(None, None, None, None),

@@ -31,6 +31,7 @@ def _random_scores(n=40):
                 "ms_ssim": float(rng.uniform(0.8, 1)),
                 "l1_fraction": float(rng.uniform(0, 0.1)),
                 "l1_percent": float(rng.uniform(0, 10)),
+                "l1_levels": float(rng.uniform(0, 25)),
             },
         )
         for index in range(n)
@@ -171,14 +172,18 @@ def test_table_in_the_layout_of_zoom_to_inpaint():
 
 
 def test_table_in_the_layout_of_hifill():
-    images = [_score(30.0, ms_ssim=0.884, l1_percent=value) for value in (5.0, 6.0)]
+    images = [_score(30.0, ms_ssim=0.884, l1_levels=value) for value in (5.0, 6.0)]
     text = scores.table(scores.summarise(images), "hifill", spread=True)
     header, _, row = text.splitlines()
     psnr = ["PSNR ↑", "PSNR median ↑", "PSNR pooled ↑"]
-    assert [cell.strip() for cell in header.split("|")[5:-1]] == ["L1 (%) ↓", "MS-SSIM ↑", *psnr]
+    assert [cell.strip() for cell in header.split("|")[5:-1]] == [
+        "L1 (levels) ↓",
+        "MS-SSIM ↑",
+        *psnr,
+    ]
     values = ["5.500 ± 0.707", "0.8840 ± 0.0000", "30.00 ± 0.00", "30.00", "30.00"]
     assert [cell.strip() for cell in row.split("|")[5:-1]] == values
-    timed = [_score(30.0, ms_ssim=0.9, l1_percent=5.0, seconds=0.0314)]
+    timed = [_score(30.0, ms_ssim=0.9, l1_levels=5.0, seconds=0.0314)]
     assert "0.031 |" in scores.table(scores.summarise(timed), "hifill")
 
 

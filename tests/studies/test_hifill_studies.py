@@ -230,7 +230,7 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
     for table, side in zip(result.tables, (64, 128)):
         folder = chosen.folder / "folder" / str(side)
         values = [
-            metrics.l1_percent(
+            metrics.l1_levels(
                 *(
                     images.read_rgb(folder / part / p.name)
                     for part in ("images", "predictions/hifill")

@@ -101,7 +101,7 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
         folder / "scores.json",
         found,
         scores.summarise(found) + scores.by_hole_area(found),
-        [printed],
+        [printed, scores.Reference("Theirs", "small", 9, dict(l1_levels=5.1), "H")],
     )
     flags = dict(
         model=["telea"], dataset="folder", data_dir="/a/b/kodak", masks=["small"], size=256, count=0
@@ -113,6 +113,7 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
     assert result["tables"][0]["rows"] == [
         ["telea", "small", "3", "21.00", "21.00", "20.92", "0.5000", "0.2500", "1.500"],
         ["paper: Ours", "small", "100", "30.00", "-", "-", "-", "-", "2.000"],
+        ["paper: Theirs", "small", "9", "-", "-", "-", "-", "-", "2.000"],
     ]
     given = "--model=telea --dataset=folder --data_dir=kodak --masks=small --size=256"
     assert result["command"] == f"python evaluate.py {given}"

@@ -206,8 +206,8 @@ def test_rows_are_those_of_table_2(case):
     # Table 4 was timed on DIV2K under large masks only.
     assert ours.pop("seconds", None) == (0.293 if case == ("div2k", "large") else None)
     assert ours == reported.TABLE_2[case]["Ours"]._asdict()
-    columns = [column.key for column in scores.LAYOUTS["zoom_to_inpaint"]]
-    assert columns == [*ours, "seconds"]
+    columns = dict.fromkeys(column.key for column in scores.LAYOUTS["zoom_to_inpaint"])
+    assert list(columns) == [*ours, "seconds"]
 
 
 @pytest.mark.parametrize(
