@@ -54,6 +54,9 @@ TABLE_2 = {
     },
 }
 
+# Sections 4 and 4.3: DIV2K "down-sampled"; for Table 2 "we linearly scale images and masks". Values:
+# `common.evaluation.FITS`.
+FITS = {"div2k": "resize", "places2": "resize"}
 IMAGES = 36_500  # section 4.3: "all 36,500 images of the Places2 validation set"
 SCOPE = (
     "HiFill, Table 2, scores --dataset=places2 (validation) with --masks=irregular at --size="
@@ -64,8 +67,8 @@ SCOPE = (
 def rows(dataset: str, split: str, masks: str, size: int) -> list[Reference]:
     """Table 2's rows of the same data set, kind of masks and size of picture; empty if it has none.
 
-    The paper scaled pictures and masks to each size, where `evaluate.py` crops: the pictures differ, at 512 perhaps,
-    at 1024 and above certainly.
+    The paper scaled pictures and masks to each size; `evaluate.py` scales the middle squares, but draws a hole of its
+    own at each size.
     """
     if (dataset, split, masks) != ("places2", "validation", "irregular"):
         return []

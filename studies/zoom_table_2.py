@@ -5,8 +5,9 @@
 
 The paper: best in all four scores on both data sets and both kinds of masks, by 0.75 dB PSNR on Places2 and 0.97 dB on
 DIV2K under small masks, by 0.1 and 0.2 dB under large ones. It needs the trained network (and HiFill's, if it is to be
-compared); 100 images each of Places2's validation and test set, 256x256, and center crops of DIV2K's 100 validation
-images; minutes on a GPU. Which 200 images of Places2 the paper took is not said: here the first ones of each split.
+compared); 100 images each of Places2's validation and test set, reduced to 256x256, and center crops of DIV2K's 100
+validation images; minutes on a GPU. Which 200 images of Places2 the paper took is not said: here the first ones of each
+split.
 
 HiFill was made for 512x512. As in the paper, pictures are enlarged bicubically for it and its results reduced; how they
 are reduced, and whether known pixels are put back, is not said: here bicubically, and not. Table 7 is Table 2 and what

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import datasets
+from common import datasets, evaluation
 from common.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -405,6 +405,39 @@ def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
     assert [row["method"] for row in content["reported"]] == 2 * methods
     assert {row["method"] for row in content["summaries"] + content["images"]} == {"ns"}
     assert "Ours" not in (tmp_path / "out" / "scores.csv").read_text()
+
+
+@pytest.mark.default_environment
+@pytest.mark.parametrize(
+    ("dataset", "layout", "fit"),
+    [
+        ("places2", "zoom_to_inpaint", "resize"),
+        ("div2k", "zoom_to_inpaint", "crop"),
+        ("div2k", "hifill", "resize"),
+    ],
+)
+def test_evaluation_crops_and_reduces_as_the_papers_say(
+    run_command, tmp_path, dataset, layout, fit
+):
+    photograph = tmp_path / "data" / {"places2": "val_large", "div2k": "DIV2K_valid_HR"}[dataset]
+    photograph.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+    cv2.imwrite(str(photograph / "a.png"), pixels)
+    flags = (f"--dataset={dataset}", f"--data_dir={tmp_path / 'data'}", f"--table={layout}")
+    flags = ("--model=mean", *flags, "--masks=small", "--size=256")
+    process = run_command("evaluate", *flags, "--output=out", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    found = cv2.imread(str(tmp_path / "out" / "small" / "images" / "a.png"))
+    assert (found == evaluation.FITS[fit](pixels, 256)).all()
+    assert f"256x256 (--fit={fit})" in process.stdout
+    assert ("| paper: Ours" in process.stdout) == (layout == "zoom_to_inpaint")
+    if (dataset, layout) == ("places2", "zoom_to_inpaint"):
+        process = run_command("evaluate", *flags, "--fit=crop", "--output=other", cwd=tmp_path)
+        assert "No rows of the paper: its places2 are of --fit=resize" in process.stdout
+        assert "| paper: " not in process.stdout
+        one_line(
+            run_command("evaluate", *flags[:-1], "--size=0", "--fit=crop", cwd=tmp_path), 2, "--fit"
+        )
 
 
 @pytest.mark.default_environment

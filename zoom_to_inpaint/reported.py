@@ -224,6 +224,9 @@ TABLE_10 = {
     "high": {"No zoom": 0.9674, "Bicubic zoom": 0.9717, "SR zoom": 0.9727, "SR zoom+L∇": 0.9743},
 }
 
+# Section 4.1: "For DIV2K, 256x256 patches were center-cropped"; Places2 is of 256 x 256.
+# Values: `common.evaluation.FITS`.
+FITS = {"div2k": "crop", "places2": "resize"}
 SIZE = 256  # side of the pictures of Table 2
 IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; of Places2, 100 each of validation and test
 SCOPE = (
