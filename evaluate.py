@@ -1,12 +1,14 @@
 """Scores inpainting on a fixed set of images and holes: tables like the papers', JSON, CSV and pictures.
 
     python evaluate.py --model=hifill,telea --weights=W --dataset=sample --masks=irregular --output=results
-    python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 --output=results
+    python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 \\
+        --table=zoom_to_inpaint --output=results
 
-The set is a function of the dataset, --size, --masks and --seed, and is saved with the results, so that any other
-method can paint it (`--predictions`). Scores are those of the 8-bit files, over whole pictures. What the paper prints
-for the same data set, masks and size stands below them as "paper: METHOD", in the table and under "reported" in
-scores.json; --noreported leaves it out. FID and the Inception Score need a network, see --inception_graph.
+The set is a function of the dataset, --size, --fit, --masks and --seed, and is saved with the results, so that any
+other method can paint it (`--predictions`). Of DIV2K and Places2 photographs are cropped or reduced as the paper of
+--table does. Scores are those of the 8-bit files, over whole pictures. What the paper prints for the same data set,
+masks and size stands below them as "paper: METHOD", in the table and under "reported" in scores.json; --noreported
+leaves it out. FID and the Inception Score need a network, see --inception_graph.
 """
 
 from __future__ import annotations
@@ -20,6 +22,9 @@ from absl import flags
 import painters
 from common import datasets, environment, errors, evaluation, files, mask_files, scores, set_scores
 from common.errors import UsageError, UserError
+
+# Data sets that the papers report.
+_REPORTED = ("div2k", "places2")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("model", [], f"methods, of {', '.join(painters.NAMES)}")
@@ -37,7 +42,13 @@ flags.DEFINE_string("data_dir", None, "where the dataset lies")
 flags.DEFINE_enum("split", None, datasets.SPLITS, "default: test for sample, validation otherwise")
 flags.DEFINE_list("masks", ["irregular"], "small, large, irregular, object, mixed or folders")
 flags.DEFINE_string("mask_dir", None, "object templates for object and mixed masks")
-flags.DEFINE_integer("size", 512, "side of the center crops; 0: whole photographs", lower_bound=0)
+flags.DEFINE_integer("size", 512, "side of the pictures; 0: whole photographs", lower_bound=0)
+flags.DEFINE_enum(
+    "fit",
+    None,
+    tuple(evaluation.FITS),
+    "center crops, or middle squares scaled to --size; default: as the paper of --table has the data set, else crop",
+)
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0)
 flags.DEFINE_string(
@@ -70,6 +81,29 @@ def split() -> str:
     return FLAGS.split or ("test" if FLAGS.dataset == "sample" else "validation")
 
 
+def paper():
+    """The module of the numbers that the paper of `layout` prints."""
+    environment.start_tensorflow()  # the papers' packages import it
+    return importlib.import_module(f"{layout()}.reported")
+
+
+def fit() -> str:
+    """--fit, or what the paper does with the data set."""
+    if FLAGS.fit or FLAGS.dataset not in _REPORTED:
+        return FLAGS.fit or "crop"
+    return paper().FITS[FLAGS.dataset]
+
+
+def pictures_used() -> str:
+    """One line: how photographs became the pictures of the set."""
+    side = f"{FLAGS.size}x{FLAGS.size}"
+    how = {
+        "crop": f"center crops of {side} (--fit=crop)",
+        "resize": f"middle squares scaled to {side} (--fit=resize)",
+    }
+    return f"Pictures: {how[fit()] if FLAGS.size else 'whole photographs'}"
+
+
 def mask_source(masks: str) -> str:
     """The fixed masks of a test package at --data_dir if it has some of this kind, else `masks` as given."""
     return datasets.package_masks(FLAGS.data_dir, masks) or masks
@@ -90,22 +124,23 @@ def reported() -> tuple[list, list[str]]:
     """The paper's rows for what is evaluated, and one line for every kind of masks that it has none for."""
     if not FLAGS.reported:
         return [], []
-    if FLAGS.dataset not in ("div2k", "places2"):
+    if FLAGS.dataset not in _REPORTED:
         return [], [
             "The papers report DIV2K and Places2 only (HiFill Places2 alone): no rows of theirs for "
             f"--dataset={FLAGS.dataset}"
         ]
-    environment.start_tensorflow()  # the papers' packages import it
-    paper = importlib.import_module(f"{layout()}.reported")
-    rows, missing = [], []
+    printed, rows, missing = paper(), [], []
+    if FLAGS.size and fit() != printed.FITS[FLAGS.dataset]:
+        theirs = printed.FITS[FLAGS.dataset]
+        return [], [f"No rows of the paper: its {FLAGS.dataset} are of --fit={theirs}"]
     for masks in FLAGS.masks:
         kind = pathlib.Path(masks).name
-        found = paper.rows(FLAGS.dataset, split(), kind, FLAGS.size)
+        found = printed.rows(FLAGS.dataset, split(), kind, FLAGS.size)
         rows += found
         if not found:
             evaluated = f"--dataset={FLAGS.dataset} --split={split()} --masks={kind}"
             evaluated += f" --size={FLAGS.size}"
-            missing.append(f"No rows of the paper for {evaluated}: {paper.SCOPE}")
+            missing.append(f"No rows of the paper for {evaluated}: {printed.SCOPE}")
     return rows, missing
 
 
@@ -114,7 +149,7 @@ def evaluate(masks: str, paths: list[str], paint: dict, network) -> tuple[list, 
     kind = pathlib.Path(masks).name
     folder = pathlib.Path(FLAGS.output) / kind
     cases = evaluation.make_set(
-        paths, mask_source(masks), FLAGS.mask_dir, FLAGS.size, FLAGS.seed, folder
+        paths, mask_source(masks), FLAGS.mask_dir, FLAGS.size, FLAGS.seed, folder, fit()
     )
     found, folders = [], {}
     for name, painter in paint.items():
@@ -161,7 +196,12 @@ def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> Non
     summaries, bins = scores.summarise(found), scores.by_hole_area(found)
     means = scores.table(summaries, layout(), spread=True, references=rows)
     tables = "\n\n".join(
-        (masks_used(), "Mean over images:", means, *missing)
+        (
+            pictures_used() + "\n" + masks_used(),
+            f"Mean over images. {scores.POOLED_NOTE}",
+            means,
+            *missing,
+        )
         + tuple(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets)
         + ("By share of the picture that is hole:", scores.table(bins, layout()))
     )
@@ -195,6 +235,8 @@ def main(_) -> int:
     painters.check_names(FLAGS.model)
     if not FLAGS.model and not FLAGS.predictions:
         raise UsageError("nothing to score: name --model or --predictions")
+    if FLAGS.fit and not FLAGS.size:
+        raise UsageError(f"--fit={FLAGS.fit} would be ignored: --size=0 takes whole photographs")
     _check_distinct("--model and --predictions", FLAGS.model + FLAGS.predictions)
     _check_distinct("--masks", FLAGS.masks)
     for folder in FLAGS.predictions:

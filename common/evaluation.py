@@ -47,6 +47,23 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
     return image[top : top + size, left : left + size]
 
 
+def middle_square(image: np.ndarray, size: int) -> np.ndarray:
+    """uint8 [H, W, 3] -> [size, size, 3]: the middle square, scaled bilinearly, by averaging where it gets smaller.
+
+    size 0 keeps the whole photograph.
+    """
+    if not size:
+        return image
+    short = min(image.shape[:2])
+    middle = np.ascontiguousarray(center_crop(image, short))
+    how = cv2.INTER_AREA if size < short else cv2.INTER_LINEAR
+    return cv2.resize(middle, (size, size), interpolation=how)
+
+
+# How a photograph becomes a picture of the set, {--fit: (photograph, size) -> picture}.
+FITS = {"crop": center_crop, "resize": middle_square}
+
+
 def make_set(
     paths: list[str],
     masks: str,
@@ -54,6 +71,7 @@ def make_set(
     size: int,
     seed: int,
     folder: pathlib.Path,
+    fit: str = "crop",
 ) -> list[Case]:
     """Writes images and masks of a set below `folder` and returns its cases.
 
@@ -62,14 +80,15 @@ def make_set(
       masks: kind of mask or a folder of masks, see `common.mask_files.mask_source`. In a folder a mask of the
         photograph's name is taken, otherwise they are taken in turn.
       mask_folder: object templates, or None.
-      size: side of the center crops, 0 for whole photographs.
+      size: side of the pictures, 0 for whole photographs.
+      fit: of `FITS`: a center crop at the photograph's own scale, or its middle square scaled.
       seed: of random masks; image i has the hole of (seed, i), whatever else is evaluated.
     """
     source = mask_source(masks, mask_folder)
     own = {pathlib.Path(file).stem: index for index, file in enumerate(source.files)}
     cases = []
     for index, (name, path) in enumerate(zip(_unique_names(paths), paths)):
-        image = center_crop(images.read_rgb(path), size)
+        image = FITS[fit](images.read_rgb(path), size)
         height, width = image.shape[:2]
         if source.files:
             mask = source.fixed(own.get(name, index), height, width)
@@ -83,6 +102,7 @@ def make_set(
         "masks": masks,
         "seed": seed,
         "size": size,
+        "fit": fit,
         "images": dict(zip(_unique_names(paths), paths)),
     }
     files.write_text(folder / "masks" / "set.json", json.dumps(made, indent=1))

@@ -10,7 +10,8 @@ Table 2 of Zoom-to-Inpaint ("Z") and of HiFill ("H"; its FID and IS are scores o
 | `ssim`        | 1               | 1    | Z; Wang et al., IEEE TIP 13(4), 2004         |
 | `ms_ssim`     | 1               | 1    | Z, H; Wang et al., Asilomar 2003             |
 | `l1_fraction` | fraction of 1   | 0    | Z ("L1 error", 0.00357)                      |
-| `l1_percent`  | per cent        | 0    | H ("L1", 5.439)                              |
+| `l1_percent`  | per cent        | 0    | the same, times 100                          |
+| `l1_levels`   | levels of 255   | 0    | H ("L1", 5.439, see `hifill.reported`)       |
 
 Choices that the papers leave open:
 - Scores are taken over the whole picture, hole and surroundings alike.
@@ -36,7 +37,7 @@ import numpy as np
 
 from common.errors import UserError
 
-METRICS = ("psnr", "ssim", "ms_ssim", "l1_fraction", "l1_percent")
+METRICS = ("psnr", "ssim", "ms_ssim", "l1_fraction", "l1_percent", "l1_levels")
 
 _PEAK = float(np.iinfo(np.uint8).max)
 _WINDOW, _SIGMA = 11, 1.5
@@ -170,9 +171,15 @@ def l1_fraction(truth: np.ndarray, result: np.ndarray) -> float:
 
 
 def l1_percent(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error in per cent of the full range, in [0, 100] (H's "L1")."""
+    """Mean absolute error in per cent of the full range, in [0, 100]."""
     check_pair(truth, result)
     return 100 * _l1(truth, result)
+
+
+def l1_levels(truth: np.ndarray, result: np.ndarray) -> float:
+    """Mean absolute error in levels, in [0, 255] (H's "L1")."""
+    check_pair(truth, result)
+    return _PEAK * _l1(truth, result)
 
 
 def all_metrics(truth: np.ndarray, result: np.ndarray) -> dict[str, float]:
@@ -186,4 +193,5 @@ def all_metrics(truth: np.ndarray, result: np.ndarray) -> dict[str, float]:
         "ms_ssim": _ms_ssim(truth, result, finest),
         "l1_fraction": l1,
         "l1_percent": 100 * l1,
+        "l1_levels": _PEAK * l1,
     }

@@ -1,10 +1,15 @@
 """Tables of an evaluation: from one score per image to the papers' tables.
 
 A `Score` is one result of one method on one image with one mask. `summarise` and `by_hole_area`
-turn a list of them into `Summary` rows: mean and sample standard deviation (n - 1) over images,
-each image counting once, whatever its size. PSNR is infinite for a result without any error; such
-images are left out of its mean and deviation and counted, and `table` says so below the table. If
-all are infinite, so is the mean.
+turn a list of them into `Summary` rows: mean, sample standard deviation (n - 1) and median over
+images, each image counting once, whatever its size. PSNR is infinite for a result without any
+error; such images are left out of its mean and deviation and counted, and `table` says so below the
+table; the median has them. If all are infinite, so is the mean.
+
+A few images with tiny holes (60 dB and more) rule a mean of decibels. So PSNR has two columns more:
+its median, and the PSNR of pooled error, 10 log10(1 / mean over images of their squared error), where
+an image without error counts as 0. The squared error of an image follows from its PSNR; pooled over
+images of one size, it is that of all their pixels together.
 
 A `Reference` is a row that was not measured here, such as one of a paper's own table: `table` sets it
 below the measured rows of the same kind of masks as "paper: METHOD", and `write_json` keeps it apart.
@@ -30,26 +35,45 @@ from common.errors import UserError
 
 
 class Column(NamedTuple):
-    """One metric of a table: its key in `Score.metrics`, its title, its decimals."""
+    """One column of a table: the key in `Score.metrics`, title, decimals, and which field of `Statistic` it shows."""
 
     key: str
     title: str
     decimals: int
+    shows: str = "mean"
+
+    @property
+    def name(self) -> str:
+        """Its name in `flat` and in a `Reference`, which prints means: "psnr", "psnr_median"."""
+        return self.key if self.shows == "mean" else f"{self.key}_{self.shows}"
 
 
-# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4). A column that no image has is
-# left out, so FID and the Inception Score, which are of sets, have none.
+# Of decibels alone: for all else the mean is that of the error.
+POOLED = ("psnr",)
+POOLED_NOTE = (
+    "PSNR median: over images. PSNR pooled: of the mean squared error over images, each counting once; with images of "
+    "one size, that of all pixels together."
+)
+_PSNR = (
+    Column("psnr", "PSNR ↑", 2),
+    Column("psnr", "PSNR median ↑", 2, "median"),
+    Column("psnr", "PSNR pooled ↑", 2, "pooled"),
+)
+
+# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4), and PSNR's where it has none.
+# A column that no image has is left out, so FID and the Inception Score, which are of sets, have none.
 LAYOUTS = {
     "zoom_to_inpaint": (
-        Column("psnr", "PSNR ↑", 2),
+        *_PSNR,
         Column("ssim", "SSIM ↑", 4),
         Column("ms_ssim", "MS-SSIM ↑", 4),
         Column("l1_fraction", "L1 ↓", 5),
         Column("seconds", "Time (s) ↓", 3),
     ),
     "hifill": (
-        Column("l1_percent", "L1 (%) ↓", 3),
+        Column("l1_levels", "L1 (levels) ↓", 3),
         Column("ms_ssim", "MS-SSIM ↑", 4),
+        *_PSNR,
         Column("seconds", "Time (s) ↓", 3),
     ),
 }
@@ -87,12 +111,17 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """Mean and sample standard deviation of `n` finite values; `infinite` others were left out."""
+    """Mean and sample standard deviation of `n` finite values; `infinite` others were left out.
+
+    median: of all values. pooled: see the module docstring; NaN but for PSNR.
+    """
 
     mean: float
     std: float
     n: int
     infinite: int
+    median: float
+    pooled: float = math.nan
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,13 +158,21 @@ class Reference:
     source: str
 
 
-def _statistic(values: Sequence[float]) -> Statistic:
+def pooled_psnr(values: Iterable[float]) -> float:
+    """The PSNR of the mean squared error of images of these PSNRs, in dB; infinite if none has an error."""
+    error = statistics.fmean(10 ** (-value / 10) for value in values)
+    return -10 * math.log10(error) if error else math.inf
+
+
+def _statistic(key: str, values: Sequence[float]) -> Statistic:
     finite = [value for value in values if math.isfinite(value)]
     return Statistic(
         mean=statistics.fmean(finite) if finite else math.inf,
         std=statistics.stdev(finite) if len(finite) > 1 else math.nan,
         n=len(finite),
         infinite=len(values) - len(finite),
+        median=statistics.median(values),
+        pooled=pooled_psnr(values) if key in POOLED else math.nan,
     )
 
 
@@ -154,7 +191,7 @@ def _summary(method: str, masks: str, hole_area: str, scores: Sequence[Score]) -
         hole_area=hole_area,
         n=len(scores),
         hole_fraction=statistics.fmean(score.hole_fraction for score in scores),
-        metrics={key: _statistic(values) for key, values in columns.items()},
+        metrics={key: _statistic(key, values) for key, values in columns.items()},
     )
 
 
@@ -194,12 +231,24 @@ def by_hole_area(scores: Sequence[Score]) -> list[Summary]:
     return _summaries(scores, lambda score: _hole_area(score.hole_fraction), _hole_area_label)
 
 
-def _number(statistic: Statistic | None, decimals: int, spread: bool) -> str:
-    if statistic is None:
+def flat(summary: Summary) -> dict[str, float]:
+    """{name of a column: value, "n": images}: every mean, every median, and the pooled PSNR."""
+    found = {}
+    for key, statistic in summary.metrics.items():
+        found[key] = statistic.mean
+        found[f"{key}_median"] = statistic.median
+        if key in POOLED:
+            found[f"{key}_pooled"] = statistic.pooled
+    return {**found, "n": summary.n}
+
+
+def _number(summary: Summary, column: Column, spread: bool) -> str:
+    if column.key not in summary.metrics:
         return "-"
-    text = f"{statistic.mean:.{decimals}f}"
-    if spread and not math.isnan(statistic.std):
-        text += f" ± {statistic.std:.{decimals}f}"
+    statistic = summary.metrics[column.key]
+    text = f"{getattr(statistic, column.shows):.{column.decimals}f}"
+    if spread and column.shows == "mean" and not math.isnan(statistic.std):
+        text += f" ± {statistic.std:.{column.decimals}f}"
     return text
 
 
@@ -227,6 +276,8 @@ def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]
     for summary in summaries:
         for column in columns:
             statistic = summary.metrics.get(column.key)
+            if column.shows != "mean":
+                continue
             if statistic is not None and statistic.infinite and statistic.n:
                 where = f"{summary.method}, {summary.masks}, hole area {summary.hole_area}"
                 notes.append(
@@ -238,12 +289,12 @@ def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]
 
 def _measured_row(summary: Summary, columns: Sequence[Column], spread: bool, binned: bool) -> list:
     names = [summary.method, summary.masks, *([summary.hole_area] if binned else [])]
-    numbers = [_number(summary.metrics.get(c.key), c.decimals, spread) for c in columns]
+    numbers = [_number(summary, c, spread) for c in columns]
     return [*names, f"{100 * summary.hole_fraction:.2f}", str(summary.n), *numbers]
 
 
 def _reference_row(reference: Reference, columns: Sequence[Column], binned: bool) -> list:
-    values = [(reference.metrics.get(c.key), c.decimals) for c in columns]
+    values = [(reference.metrics.get(c.name), c.decimals) for c in columns]
     numbers = ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
     names = [f"paper: {reference.method}", reference.masks, *(["all"] if binned else [])]
     return [*names, "-", str(reference.n), *numbers]
@@ -260,7 +311,7 @@ def table(
     Args:
       summaries: from `summarise` or `by_hole_area`, printed in their order, all of one kind of masks together.
       layout: a key of `LAYOUTS`.
-      spread: whether to print "mean ± standard deviation" rather than the mean.
+      spread: whether to print "mean ± standard deviation" rather than the mean; medians and pooled PSNR stand alone.
       references: each is printed below the rows of its kind of masks, in their order; only in columns that a
         summary fills.
 

@@ -1,8 +1,9 @@
 """The numbers that HiFill ("H") prints, digit for digit: Tables 1 and 2. Nothing here is measured.
 
-L1 is taken to be in per cent of the full range: the table has no unit, and Zoom-to-Inpaint's Table 7 copies 5.439 as
-0.05439. MS-SSIM is at most 1; FID and the Inception Score are of the whole set; times are in milliseconds per image on
-an NVIDIA GTX 1080 Ti. Table 3 names sources of photographs.
+L1 is taken to be in levels of 255: the table has no unit, and Zoom-to-Inpaint's Table 7 copies 5.439 as 0.05439, as per
+cent of the full range. With holes of at most 25% that would be twice the error of the mean colour of what is known
+(docs/departures.md has what was measured). MS-SSIM is at most 1; FID and the Inception Score are of the whole set;
+times are in milliseconds per image on an NVIDIA GTX 1080 Ti. Table 3 names sources of photographs.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from common.scores import Reference
 class Scores(NamedTuple):
     """A cell of Table 2; the first two under the names of `common.metrics`."""
 
-    l1_percent: float
+    l1_levels: float
     ms_ssim: float
     fid: float
     inception_score: float
@@ -53,6 +54,9 @@ TABLE_2 = {
     },
 }
 
+# Sections 4 and 4.3: DIV2K "down-sampled"; for Table 2 "we linearly scale images and masks". Values:
+# `common.evaluation.FITS`.
+FITS = {"div2k": "resize", "places2": "resize"}
 IMAGES = 36_500  # section 4.3: "all 36,500 images of the Places2 validation set"
 SCOPE = (
     "HiFill, Table 2, scores --dataset=places2 (validation) with --masks=irregular at --size="
@@ -63,8 +67,8 @@ SCOPE = (
 def rows(dataset: str, split: str, masks: str, size: int) -> list[Reference]:
     """Table 2's rows of the same data set, kind of masks and size of picture; empty if it has none.
 
-    The paper scaled pictures and masks to each size, where `evaluate.py` crops: the pictures differ, at 512 perhaps,
-    at 1024 and above certainly.
+    The paper scaled pictures and masks to each size; `evaluate.py` scales the middle squares, but draws a hole of its
+    own at each size.
     """
     if (dataset, split, masks) != ("places2", "validation", "irregular"):
         return []

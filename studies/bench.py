@@ -210,12 +210,14 @@ class Bench:
           methods: {name: painter, or a folder of PNGs named as the set's images}.
           masks: kind of masks; a test package's own of this kind are used where there are some.
           photographs: from `data_sets`.
-          size: side of the center crops where --image_size says nothing.
+          size: side of the pictures where --image_size says nothing; Places2's are scaled, all others cropped, as
+            Z section 4.1 has it.
         """
         folder = self.folder / photographs.name / masks
         source = datasets.package_masks(photographs.data_dir, masks) or masks
         size = size if self.image_size is None else self.image_size
-        cases = evaluation.make_set(photographs.paths, source, None, size, self.seed, folder)
+        fit = reported("zoom_to_inpaint").FITS.get(photographs.name, "crop")
+        cases = evaluation.make_set(photographs.paths, source, None, size, self.seed, folder, fit)
         found, folders = [], {}
         for name, method in methods.items():
             seconds = None

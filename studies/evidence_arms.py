@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MASKS = ("small", "large")
-# Name in the scores -> (title, decimals, whether higher is better). The first four are Z Table 3's, L1 in H's per cent.
+# Name in the scores -> (title, decimals, whether higher is better). The first four are Z Table 3's, L1 in per cent.
 METRICS = {
     "psnr": ("PSNR (dB) ↑", 2, True),
     "ssim": ("SSIM ↑", 4, True),

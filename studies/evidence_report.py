@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from common.scores import Score
+from common.scores import POOLED_NOTE, Score, pooled_psnr
 from studies import evidence_rule
 from studies.evidence_arms import ARMS, CLAIMS, MASKS, METRICS, Claim
 from studies.study import REPORTED, Table
@@ -21,6 +21,14 @@ Scored = Mapping[str, Mapping[int, list[Score]]]  # {arm: {seed: scores}}
 TOO_FEW = "too few seeds"
 # Two intervals need two seeds.
 _LEAST_SEEDS = 2
+_PSNRS = {"psnr_median": statistics.median, "psnr_pooled": pooled_psnr}
+# {column: (title, decimals)}; PSNR's three stand together.
+_ARMS_COLUMNS = {
+    "psnr": METRICS["psnr"][:2],
+    "psnr_median": ("PSNR median ↑", 2),
+    "psnr_pooled": ("PSNR pooled ↑", 2),
+    **{metric: form[:2] for metric, form in METRICS.items() if metric != "psnr"},
+}
 _SHORT = {"over_seeds": "95% over seeds", "over_pictures": "95% over pictures"}
 
 
@@ -44,14 +52,14 @@ def _by_picture(some, masks, metric):
 def values(scored: Scored) -> dict:
     """What result.json keeps.
 
-    {"arms": {arm: {masks: {metric: {seed: mean over pictures}}}}, "decisions": [one a claim, masks and metric]}.
+    {"arms": {arm: {masks: {column: {seed: over pictures}}}}, "decisions": [one a claim, masks and metric]}.
     """
     return {
         "arms": {
             arm: {
                 masks: {
-                    metric: {str(seed): _mean(some, masks, metric) for seed, some in seeds.items()}
-                    for metric in METRICS
+                    name: {str(s): _over_pictures(some, masks, name) for s, some in seeds.items()}
+                    for name in _ARMS_COLUMNS
                 }
                 for masks in MASKS
             }
@@ -68,9 +76,12 @@ def values(scored: Scored) -> dict:
     }
 
 
-def _mean(some, masks, metric):
-    found = [x for x in _by_picture(some, masks, metric).values() if np.isfinite(x)]
-    return statistics.fmean(found)
+def _over_pictures(some, masks, name):
+    """A column of the arms' table for one seed: a metric's mean, or one of `_PSNRS`."""
+    found = list(_by_picture(some, masks, "psnr" if name in _PSNRS else name).values())
+    if name in _PSNRS:
+        return _PSNRS[name](found)
+    return statistics.fmean(x for x in found if np.isfinite(x))
 
 
 def _decided(scored, claim, masks, metric):
@@ -176,17 +187,21 @@ def _arms(found):
     rows = []
     for masks in MASKS:
         for name, by_masks in found["arms"].items():
-            some = [list(by_masks[masks][metric].values()) for metric in METRICS]
-            numbers = [_spread(x, METRICS[metric][1]) for x, metric in zip(some, METRICS)]
+            some = [list(by_masks[masks][name].values()) for name in _ARMS_COLUMNS]
+            numbers = [_spread(x, form[1]) for x, form in zip(some, _ARMS_COLUMNS.values())]
             rows.append([ARMS[name].label, masks, str(len(some[0])), *numbers])
         for name in ("No zoom", "Bicubic zoom", "SR zoom", "SR zoom+L∇"):  # Z Table 3
             printed = _paper_row(name, masks)
-            numbers = [f"{printed[m]:.{METRICS[m][1]}f}" if m in printed else "-" for m in METRICS]
+            numbers = [
+                f"{printed[m]:.{form[1]}f}" if m in printed else "-"
+                for m, form in _ARMS_COLUMNS.items()
+            ]
             rows.append([f"{REPORTED}{name}", masks, "-", *numbers])
-    columns = ["Arm", "Holes", "Seeds", *(title for title, _, _ in METRICS.values())]
+    columns = ["Arm", "Holes", "Seeds", *(title for title, _ in _ARMS_COLUMNS.values())]
     note = (
-        "Mean over seeds ± standard deviation over seeds of the mean over pictures. The paper's rows are of networks "
-        "of four times the width on other pictures (DIV2K); its full model took 1.28 million steps of joint training."
+        f"Mean over seeds ± standard deviation over seeds of the mean over pictures. {POOLED_NOTE} The paper's rows "
+        "are of networks of four times the width on other pictures (DIV2K); its full model took 1.28 million steps of "
+        "joint training."
     )
     return Table("The arms", columns, rows, note)
 

@@ -15,6 +15,7 @@ import functools
 
 import numpy as np
 
+from common.scores import POOLED_NOTE
 from studies import hifill_crops, hifill_sets
 from studies.bench import Bench
 from studies.score_tables import cell, columns
@@ -38,10 +39,13 @@ def run(bench: Bench) -> Result:
     title = f"{found.label}, {side}x{side}, generator {model.config.size}x{model.config.size}"
     shown = [
         *columns("zoom_to_inpaint", ("psnr", "ssim")),
-        *columns("hifill", ("l1_percent", "ms_ssim", "seconds")),
+        *columns("hifill", ("l1_levels", "ms_ssim", "seconds")),
     ]
-    rows = [[name, *(cell(x[c.key], c.decimals) for c in shown)] for name, x in means.items()]
-    note = f"Whole pictures; mean over {len(scored.cases)} images. The adopted pair is averaging down and bilinear up."
+    rows = [[name, *(cell(x.get(c.name), c.decimals) for c in shown)] for name, x in means.items()]
+    note = (
+        f"Whole pictures; mean over {len(scored.cases)} images. The adopted pair is averaging down and bilinear up. "
+        f"{POOLED_NOTE}"
+    )
     return Result(
         tables=[Table(title, ["Down, up", *(c.title for c in shown)], rows, note)],
         pictures=[

@@ -17,6 +17,7 @@ import dataclasses
 
 import numpy as np
 
+from common.scores import POOLED_NOTE
 from studies import hifill_crops, hifill_sets, networks, timing
 from studies.bench import Bench
 from studies.score_tables import cell, columns
@@ -46,15 +47,15 @@ def run(bench: Bench) -> Result:
     scored = hifill_sets.scored(bench, found, methods, side, base)
     means = hifill_sets.means(scored.scores)
     shown = [
-        *columns("hifill", ("l1_percent", "ms_ssim")),
+        *columns("hifill", ("l1_levels", "ms_ssim")),
         *columns("zoom_to_inpaint", ("psnr", "ssim")),
     ]
-    rows = [[name, *(cell(x[c.key], c.decimals) for c in shown)] for name, x in means.items()]
+    rows = [[name, *(cell(x.get(c.name), c.decimals) for c in shown)] for name, x in means.items()]
     quality = Table(
         f"{found.label}, {side}x{side}, {models[ADOPTED].config.channels} channels",
         ["Coarse + refinement", *(c.title for c in shown)],
         rows,
-        f"Mean over {len(scored.cases)} images; the paper shows pictures only.",
+        f"Mean over {len(scored.cases)} images; the paper shows pictures only. {POOLED_NOTE}",
     )
     costs = {labels[arm]: cost(*GATES[arm], bench.size) for arm in ARMS}
     timed = timing.table(

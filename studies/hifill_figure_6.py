@@ -18,6 +18,7 @@ import functools
 import cv2
 import numpy as np
 
+from common.scores import POOLED_NOTE
 from studies import hifill_crops, hifill_sets
 from studies.bench import Bench
 from studies.score_tables import cell, columns
@@ -47,19 +48,20 @@ def run(bench: Bench) -> Result:
         means.setdefault(method, {})["gradient"] = gradient
     shown = [
         *columns("zoom_to_inpaint", ("psnr", "ssim")),
-        *columns("hifill", ("l1_percent", "ms_ssim", "seconds")),
+        *columns("hifill", ("l1_levels", "ms_ssim", "seconds")),
     ]
     rows = [
         [
             name,
-            *(cell(means[name].get(c.key), c.decimals) for c in shown),
+            *(cell(means[name].get(c.name), c.decimals) for c in shown),
             cell(means[name]["gradient"], 2),
         ]
         for name in (*methods, "truth")
     ]
     title = f"{found.label}, {side}x{side}, completion {model.config.size}x{model.config.size}"
     note = (
-        f"Whole pictures; mean over {len(scored.cases)} images. Gradient: mean absolute difference of neighbours "
+        f"Whole pictures; mean over {len(scored.cases)} images. {POOLED_NOTE} "
+        "Gradient: mean absolute difference of neighbours "
         "inside the hole in levels, which is small where a fill is blurred; the truth's shows how much there should be."
     )
     head = ["Enlarged by", *(c.title for c in shown), "Gradient"]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import functools
 
 from common import baselines, patchmatch
+from common.scores import POOLED_NOTE
 from studies import hifill_crops, hifill_sets
 from studies.bench import Bench
 from studies.score_tables import cell, columns
@@ -43,11 +44,14 @@ def run(bench: Bench) -> Result:
     scored = hifill_sets.scored(bench, found, methods, side, model.config.size)
     means = hifill_sets.means(scored.scores)
     shown = [
-        *columns("hifill", ("l1_percent", "ms_ssim")),
+        *columns("hifill", ("l1_levels", "ms_ssim")),
         *columns("zoom_to_inpaint", ("psnr", "ssim", "seconds")),
     ]
-    rows = [[name, *(cell(x.get(c.key), c.decimals) for c in shown)] for name, x in means.items()]
-    note = f"Whole pictures; mean over {len(scored.cases)} images. The paper shows pictures only."
+    rows = [[name, *(cell(x.get(c.name), c.decimals) for c in shown)] for name, x in means.items()]
+    note = (
+        f"Whole pictures; mean over {len(scored.cases)} images. The paper shows pictures only. "
+        f"{POOLED_NOTE}"
+    )
     table = Table(
         f"{found.label}, {side}x{side}", ["Method", *(c.title for c in shown)], rows, note
     )

@@ -57,10 +57,7 @@ def sides(bench: Bench, base: int, multiples: tuple[int, ...] = MULTIPLES) -> li
 
 def square(image: np.ndarray, side: int) -> np.ndarray:
     """[H, W, 3] uint8 -> [side, side, 3]: the middle square, scaled."""
-    short = min(image.shape[:2])
-    middle = np.ascontiguousarray(evaluation.center_crop(image, short))
-    how = cv2.INTER_AREA if side < short else cv2.INTER_LINEAR
-    return cv2.resize(middle, (side, side), interpolation=how)
+    return evaluation.middle_square(image, side)
 
 
 def scaled_mask(mask: np.ndarray, side: int) -> np.ndarray:
@@ -169,8 +166,5 @@ def predictions_note(bench: Bench) -> str:
 
 
 def means(found: list[scores.Score]) -> dict[str, dict[str, float]]:
-    """{method: {metric: mean, "n": images}}."""
-    return {
-        summary.method: {**{k: s.mean for k, s in summary.metrics.items()}, "n": summary.n}
-        for summary in scores.summarise(found)
-    }
+    """{method: `scores.flat`}: means, medians, pooled PSNR and the number of images."""
+    return {summary.method: scores.flat(summary) for summary in scores.summarise(found)}

@@ -3,10 +3,11 @@
     python studies/run.py --study=hifill_table_2 --size=paper --places2_dir=PLACES2 --weights=hifill=FILE \\
         --inception_graph=classify_image_graph_def.pb --predictions=METHOD,METHOD
 
-The paper: L1 5.439%, MS-SSIM 0.8840, FID 4.898, IS 17.72 and 25 ms at 512, nearly the same scores up to 4096 (87.3 ms
-on a GTX 1080 Ti), where other methods deteriorate or run out of memory. It needs the trained network, the 36,500
-pictures of Places2's validation set and the published Inception graph; a day on a GPU, most of it scoring at 2048 and
-4096 (`--count` takes the first ones; FID needs 2,049 at least). 8192 is not in the paper; its first 20 pictures.
+The paper: L1 5.439 (in levels of 255, see `hifill.reported`), MS-SSIM 0.8840, FID 4.898, IS 17.72 and 25 ms at 512,
+nearly the same scores up to 4096 (87.3 ms on a GTX 1080 Ti), where other methods deteriorate or run out of memory. It
+needs the trained network, the 36,500 pictures of Places2's validation set and the published Inception graph; a day on a
+GPU, most of it scoring at 2048 and 4096 (`--count` takes the first ones; FID needs 2,049 at least). 8192 is not in the
+paper; its first 20 pictures.
 How sets are made and scaled: `studies.hifill_sets`. The small setting goes from 128 to 2048 on three photographs, with
 a small network, so the paper's 512 stands for 128 there; three pictures have no FID and no IS.
 """
@@ -18,10 +19,11 @@ import statistics
 import numpy as np
 
 from common import evaluation, images, photographs
+from common.scores import POOLED_NOTE
 from common.set_scores import MISSING, SetScores
 from studies import hifill_sets, memory
 from studies.bench import Bench, reported
-from studies.score_tables import cell
+from studies.score_tables import cell, columns
 from studies.study import REPORTED, Picture, Result, Study, Table
 
 OURS = "HiFill"
@@ -29,6 +31,8 @@ OURS = "HiFill"
 MULTIPLES = (*hifill_sets.MULTIPLES, 16)
 _LARGEST_COUNT = 20
 _PAPER_BASE = 512
+# Before those of sets and the costs; the paper has the first two.
+SHOWN = columns("hifill", ("l1_levels", "ms_ssim", "psnr"))
 
 
 def run(bench: Bench) -> Result:
@@ -75,9 +79,10 @@ def one_side(bench: Bench, model, found, side: int, gflop: float):
             value.update(cost(image, mask, model, gflop, seconds))
         rows.append(row(method, value, sets.cells(of_set)))
     rows += paper_rows(round(_PAPER_BASE * side / base))
-    columns = ["Method", "n", "L1 (%) ↓", "MS-SSIM ↑", *sets.columns(), *COST_COLUMNS]
+    titles = [column.title for column in SHOWN]
+    head = ["Method", "n", *titles, *sets.columns(), *COST_COLUMNS]
     stands = f" (the paper's {_PAPER_BASE * side // base})" if base != _PAPER_BASE else ""
-    table = Table(f"{found.label}, {side}x{side}{stands}", columns, rows, COST_NOTE)
+    table = Table(f"{found.label}, {side}x{side}{stands}", head, rows, f"{POOLED_NOTE} {COST_NOTE}")
     return table, means, first, reasons
 
 
@@ -119,7 +124,8 @@ def row(method: str, value: dict, of_set: list[str]) -> list[str]:
     milliseconds = [1000 * value[k] if k in value else None for k in ("seconds", "std", "median")]
     return [
         *(method, str(value["n"])),
-        *(cell(value["l1_percent"], 3), cell(value["ms_ssim"], 4), *of_set),
+        *(cell(value.get(c.name), c.decimals) for c in SHOWN),
+        *of_set,
         *("-" if x is None or x != x else f"{x:.1f}" for x in milliseconds),
         memory.cell(value["memory"]) if "memory" in value else "-",
         cell(value.get("gflop"), 2),
@@ -134,8 +140,9 @@ def paper_rows(side: int) -> list[list[str]]:
         [
             *(f"{REPORTED}{method}", str(printed.IMAGES)),
             *(
-                _digits(x.l1_percent),
+                _digits(x.l1_levels),
                 f"{x.ms_ssim:.4f}",
+                *["-"] * (len(SHOWN) - 2),
                 _digits(x.fid),
                 f"{x.inception_score:.2f}",
             ),
@@ -170,8 +177,8 @@ STUDY = Study(
     paper="HiFill",
     item="Table 2",
     what="L1, MS-SSIM, FID, IS, time and memory from 512 to 4096 and 8192",
-    reported="L1 5.439%, MS-SSIM 0.8840, FID 4.898, IS 17.72 and 25 ms at 512x512; nearly the same scores and 87.3 ms "
-    "at 4096x4096 on a GTX 1080 Ti, where other methods run out of memory.",
+    reported="L1 5.439 (taken as levels of 255), MS-SSIM 0.8840, FID 4.898, IS 17.72 and 25 ms at 512x512; nearly the "
+    "same scores and 87.3 ms at 4096x4096 on a GTX 1080 Ti, where other methods run out of memory.",
     needs="weights of hifill, Places2, the Inception graph, other methods' PNGs; a day on a GPU",
     command="python studies/run.py --study=hifill_table_2 --size=paper --places2_dir=PLACES2 --weights=hifill=FILE "
     "--inception_graph=classify_image_graph_def.pb --predictions=METHOD,METHOD",

@@ -123,7 +123,7 @@ def section(results: list[dict[str, Any]]) -> str:
     """What stands between README's markers."""
     lines = ["", _HEAD if results else _NONE]
     for found in results:
-        table = found["tables"][0]
+        table = result_sources.with_every_score(found["tables"][0])
         lines += ["", f"### {found['title']}", "", *report.markdown_table(table)]
         more = "; more in [docs/evidence.md](docs/evidence.md)" if found["name"] == EVIDENCE else ""
         lines += ["", *([table["note"], ""] if table["note"] else [])]

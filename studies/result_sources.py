@@ -16,13 +16,16 @@ import pathlib
 import re
 from typing import Any
 
+from common import images, scores
 from common.errors import UserError
 from studies import study
 
 EVIDENCE = "evidence"
-# Of an evaluation: name in the scores -> (title, decimals); and its flags that are shown.
+# Of an evaluation: name of a column (`common.scores.Column.name`) -> (title, decimals); and its flags that are shown.
 _SCORES = {
     "psnr": ("PSNR ↑", 2),
+    "psnr_median": ("PSNR median ↑", 2),
+    "psnr_pooled": ("PSNR pooled ↑", 2),
     "ssim": ("SSIM ↑", 4),
     "ms_ssim": ("MS-SSIM ↑", 4),
     "l1_percent": ("L1 (%) ↓", 3),
@@ -70,7 +73,7 @@ def _of_evaluation(folder):
         for name in ("run.json", "scores.json")
     )
     rows = [
-        _row(s["method"], s, {key: value["mean"] for key, value in s["metrics"].items()})
+        _row(s["method"], s, _flat(s["metrics"]))
         for s in content["summaries"]
         if s["hole_area"] == "all"
     ]
@@ -78,16 +81,51 @@ def _of_evaluation(folder):
     kinds = [row[1] for row in rows]
     rows.sort(key=lambda row: kinds.index(row[1]))
     columns = ["Method", "Holes", "n", *(title for title, _ in _SCORES.values())]
-    table = {"title": "Scores", "columns": columns, "rows": rows, "note": "Mean over pictures."}
+    table = {
+        "title": "Scores",
+        "columns": columns,
+        "rows": rows,
+        "note": f"Mean over pictures. {scores.POOLED_NOTE}",
+    }
     about = {"name": folder.name, "title": f"Scores: {folder.name}"}
     about.update(_about(folder / "scores.json", run), command=_command("evaluate.py", run["flags"]))
     return {**about, "tables": [table]}
 
 
+def _flat(metrics):
+    """{name of a column: number}; what an older scores.json lacks is left out."""
+    found = {key: value["mean"] for key, value in metrics.items()}
+    for key, value in metrics.items():
+        for shown in ("median", "pooled"):
+            if value.get(shown) is not None:
+                found[f"{key}_{shown}"] = value[shown]
+    return found
+
+
+def with_every_score(table: dict[str, Any]) -> dict[str, Any]:
+    """A table of an evaluation with every column of one made now; an older one's are "-" there.
+
+    Tables without the column that PSNR's others follow are returned as they are.
+    """
+    titles = [title for title, _ in _SCORES.values()]
+    if titles[0] not in table["columns"]:
+        return table
+    columns, rows = list(table["columns"]), [list(row) for row in table["rows"]]
+    place = columns.index(titles[0])
+    for offset, (name, (title, _)) in enumerate(_SCORES.items()):
+        if name.startswith("psnr") and title not in columns:
+            columns.insert(place + offset, title)
+            for row in rows:
+                row.insert(place + offset, "-")
+    return {**table, "columns": columns, "rows": rows}
+
+
 def _row(method, about, metrics):
-    """Cells of one method under one kind of holes; Z prints L1 as a fraction, which is shown in per cent."""
-    if "l1_percent" not in metrics and "l1_fraction" in metrics:
-        metrics = {**metrics, "l1_percent": 100 * metrics["l1_fraction"]}
+    """Cells of one method under one kind of holes; L1 of the papers, a fraction or in levels, is shown in per cent."""
+    if "l1_percent" not in metrics:
+        for name, full_range in (("l1_fraction", 1), ("l1_levels", images.WHITE)):
+            if name in metrics:
+                metrics = {**metrics, "l1_percent": 100 * metrics[name] / full_range}
     numbers = [_number(metrics.get(key), decimals) for key, (_, decimals) in _SCORES.items()]
     return [method, about["masks"], str(about["n"]), *numbers]
 

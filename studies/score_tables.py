@@ -7,11 +7,9 @@ from collections.abc import Mapping
 from common import scores
 from studies.study import REPORTED, Table
 
-COLUMNS = scores.LAYOUTS
-
 
 def columns(layout: str, keys: tuple[str, ...] = ()) -> list[scores.Column]:
-    """The columns of a paper's table (`common.scores.LAYOUTS`); `keys`: only these."""
+    """The columns of a paper's table (`common.scores.LAYOUTS`); `keys`: only those of these metrics."""
     return [c for c in scores.LAYOUTS[layout] if not keys or c.key in keys]
 
 
@@ -31,20 +29,21 @@ def comparison(
 
     Args:
       title: of the table.
-      measured: {method: its means}, in the order of the rows.
+      measured: {method: its summary}, in the order of the rows.
       shown: the columns.
       reported: {method: {metric: value}} as the paper prints them.
       note: what stands below the table, before the number of images.
     """
     rows = []
     for method, summary in measured.items():
-        means = {key: statistic.mean for key, statistic in summary.metrics.items()}
-        rows.append([method, *(cell(means.get(c.key), c.decimals) for c in shown)])
+        found = scores.flat(summary)
+        rows.append([method, *(cell(found.get(c.name), c.decimals) for c in shown)])
     for method, printed in reported.items():
-        values = (cell(printed.get(c.key), c.decimals) for c in shown)
+        values = (cell(printed.get(c.name), c.decimals) for c in shown)
         rows.append([f"{REPORTED}{method}", *values])
     counts = sorted({summary.n for summary in measured.values()})
-    images = f"Measured: mean over {' or '.join(map(str, counts))} images." if counts else ""
+    over = f"Measured: mean over {' or '.join(map(str, counts))} images."
+    images = f"{over} {scores.POOLED_NOTE}" if counts else ""
     infinite = sum(s.infinite for m in measured.values() for s in m.metrics.values())
     left_out = f" {infinite} infinite values are left out of means." if infinite else ""
     return Table(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from common import scores
 from studies import networks
 from studies.bench import Bench, Photographs, Scored
 
@@ -50,8 +51,5 @@ def weights_flag(arms: Sequence[str]) -> str:
 
 
 def means(summaries) -> dict:
-    """{method: {metric: mean, "n": images}} for a result's values."""
-    return {
-        method: {**{key: s.mean for key, s in summary.metrics.items()}, "n": summary.n}
-        for method, summary in summaries.items()
-    }
+    """{method: `scores.flat`} for a result's values."""
+    return {method: scores.flat(summary) for method, summary in summaries.items()}

@@ -5,8 +5,9 @@
 
 The paper: best in all four scores on both data sets and both kinds of masks, by 0.75 dB PSNR on Places2 and 0.97 dB on
 DIV2K under small masks, by 0.1 and 0.2 dB under large ones. It needs the trained network (and HiFill's, if it is to be
-compared); 100 images each of Places2's validation and test set, 256x256, and center crops of DIV2K's 100 validation
-images; minutes on a GPU. Which 200 images of Places2 the paper took is not said: here the first ones of each split.
+compared); 100 images each of Places2's validation and test set, reduced to 256x256, and center crops of DIV2K's 100
+validation images; minutes on a GPU. Which 200 images of Places2 the paper took is not said: here the first ones of each
+split.
 
 HiFill was made for 512x512. As in the paper, pictures are enlarged bicubically for it and its results reduced; how they
 are reduced, and whether known pixels are put back, is not said: here bicubically, and not. Table 7 is Table 2 and what
@@ -21,6 +22,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from common import images
 from studies import zoom_arms
 from studies.bench import Bench, Photographs, Scored, reported
 from studies.score_tables import columns, comparison
@@ -29,6 +31,7 @@ from studies.study import Result, Study, Table
 OURS, HIFILL = "sr_zoom_gradient", "hifill"
 METRICS = ("psnr", "ssim", "ms_ssim", "l1_fraction")
 _HIFILL_SIDE = 512  # Z section 4.1
+_HIFILL = "HiFill [48]"
 
 
 def enlarged_for_hifill(inpaint):
@@ -78,10 +81,16 @@ def run(bench: Bench) -> Result:
 
 
 def copied() -> Table:
-    """Table 7's first rows."""
+    """Table 7's first rows; HiFill's L1 as a fraction of the full range, as all others are."""
     printed, shown = reported("zoom_to_inpaint").TABLE_7_COPIED, columns("zoom_to_inpaint", METRICS)
     paper = {method: scores._asdict() for method, scores in printed.items()}
-    note = "Other sizes, masks and pictures than above (Z Table 6): to be compared with nothing."
+    theirs = reported("hifill").TABLE_2[_HIFILL_SIDE]["Ours"].l1_levels
+    paper[_HIFILL]["l1_fraction"] = theirs / images.WHITE
+    note = (
+        "Other sizes, masks and pictures than above (Z Table 6): to be compared with nothing. HiFill's L1 is the "
+        f"{theirs} of its own Table 2 in levels of {images.WHITE}; Z's Table 7 prints "
+        f"{printed[_HIFILL].l1_fraction}, as if it were per cent."
+    )
     return comparison("Table 7, values copied from the publications", {}, shown, paper, note)
 
 

@@ -9,6 +9,7 @@ all six with 16 channels for 64 and 18 for 70; the numbers of parameters at the 
 
 from __future__ import annotations
 
+from common.scores import POOLED_NOTE
 from studies import networks, zoom_arms
 from studies.bench import Bench, reported
 from studies.score_tables import cell, columns
@@ -38,11 +39,13 @@ def run(bench: Bench) -> Result:
     for label, arm in zoom_arms.labels(ARMS).items():
         model = bench.model(arm)
         counts[label] = parameters(model)
-        scores = [cell(means[m][label][c.key], c.decimals) for m in zoom_arms.MASKS for c in shown]
+        scores = [
+            cell(means[m][label].get(c.name), c.decimals) for m in zoom_arms.MASKS for c in shown
+        ]
         rows.append([label, str(model.config.channels), *scores, f"{counts[label] / 1e6:.2f}M"])
     for row in printed:
         given = {"small": row.small._asdict(), "large": row.large._asdict()}
-        scores = [cell(given[m][c.key], c.decimals) for m in zoom_arms.MASKS for c in shown]
+        scores = [cell(given[m].get(c.name), c.decimals) for m in zoom_arms.MASKS for c in shown]
         name = f"{REPORTED}{row.name}"
         rows.append([name, str(row.channels), *scores, f"{row.parameters:.2f}M"])
     titles = [f"{m}: {c.title}" for m in zoom_arms.MASKS for c in shown]
@@ -50,7 +53,7 @@ def run(bench: Bench) -> Result:
         f"{photographs.label}, small and large masks",
         ["Method", "ch.", *titles, "Parameters"],
         rows,
-        f"Measured: mean over {len(photographs.paths)} images.",
+        f"Measured: mean over {len(photographs.paths)} images. {POOLED_NOTE}",
     )
     tables, values = [table, _at_the_papers_width(printed)], {**means, "parameters": counts}
     return Result(tables, notes=zoom_arms.notes(bench, photographs), values=values)

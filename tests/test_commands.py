@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import datasets
+from common import datasets, evaluation
 from common.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -373,8 +373,8 @@ def authors_package(tmp_path):
 @pytest.mark.parametrize(
     ("dataset", "ours"),
     [
-        ("div2k", ["-", "100", "27.07", "0.9094", "0.9346", "0.01462", "0.293"]),
-        ("places2", ["-", "200", "27.71", "0.9202", "0.9415", "0.01314", "-"]),
+        ("div2k", ["-", "100", "27.07", "-", "-", "0.9094", "0.9346", "0.01462", "0.293"]),
+        ("places2", ["-", "200", "27.71", "-", "-", "0.9202", "0.9415", "0.01314", "-"]),
     ],
 )
 def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
@@ -408,6 +408,39 @@ def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
 
 
 @pytest.mark.default_environment
+@pytest.mark.parametrize(
+    ("dataset", "layout", "fit"),
+    [
+        ("places2", "zoom_to_inpaint", "resize"),
+        ("div2k", "zoom_to_inpaint", "crop"),
+        ("div2k", "hifill", "resize"),
+    ],
+)
+def test_evaluation_crops_and_reduces_as_the_papers_say(
+    run_command, tmp_path, dataset, layout, fit
+):
+    photograph = tmp_path / "data" / {"places2": "val_large", "div2k": "DIV2K_valid_HR"}[dataset]
+    photograph.mkdir(parents=True)
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 420, 3), dtype=np.uint8)
+    cv2.imwrite(str(photograph / "a.png"), pixels)
+    flags = (f"--dataset={dataset}", f"--data_dir={tmp_path / 'data'}", f"--table={layout}")
+    flags = ("--model=mean", *flags, "--masks=small", "--size=256")
+    process = run_command("evaluate", *flags, "--output=out", cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
+    found = cv2.imread(str(tmp_path / "out" / "small" / "images" / "a.png"))
+    assert (found == evaluation.FITS[fit](pixels, 256)).all()
+    assert f"256x256 (--fit={fit})" in process.stdout
+    assert ("| paper: Ours" in process.stdout) == (layout == "zoom_to_inpaint")
+    if (dataset, layout) == ("places2", "zoom_to_inpaint"):
+        process = run_command("evaluate", *flags, "--fit=crop", "--output=other", cwd=tmp_path)
+        assert "No rows of the paper: its places2 are of --fit=resize" in process.stdout
+        assert "| paper: " not in process.stdout
+        one_line(
+            run_command("evaluate", *flags[:-1], "--size=0", "--fit=crop", cwd=tmp_path), 2, "--fit"
+        )
+
+
+@pytest.mark.default_environment
 def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
     run_command, authors_package, tmp_path
 ):
@@ -419,7 +452,8 @@ def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
     assert process.returncode == 0, process.stderr
     (ours,) = [line for line in process.stdout.splitlines() if line.startswith("| paper: Ours")]
     cells = [cell.strip() for cell in ours.split("|")[2:-1]]
-    assert cells == ["irregular", "-", "36500", "5.439", "0.8840", "0.031"]
+    assert cells == ["irregular", "-", "36500", "5.439", "0.8840", "-", "-", "-", "0.031"]
+    assert "| L1 (levels) ↓ |" in process.stdout
     assert "paper: HiFill, Table 2" in process.stdout
 
 

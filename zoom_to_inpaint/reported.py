@@ -169,7 +169,8 @@ TABLE_5 = (
 )
 
 # Table 7, "Values copied from the publications": what others printed for Places2 at other sizes and masks (Table 6).
-# The paper calls them not directly comparable (appendix C.2). None: not given.
+# The paper calls them not directly comparable (appendix C.2). None: not given. HiFill's L1 is 5.439 in its own paper,
+# without a unit; as per cent of the full range, as it is copied here, it cannot be (docs/departures.md).
 TABLE_7_COPIED = {
     "HiFill [48]": Scores(None, None, 0.8840, 0.05439),
     "Pluralistic [53]": Scores(None, None, None, None),
@@ -223,6 +224,9 @@ TABLE_10 = {
     "high": {"No zoom": 0.9674, "Bicubic zoom": 0.9717, "SR zoom": 0.9727, "SR zoom+L∇": 0.9743},
 }
 
+# Section 4.1: "For DIV2K, 256x256 patches were center-cropped"; Places2 is of 256 x 256.
+# Values: `common.evaluation.FITS`.
+FITS = {"div2k": "crop", "places2": "resize"}
 SIZE = 256  # side of the pictures of Table 2
 IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; of Places2, 100 each of validation and test
 SCOPE = (

@@ -73,6 +73,18 @@ def test_size_0_keeps_the_whole_photograph():
     np.testing.assert_array_equal(evaluation.center_crop(image, 0), image)
 
 
+def test_resized_pictures_are_the_middle_squares_scaled(tmp_path):
+    images.write_png(tmp_path / "wide.png", _noise(64, 100, 3))
+    paths = [str(tmp_path / "wide.png")]
+    (case,) = evaluation.make_set(paths, "irregular", None, 32, 0, tmp_path / "set", "resize")
+    middle = _noise(64, 100, 3)[:, 18:82].astype(np.float64)
+    wanted = middle.reshape(32, 2, 32, 2, 3).mean(axis=(1, 3))
+    assert np.abs(images.read_rgb(case.image) - wanted).max() <= 0.5
+    assert json.loads((tmp_path / "set" / "masks" / "set.json").read_text())["fit"] == "resize"
+    assert evaluation.middle_square(_noise(20, 30, 0), 40).shape == (40, 40, 3)
+    assert evaluation.middle_square(_noise(20, 30, 0), 0).shape == (20, 30, 3)
+
+
 @pytest.mark.parametrize("shape", [(16, 20), (31, 90), (1, 1), (40, 5)])
 def test_center_crop_enlarges_smaller_photographs(shape):
     ramp = np.zeros((*shape, 3), np.uint8)

@@ -62,6 +62,7 @@ def test_psnr_and_l1_equal_slow_numpy(height, width):
     assert metrics.psnr(truth, result) == pytest.approx(expected, rel=1e-12)
     assert metrics.l1_fraction(truth, result) == pytest.approx(np.mean(np.abs(error)), rel=1e-12)
     assert metrics.l1_percent(truth, result) == 100 * metrics.l1_fraction(truth, result)
+    assert metrics.l1_levels(truth, result) == 255 * metrics.l1_fraction(truth, result)
 
 
 def test_psnr_of_one_level_everywhere():
@@ -148,6 +149,7 @@ def test_identical_pictures_are_perfect(height, width):
         "ms_ssim": 1.0,
         "l1_fraction": 0.0,
         "l1_percent": 0.0,
+        "l1_levels": 0.0,
     }
 
 

@@ -31,6 +31,7 @@ def _random_scores(n=40):
                 "ms_ssim": float(rng.uniform(0.8, 1)),
                 "l1_fraction": float(rng.uniform(0, 0.1)),
                 "l1_percent": float(rng.uniform(0, 10)),
+                "l1_levels": float(rng.uniform(0, 25)),
             },
         )
         for index in range(n)
@@ -56,6 +57,7 @@ def test_summarise_equals_numpy():
             values = [i.metrics[key] for i in members]
             assert statistic.mean == pytest.approx(np.mean(values), rel=1e-12)
             assert statistic.std == pytest.approx(np.std(values, ddof=1), rel=1e-9)
+            assert statistic.median == pytest.approx(np.median(values), rel=1e-12)
             assert (statistic.n, statistic.infinite) == (10, 0)
 
 
@@ -63,7 +65,9 @@ def test_infinite_psnr_is_left_out_and_counted():
     images = [_score(30.0), _score(math.inf), _score(34.0), _score(math.inf)]
     (summary,) = scores.summarise(images)
     assert summary.n == 4
-    assert summary.metrics["psnr"] == scores.Statistic(32.0, pytest.approx(math.sqrt(8)), 2, 2)
+    pooled = pytest.approx(-10 * math.log10((10**-3 + 10**-3.4) / 4))  # two of four without error
+    wanted = scores.Statistic(32.0, pytest.approx(math.sqrt(8)), 2, 2, math.inf, pooled)
+    assert summary.metrics["psnr"] == wanted
     text = scores.table([summary], "zoom_to_inpaint")
     assert (
         "PSNR: mean of 2 images, without the 2 of infinite value (ns, small, hole area all)."
@@ -71,11 +75,36 @@ def test_infinite_psnr_is_left_out_and_counted():
     )
 
 
+def test_a_few_tiny_holes_rule_the_mean_alone():
+    """The median says what most pictures have, the pooled PSNR what the errors are."""
+    images = [_score(value) for value in (63.0, 54.0, 30.0, 29.0, 28.0)]
+    (summary,) = scores.summarise(images)
+    row = scores.table([summary], "zoom_to_inpaint", spread=True).splitlines()[-1]
+    assert [cell.strip() for cell in row.split("|")[5:-1]] == ["40.80 ± 16.48", "30.00", "31.14"]
+    assert scores.flat(summary) == {
+        **{"psnr": pytest.approx(40.8), "psnr_median": 30.0, "n": 5},
+        "psnr_pooled": pytest.approx(31.1372, abs=1e-3),
+    }
+
+
+def test_pooled_psnr_is_that_of_all_pixels_of_pictures_of_one_size():
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 256, (6, 8, 9, 3)).astype(np.uint8)
+    result = np.clip(
+        truth + rng.normal(0, (1, 2, 4, 8, 20, 60), (8, 9, 3, 6)).transpose(3, 0, 1, 2), 0, 255
+    )
+    result = result.astype(np.uint8)
+    found = [metrics.psnr(one, other) for one, other in zip(truth, result)]
+    stacked = metrics.psnr(truth.reshape(-1, 9, 3), result.reshape(-1, 9, 3))
+    assert scores.pooled_psnr(found) == pytest.approx(stacked, rel=1e-12)
+    assert np.mean(found) > stacked + 5
+
+
 def test_only_infinite_psnr():
     (summary,) = scores.summarise([_score(math.inf), _score(math.inf)])
     assert summary.metrics["psnr"].mean == math.inf and math.isnan(summary.metrics["psnr"].std)
     text = scores.table([summary], "zoom_to_inpaint", spread=True)
-    assert "|    inf |" in text and "mean of" not in text
+    assert "|    inf |           inf |           inf |" in text and "mean of" not in text
 
 
 def test_one_image_has_no_spread():
@@ -135,20 +164,26 @@ def test_table_in_the_layout_of_zoom_to_inpaint():
     second = _score(31.1, ssim=0.9, ms_ssim=0.95, l1_fraction=0.0074, masks="large", hole=0.1512)
     text = scores.table(scores.summarise([first, second]), "zoom_to_inpaint")
     assert text == (
-        "| Method | Masks | Hole (%) |   n | PSNR ↑ | SSIM ↑ | MS-SSIM ↑ |    L1 ↓ |\n"
-        "| ------ | ----- | -------: | --: | -----: | -----: | --------: | ------: |\n"
-        "| ours   | small |     4.00 |   1 |  34.78 | 0.9755 |    0.9863 | 0.00357 |\n"
-        "| ns     | large |    15.12 |   1 |  31.10 | 0.9000 |    0.9500 | 0.00740 |\n"
+        "| Method | Masks | Hole (%) |   n | PSNR ↑ | PSNR median ↑ | PSNR pooled ↑ | SSIM ↑ | MS-SSIM ↑ |    L1 ↓ |\n"
+        "| ------ | ----- | -------: | --: | -----: | ------------: | ------------: | -----: | --------: | ------: |\n"
+        "| ours   | small |     4.00 |   1 |  34.78 |         34.78 |         34.78 | 0.9755 |    0.9863 | 0.00357 |\n"
+        "| ns     | large |    15.12 |   1 |  31.10 |         31.10 |         31.10 | 0.9000 |    0.9500 | 0.00740 |\n"
     )
 
 
 def test_table_in_the_layout_of_hifill():
-    images = [_score(30.0, ms_ssim=0.884, l1_percent=value) for value in (5.0, 6.0)]
+    images = [_score(30.0, ms_ssim=0.884, l1_levels=value) for value in (5.0, 6.0)]
     text = scores.table(scores.summarise(images), "hifill", spread=True)
     header, _, row = text.splitlines()
-    assert [cell.strip() for cell in header.split("|")[5:-1]] == ["L1 (%) ↓", "MS-SSIM ↑"]
-    assert [cell.strip() for cell in row.split("|")[5:-1]] == ["5.500 ± 0.707", "0.8840 ± 0.0000"]
-    timed = [_score(30.0, ms_ssim=0.9, l1_percent=5.0, seconds=0.0314)]
+    psnr = ["PSNR ↑", "PSNR median ↑", "PSNR pooled ↑"]
+    assert [cell.strip() for cell in header.split("|")[5:-1]] == [
+        "L1 (levels) ↓",
+        "MS-SSIM ↑",
+        *psnr,
+    ]
+    values = ["5.500 ± 0.707", "0.8840 ± 0.0000", "30.00 ± 0.00", "30.00", "30.00"]
+    assert [cell.strip() for cell in row.split("|")[5:-1]] == values
+    timed = [_score(30.0, ms_ssim=0.9, l1_levels=5.0, seconds=0.0314)]
     assert "0.031 |" in scores.table(scores.summarise(timed), "hifill")
 
 
@@ -173,14 +208,14 @@ def test_references_stand_below_the_rows_of_their_masks_and_only_in_measured_col
         scores.summarise(images), "zoom_to_inpaint", spread=True, references=references
     )
     assert text == (
-        "| Method       | Masks | Hole (%) |   n | PSNR ↑ |\n"
-        "| ------------ | ----- | -------: | --: | -----: |\n"
-        "| ns           | small |     4.00 |   1 |  30.00 |\n"
-        "| telea        | small |     4.00 |   1 |  28.00 |\n"
-        "| paper: Ours  | small |        - | 100 |  34.08 |\n"
-        "| paper: Other | small |        - | 100 |      - |\n"
-        "| ns           | large |     4.00 |   1 |  20.00 |\n"
-        "| paper: Ours  | large |        - | 100 |  27.07 |\n"
+        "| Method       | Masks | Hole (%) |   n | PSNR ↑ | PSNR median ↑ | PSNR pooled ↑ |\n"
+        "| ------------ | ----- | -------: | --: | -----: | ------------: | ------------: |\n"
+        "| ns           | small |     4.00 |   1 |  30.00 |         30.00 |         30.00 |\n"
+        "| telea        | small |     4.00 |   1 |  28.00 |         28.00 |         28.00 |\n"
+        "| paper: Ours  | small |        - | 100 |  34.08 |             - |             - |\n"
+        "| paper: Other | small |        - | 100 |      - |             - |             - |\n"
+        "| ns           | large |     4.00 |   1 |  20.00 |         20.00 |         20.00 |\n"
+        "| paper: Ours  | large |        - | 100 |  27.07 |             - |             - |\n"
         "\n"
         "paper: Table 2; not measured here.\n"
         "paper: Table 9; not measured here.\n"
@@ -198,7 +233,10 @@ def test_references_are_rows_of_tables_by_hole_area_too():
     text = scores.table(
         scores.by_hole_area([_score(30.0)]), "zoom_to_inpaint", references=[_reference(psnr=34.08)]
     )
-    assert "| paper: Ours | small | all       |        - | 100 |  34.08 |" in text
+    assert (
+        "| paper: Ours | small | all       |        - | 100 |  34.08 |             - |             - |"
+        in text
+    )
 
 
 def test_json_keeps_references_apart(tmp_path):
@@ -278,7 +316,12 @@ def test_json_round_trip(tmp_path):
         "all",
         1,
     )
-    assert first["metrics"]["psnr"] == {"mean": "inf", "std": None, "n": 0, "infinite": 1}
+    assert first["metrics"]["psnr"] == {
+        **{"mean": "inf", "std": None, "n": 0, "infinite": 1},
+        **{"median": "inf", "pooled": "inf"},
+    }
+    ssim = content["summaries"][1]["metrics"]["ssim"]
+    assert ssim["median"] == 0.5 and ssim["pooled"] is None
 
 
 def test_csv_round_trip(tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import evaluation, scores
+from common import evaluation, images, scores
 from common.errors import UsageError, UserError
 from studies import bench, networks
 from studies.bench import Bench
@@ -112,6 +112,20 @@ def test_scores_are_those_of_the_protocol(small_bench, tmp_path):
     # Another program scores the same folder alike.
     again = chosen.scores({"other": found.folders["Grey L∇"]}, "large", photographs)
     assert again.means()["other"].metrics["psnr"] == means["psnr"]
+
+
+@pytest.mark.parametrize(
+    "name, fit", [("places2", "resize"), ("div2k", "crop"), ("folder", "crop")]
+)
+def test_places2_is_reduced_and_all_else_cropped(small_bench, name, fit):
+    chosen = small_bench("s")
+    (photographs,) = chosen.data_sets()
+    scored = chosen.scores(
+        {"same": lambda image, mask: image}, "large", photographs._replace(name=name)
+    )
+    for case, path in zip(scored.cases, photographs.paths):
+        wanted = evaluation.FITS[fit](images.read_rgb(path), chosen.image_size)
+        assert (images.read_rgb(case.image) == wanted).all()
 
 
 def test_predictions_of_others(tmp_path, small_bench):

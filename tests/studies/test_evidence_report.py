@@ -91,7 +91,13 @@ def test_tables_say_what_was_found_beside_the_papers_numbers():
     named = [row[0] for row in arms.rows]
     assert named.count(f"{REPORTED}SR zoom+L∇") == 2 and named.count("SR zoom+L∇") == 2
     paper = next(row for row in arms.rows if row[0] == f"{REPORTED}No zoom" and row[1] == "small")
-    assert paper[3:] == ["32.12", "0.9714", "0.9812", "0.441", "-"]
+    assert paper[3:] == ["32.12", "-", "-", "0.9714", "0.9812", "0.441", "-"]
+    zoomed = next(row for row in arms.rows if row[0] == "SR zoom" and row[1] == "small")
+    mean, median, pooled = (float(cell.split()[0]) for cell in zoomed[3:6])
+    # 22 dB and pictures that are 0 to 7 dB easier.
+    assert mean == pytest.approx(25.5, abs=0.1) and median == pytest.approx(25.5, abs=0.1)
+    errors = [10 ** (-(22 + easier) / 10) for easier in range(PICTURES)]
+    assert pooled == pytest.approx(-10 * np.log10(np.mean(errors)), abs=0.1)
 
 
 def test_the_papers_differences_are_as_claimed_in_every_metric():

@@ -230,7 +230,7 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
     for table, side in zip(result.tables, (64, 128)):
         folder = chosen.folder / "folder" / str(side)
         values = [
-            metrics.l1_percent(
+            metrics.l1_levels(
                 *(
                     images.read_rgb(folder / part / p.name)
                     for part in ("images", "predictions/hifill")
@@ -239,6 +239,9 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
             for p in sorted((folder / "images").iterdir())
         ]
         assert _column(table, "L1")["HiFill"] == f"{np.mean(values):.3f}"
+        found = result.values[str(side)]["HiFill"]
+        for name in ("median", "pooled"):
+            assert _column(table, f"PSNR {name}")["HiFill"] == f"{found[f'psnr_{name}']:.2f}"
     # What stands for the paper's 512 and 4096 has its rows; what stands for 8192 has none.
     assert _column(result.tables[0], "FID")["paper: Ours"] == "4.898"
     assert _column(result.tables[3], "Mean (ms)")["paper: Ours"] == "87.3"

@@ -101,7 +101,7 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
         folder / "scores.json",
         found,
         scores.summarise(found) + scores.by_hole_area(found),
-        [printed],
+        [printed, scores.Reference("Theirs", "small", 9, dict(l1_levels=5.1), "H")],
     )
     flags = dict(
         model=["telea"], dataset="folder", data_dir="/a/b/kodak", masks=["small"], size=256, count=0
@@ -111,11 +111,34 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
     result = json.loads(clone.add(folder).read_text(encoding="utf-8"))
     assert result["name"] == "held_out" and result["commit"] == run["git_commit"]
     assert result["tables"][0]["rows"] == [
-        ["telea", "small", "3", "21.00", "0.5000", "0.2500", "1.500"],
-        ["paper: Ours", "small", "100", "30.00", "-", "-", "2.000"],
+        ["telea", "small", "3", "21.00", "21.00", "20.92", "0.5000", "0.2500", "1.500"],
+        ["paper: Ours", "small", "100", "30.00", "-", "-", "-", "-", "2.000"],
+        ["paper: Theirs", "small", "9", "-", "-", "-", "-", "-", "2.000"],
     ]
     given = "--model=telea --dataset=folder --data_dir=kodak --masks=small --size=256"
     assert result["command"] == f"python evaluate.py {given}"
+
+
+def test_results_from_before_medians_and_pooled_scores_have_dashes(clone, tmp_path):
+    """A scores.json of an earlier version, and a table that is in docs/results/ already."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    one = {"method": "telea", "masks": "small", "n": 3, "hole_area": "all"}
+    one["metrics"] = {"psnr": {"mean": 21.0, "std": 1.0, "n": 3, "infinite": 0}}
+    (folder / "scores.json").write_text(json.dumps({"summaries": [one], "reported": []}))
+    run = {"flags": {}, "git_commit": "0123456789abcdef", "versions": {"tensorflow": "2.0"}}
+    (folder / "run.json").write_text(json.dumps(run))
+    path = clone.add(folder)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    wanted = "| telea  | small |   3 |  21.00 |             - |             - |      - |         - |        - |"
+    assert wanted in clone.readme_text()
+    table = result["tables"][0]
+    for name in ("PSNR median ↑", "PSNR pooled ↑"):
+        place = table["columns"].index(name)
+        for row in (table["columns"], *table["rows"]):
+            del row[place]
+    path.write_text(json.dumps(result))
+    assert wanted in clone.readme_text()
 
 
 def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):

@@ -55,15 +55,22 @@ def test_table_2_is_laid_out_like_the_papers(small_bench, flat_models, tmp_path)
     assert (small.title, large.title) == ("DIV2K, small masks", "DIV2K, large masks")
     assert cells(copied, "paper: HiFill [48]") == {
         **{"Method": "paper: HiFill [48]", "PSNR ↑": "-", "SSIM ↑": "-"},
-        **{"MS-SSIM ↑": "0.8840", "L1 ↓": "0.05439"},
+        **{"PSNR median ↑": "-", "PSNR pooled ↑": "-"},
+        **{"MS-SSIM ↑": "0.8840", "L1 ↓": "0.02133"},
     }
+    assert "5.439 of its own Table 2 in levels of 255" in copied.note and "0.05439" in copied.note
     assert [row[0] for row in small.rows[:2]] == ["HiFill", "Zoom-to-Inpaint"]
     assert cells(large, "paper: EdgeConnect [31]") == {
         **{"Method": "paper: EdgeConnect [31]", "PSNR ↑": "26.87", "SSIM ↑": "0.9036"},
+        **{"PSNR median ↑": "-", "PSNR pooled ↑": "-"},
         **{"MS-SSIM ↑": "0.9291", "L1 ↓": "0.01494"},
     }
     value = result.values["div2k, small"]["Zoom-to-Inpaint"]
-    assert cells(small, "Zoom-to-Inpaint")["PSNR ↑"] == f"{value['psnr']:.2f}" and value["n"] == 4
+    ours = cells(small, "Zoom-to-Inpaint")
+    assert ours["PSNR ↑"] == f"{value['psnr']:.2f}" and value["n"] == 4
+    assert ours["PSNR median ↑"] == f"{value['psnr_median']:.2f}"
+    assert ours["PSNR pooled ↑"] == f"{value['psnr_pooled']:.2f}"
+    assert value["psnr_pooled"] < value["psnr"] and "PSNR pooled: of the mean" in small.note
     # Another method's PNGs, here this one's own, get the same scores under its own name.
     ours = bench.folder / "div2k"
     for kind in zoom_arms.MASKS:
@@ -124,7 +131,8 @@ def test_gains_are_of_the_same_image():
         for i in range(3)
     ]
     table = zoom_table_3.gains(Scored([], {}, found), "small")
-    assert table.rows == [["b", "+1.00 ± 0.00", *["+0.0000 ± 0.0000"] * 2, "+0.00000 ± 0.00000"]]
+    psnr = ["+1.00 ± 0.00", "+1.00", "+1.00"]
+    assert table.rows == [["b", *psnr, *["+0.0000 ± 0.0000"] * 2, "+0.00000 ± 0.00000"]]
 
 
 WEIGHTS = {"hifill": "x", "sr_zoom_gradient": "x"}
@@ -168,7 +176,7 @@ def test_table_4_sees_the_set_that_is_scored(small_bench):
 def test_table_5_names_channels_and_parameters(small_bench, flat_models, monkeypatch):
     monkeypatch.setattr(zoom_table_5, "_at_the_papers_width", lambda printed: None)
     table, _ = run(small_bench("zoom_table_5")).tables
-    assert len(table.rows) == 12 and len(table.columns) == 11
+    assert len(table.rows) == 12 and len(table.columns) == 15
     wide = table.rows[8]
     assert wide[:3] == ["paper: No zoom", "70", "32.72"] and wide[-1] == "4.82M"
 

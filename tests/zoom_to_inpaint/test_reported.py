@@ -206,8 +206,8 @@ def test_rows_are_those_of_table_2(case):
     # Table 4 was timed on DIV2K under large masks only.
     assert ours.pop("seconds", None) == (0.293 if case == ("div2k", "large") else None)
     assert ours == reported.TABLE_2[case]["Ours"]._asdict()
-    columns = [column.key for column in scores.LAYOUTS["zoom_to_inpaint"]]
-    assert columns == [*ours, "seconds"]
+    columns = dict.fromkeys(column.key for column in scores.LAYOUTS["zoom_to_inpaint"])
+    assert list(columns) == [*ours, "seconds"]
 
 
 @pytest.mark.parametrize(
@@ -223,3 +223,13 @@ def test_rows_are_those_of_table_2(case):
 )
 def test_no_rows_for_what_the_paper_does_not_print(asked):
     assert reported.rows(*asked) == []
+
+
+@pytest.mark.parametrize(
+    "dataset, flagfile", [("places2", "pretrain_coarse"), ("div2k", "joint_large")]
+)
+def test_photographs_are_reduced_or_cropped_alike_in_training_and_test(dataset, flagfile):
+    path = pathlib.Path(__file__).parents[2] / "configs" / "zoom_to_inpaint" / f"{flagfile}.cfg"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert f"--dataset={dataset}" in lines
+    assert {"resize": "--resize", "crop": "--noresize"}[reported.FITS[dataset]] in lines
