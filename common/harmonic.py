@@ -60,7 +60,7 @@ class _Level(NamedTuple):
 
 
 def _levels(hole):
-    """The levels of a hole [h, w]: a cell of 2 x 2 is hole if it has no known pixel. The last one with a hole ends them."""
+    """The levels of a hole [h, w], until none is left: a cell of 2 x 2 is hole if it has no known pixel."""
     found, hole = [], hole.astype(np.float32)
     while not found or hole.any():
         found.append(_Level(hole * np.float32(_DAMPING / 4), np.empty_like(hole)))
