@@ -38,7 +38,11 @@ flags.DEFINE_string("places2_dir", None, "where Places2 lies, if --data_dir does
 flags.DEFINE_string("div2k_dir", None, "where DIV2K lies, likewise")
 flags.DEFINE_string("masks", None, "small, large, irregular, object, mixed, union, any or a folder")
 flags.DEFINE_string("mask_dir", None, "object templates for object, mixed, union and any masks")
-flags.DEFINE_bool("resize", False, "reduce photographs to the crop's size before cropping")
+flags.DEFINE_bool(
+    "resize",
+    None,
+    "reduce photographs to the crop's size before cropping; default: as the paper of --model has --dataset, else no",
+)
 flags.DEFINE_bool("flip", False, "mirror half of the crops")
 flags.DEFINE_enum("cache", "ram", CACHES, "where decoded photographs are kept for their next use")
 flags.DEFINE_float("cache_gb", 2.0, "memory for --cache=ram", lower_bound=0)
@@ -101,19 +105,32 @@ def photographs() -> datasets.Training:
     return datasets.training(FLAGS.dataset, FLAGS[flag].value, flag)
 
 
+# H section 4: DIV2K "down-sampled", Places2 "randomly cropped". Z section 4.1: "Places2 with 256 x 256 images", DIV2K
+# "randomly cropped".
+_REDUCED = {("hifill", "div2k"), ("zoom_to_inpaint", "places2")}
+
+
+def reduce_to(recipe) -> int | None:
+    """What photographs' shorter sides are reduced to before they are cropped; None: they are cropped as they are."""
+    resize = FLAGS.resize
+    if resize is None:
+        resize = (FLAGS.model, FLAGS.dataset) in _REDUCED
+    return recipe.size if resize else None
+
+
 def samples(recipe, paths):
     """The endless training samples of photographs that the flags describe, in the sizes of the recipe."""
     from common import mask_files, pipeline
 
-    reduce_to = recipe.size if FLAGS.resize else None
+    side = reduce_to(recipe)
     holes = mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
-    decoded = pipeline.Photographs(paths, _cache(reduce_to), reduce_to)
+    decoded = pipeline.Photographs(paths, _cache(side), side)
     return pipeline.Samples(
-        decoded, holes, recipe.size, FLAGS.seed, FLAGS.resize, FLAGS.flip, recipe.mask_size
+        *(decoded, holes, recipe.size, FLAGS.seed, side is not None, FLAGS.flip, recipe.mask_size)
     )
 
 
-def _cache(reduce_to):
+def _cache(side):
     """The cache that the flags describe."""
     from common import decoded_cache
 
@@ -123,7 +140,7 @@ def _cache(reduce_to):
         return decoded_cache.MemoryCache(int(FLAGS.cache_gb * (1 << 30)))
     folder = FLAGS.cache_dir or pathlib.Path(FLAGS.output, "cache")
     limit = int(FLAGS.cache_disk_gb * (1 << 30))
-    return decoded_cache.DiskCache(folder, limit, variant=str(reduce_to))
+    return decoded_cache.DiskCache(folder, limit, variant=str(side))
 
 
 def _report(decoded, run) -> None:
@@ -136,11 +153,12 @@ def _report(decoded, run) -> None:
 
 
 def validation_set(recipe, paths, mask_source):
-    """The first of the photographs with fixed holes."""
-    from common import images, validation
+    """The first of the photographs with fixed holes: the middle of what training crops at random."""
+    from common import images, pipeline, validation
 
+    side = reduce_to(recipe)
     fixed_set = validation.FixedSet(
-        lambda i: images.read_rgb(paths[i]),
+        lambda i: pipeline.reduced(images.read_rgb(paths[i]), side),
         *(min(FLAGS.validation_images, len(paths)), mask_source, FLAGS.seed),
         *(recipe.preview_size or recipe.size, recipe.size, recipe.holes),
     )

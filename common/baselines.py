@@ -63,7 +63,9 @@ def _fill_with_mean(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 def harmonic_fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     """`common.harmonic` rounded to 8 bits: uint8 [H, W, 3], bool [H, W] with a known pixel -> uint8 [H, W, 3]."""
-    return np.where(hole[..., None], np.rint(harmonic.fill(image, hole)), image).astype(np.uint8)
+    filled = image.copy()
+    filled[hole] = np.rint(harmonic.fill(image, hole)[hole])
+    return filled
 
 
 def inpaint(name: str, image: np.ndarray, mask: np.ndarray, radius: float = 3) -> np.ndarray:

@@ -1,24 +1,25 @@
 """Harmonic fill: Laplace's equation in the hole, known pixels as they are, no flow across the picture's border.
 
 The smoothest surface through the known pixels, and the best that can be done without knowing what pictures look like:
-what a network has to beat first. Solved by full multigrid: every part of the hole in a box of its own, halved until
-nothing is left of it; every level starts from the smaller one's solution, and V-cycles go on until nothing changes by
-more than `TOLERANCE`. float32, about five copies of the largest box at once.
+what a network has to beat first. Every part of the hole is solved in a box of its own, one channel after the other, by
+full multigrid: the box is halved until nothing is left of the hole, and every level starts from the smaller one's
+solution. A V-cycle alone overshoots, and may diverge, where a thin line of known pixels bounds a wide part that ends at
+the picture's border: its correction is therefore the preconditioner of flexible conjugate gradients, whose steps never
+increase the error's energy. They go on until nothing changes by more than `TOLERANCE`. float32; beside the result,
+about ten channels of the largest box at once.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
-TOLERANCE = 0.1  # levels of 255 that the last cycle may change
-_MOST_CYCLES = 40
-_CYCLES_BELOW = 2  # of the smaller levels, which only give a start
-_SWEEPS, _DAMPING = (
-    2,
-    0.8,
-)  # of Jacobi's method, before and after the correction from the level below
-_LAPLACIAN = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
+TOLERANCE = 0.1  # levels of 255 that the last step may change
+_MOST_STEPS = 100
+_STEPS_BELOW = 2  # of the smaller levels, which only give a start
+_SWEEPS, _DAMPING = 2, 0.8  # of Jacobi's method, before and after the correction from below
 
 
 def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -31,7 +32,8 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     Returns:
       [H, W, 3] float32 in 0..255, equal to `image` outside the hole.
     """
-    filled = np.where(hole[..., np.newaxis], np.float32(0), image).astype(np.float32)
+    filled = image.astype(np.float32)
+    filled[hole] = 0
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(
         hole.view(np.uint8), connectivity=4, ltype=cv2.CV_32S
     )
@@ -39,64 +41,100 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
         left, top, width, height = boxes[part][:4]
         # With the known pixels beside it. Other parts in the box touch this one nowhere, so they may hold anything.
         box = slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
-        filled[box] = _solved(filled[box], (labels[box] == part).astype(np.float32), hole[box])
+        unknown, own = _levels(hole[box]), _levels(labels[box] == part)
+        for channel in range(3):
+            values = np.ascontiguousarray(filled[(*box, channel)])
+            x = np.where(own[0].weight > 0, _start(values, unknown), values)
+            filled[(*box, channel)] = _solved(x, own, _MOST_STEPS)
     return filled
 
 
-def _solved(values, part, hole):
-    """Laplace's equation in `part` [h, w], where pixels of `hole` say nothing."""
-    x = _start(values, np.where(hole, np.float32(0), np.float32(1)))
-    x = np.where(part[..., np.newaxis] > 0, x, values)
-    source, part = np.zeros_like(x), part[..., np.newaxis]
-    for _ in range(_MOST_CYCLES):
-        before = x.copy()
-        x = _cycle(x, source, part)
-        if np.abs(x - before).max() < TOLERANCE:
+class _Level(NamedTuple):
+    """weight: what a sweep takes of the residual, 0 where nothing is to be solved; scratch: room for a residual.
+
+    Both [h, w] float32. Room is made once, as new pages cost as much as the arithmetic.
+    """
+
+    weight: np.ndarray
+    scratch: np.ndarray
+
+
+def _levels(hole):
+    """The levels of a hole [h, w], until none is left: a cell of 2 x 2 is hole if it has no known pixel."""
+    found, hole = [], hole.astype(np.float32)
+    while not found or hole.any():
+        found.append(_Level(hole * np.float32(_DAMPING / 4), np.empty_like(hole)))
+        if max(hole.shape) == 1:
+            break
+        hole = (_sums(1 - hole) == 0).astype(np.float32)
+    return found
+
+
+def _start(values, levels):
+    """A first solution [h, w]: that of the means of what is known in 2 x 2 pixels, at twice the size."""
+    known = (levels[0].weight == 0).astype(np.float32)
+    if max(known.shape) == 1 or known.all():
+        return values
+    below = _sums(values * known) / np.maximum(_sums(known), 1)
+    if len(levels) > 1:
+        below = _solved(_start(below, levels[1:]), levels[1:], _STEPS_BELOW)
+    return np.where(known > 0, values, _doubled(below, known.shape))
+
+
+def _solved(x, levels, most):
+    """Laplace's equation with x [h, w] where the first level has no weight; at most so many steps, x is changed."""
+    source = -_residual(x, 0, levels[0])
+    change, flow = None, np.empty_like(x)  # the last step, and what it does to the residual
+    for _ in range(most):
+        step = _cycle(source, levels)
+        if change is not None:  # conjugate to the last one
+            change *= np.vdot(step, flow) / np.vdot(change, flow)
+            step -= change
+        change = step
+        np.copyto(flow, _residual(change, 0, levels[0]))
+        energy = np.vdot(change, flow)
+        if not energy:
+            break
+        length = np.vdot(change, source) / energy
+        change *= length
+        flow *= length
+        x += change
+        source -= flow
+        if max(change.max(), -change.min()) < TOLERANCE or not np.vdot(change, flow):
             break
     return x
 
 
-def _start(values, known):
-    """A first solution: that of the picture at half the size, where a cell is known if one of its pixels is."""
-    if known.all() or max(known.shape) == 1:
-        return values
-    count = _sums(known)
-    means = _sums(values * known[..., np.newaxis]) / np.maximum(count, 1)[..., np.newaxis]
-    seen = (count > 0).astype(np.float32)
-    below = _start(means, seen)
-    hole = 1 - seen[..., np.newaxis]
-    for _ in range(_CYCLES_BELOW):
-        below = _cycle(below, np.zeros_like(below), hole)
-    return np.where(known[..., np.newaxis] > 0, values, _doubled(below, known.shape))
+def _cycle(source, levels):
+    """One V-cycle from 0 for: weight * (sum of the four neighbours - 4 x) = source [h, w], 0 where the weight is."""
+    x = _smoothed(-source, source, levels[0], _SWEEPS - 1)  # the first sweep from 0 gives -source
+    if len(levels) > 1:
+        below = -_sums(_residual(x, source, levels[0]))
+        np.copyto(below, 0, where=levels[1].weight == 0)
+        correction = _doubled(_cycle(below, levels[1:]), x.shape)
+        np.copyto(correction, 0, where=levels[0].weight == 0)
+        x += correction
+    return _smoothed(x, source, levels[0], _SWEEPS)
 
 
-def _cycle(x, source, hole):
-    """One V-cycle for: sum of the four neighbours - 4 x = source, in the hole [h, w, 1]."""
-    x = _smoothed(x, source, hole)
-    if max(x.shape) > 3:
-        # A cell that holds a known pixel needs no correction.
-        below = (_sums(1 - hole[..., 0]) == 0).astype(np.float32)[..., np.newaxis]
-        if below.any():
-            residual = _sums(hole * (source - _laplacian(x)))
-            correction = _cycle(np.zeros_like(residual), residual, below)
-            x = x + hole * _doubled(correction, x.shape[:2])
-    return _smoothed(x, source, hole)
-
-
-def _smoothed(x, source, hole):
-    for _ in range(_SWEEPS):
-        x = x + (_DAMPING / 4) * hole * (_laplacian(x) - source)
+def _smoothed(x, source, level, sweeps):
+    for _ in range(sweeps):
+        x += _residual(x, source, level)
     return x
 
 
-def _laplacian(x):
-    """Sum of the four neighbours - 4 x, the border repeated: no flow across it."""
-    return cv2.filter2D(x, -1, _LAPLACIAN, borderType=cv2.BORDER_REPLICATE).reshape(x.shape)
+def _residual(x, source, level):
+    """weight * (sum of the four neighbours - 4 x) - source, in the level's scratch; no flow across the border."""
+    found = level.scratch
+    cv2.Laplacian(x, cv2.CV_32F, dst=found, ksize=1, borderType=cv2.BORDER_REPLICATE)
+    found *= level.weight
+    found -= source
+    return found
 
 
 def _sums(x):
-    """Sums of 2 x 2 pixels, sides made even with zeros."""
-    height, width = x.shape[:2]
+    """Sums of 2 x 2 pixels of [h, w], sides made even with zeros."""
+    height, width = x.shape
     even = cv2.copyMakeBorder(x, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT, value=0)
     half = even.shape[1] // 2, even.shape[0] // 2
     return 4 * cv2.resize(even, half, interpolation=cv2.INTER_AREA)
@@ -104,4 +142,4 @@ def _sums(x):
 
 def _doubled(x, shape):
     large = cv2.resize(x, (2 * x.shape[1], 2 * x.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return large[: shape[0], : shape[1]]
+    return np.ascontiguousarray(large[: shape[0], : shape[1]])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import pathlib
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
-from common import baselines
+from common import baselines, mask_files
 from common.errors import UserError
 
+ROOT = pathlib.Path(__file__).parents[2]
 NAMES = list(baselines.NAMES)
 # A hole inside, at each kind of edge, a single pixel, everything but one pixel.
 HOLES = {
@@ -146,3 +152,14 @@ def test_other_arrays_are_rejected(change):
     arguments = {"name": "ns", "image": _picture(), "mask": _mask(HOLES["inside"]), **change}
     with pytest.raises(ValueError, match="must be uint8"):
         baselines.inpaint(**arguments)
+
+
+@pytest.mark.default_environment
+def test_the_benchmark_measures_a_fill_of_the_hole_it_names(tmp_path):
+    flags = ["--sides=96", "--repeats=1", f"--output={tmp_path / 'found.json'}"]
+    command = [sys.executable, "-m", "benchmarks.baselines", *flags]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    found = json.loads((tmp_path / "found.json").read_text())["harmonic_96"]
+    assert found["hole"] == pytest.approx(mask_files.mask_source("object")(96, 96, 1).mean())
+    assert 0.05 < found["hole"] < 0.25
+    assert found["seconds"] > 0 and found["peak_gigabytes"] >= 0

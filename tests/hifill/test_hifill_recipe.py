@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import types
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
 
+from common import images, mask_files
 from common.errors import UsageError, UserError
 from hifill import PAPER, RELEASE, HiFill, recipe
 from hifill.training import TrainingOptions
@@ -186,3 +189,34 @@ def test_the_configuration_of_the_flags_is_that_of_the_networks(make, tiny_weigh
         with pytest.raises(UsageError, match=words) as error:
             make(f"--weights={tiny_weights}", flag)
         assert str(tiny_weights) in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "side"),
+    [
+        (["--model=hifill", "--dataset=div2k"], 96),  # H section 4: "down-sampled"
+        (["--model=hifill", "--dataset=places2"], None),  # "randomly cropped"
+        (["--model=zoom_to_inpaint", "--dataset=places2"], 96),  # Z section 4.1: "256 x 256 images"
+        (["--model=zoom_to_inpaint", "--dataset=div2k"], None),  # "randomly cropped"
+        (["--model=hifill", "--dataset=folder"], None),
+        (["--model=hifill", "--dataset=folder", "--resize"], 96),
+        (["--model=hifill", "--dataset=div2k", "--noresize"], None),
+    ],
+)
+def test_photographs_are_reduced_as_the_paper_has_the_data_set(train, parse, given, side):
+    parse(*given)
+    assert train.reduce_to(types.SimpleNamespace(size=96)) == side
+
+
+@pytest.mark.parametrize("resize", [True, False])
+def test_validation_shows_photographs_at_the_scale_of_training(train, make, tmp_path, resize):
+    photograph = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+    images.write_png(tmp_path / "a.png", photograph)
+    made = make(*TINY, "--dataset=folder", f"--{'' if resize else 'no'}resize")
+    source = mask_files.mask_source("irregular")
+    shown = train.validation_set(made, [str(tmp_path / "a.png")], source)[0][0]
+    if resize:
+        photograph = cv2.resize(photograph, (85, 64), interpolation=cv2.INTER_AREA)
+    top, left = ((side - 64) // 2 for side in photograph.shape[:2])
+    expected = images.to_unit(photograph[top : top + 64, left : left + 64].copy())
+    np.testing.assert_array_equal(shown, expected)
