@@ -34,7 +34,7 @@ class HiFillConfig:
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
     # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are
     # not normalised; on cosines it leaves an average over a hundred patches and more.
-    temperature: float = 100.0
+    temperature: float = 50.0
     fill_hole_only: bool = (
         True  # H eq. 3 fills patches inside the mask; the release refills every patch
     )
