@@ -23,7 +23,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_string("image", None, "photographs, file or folder", required=True)
 flags.DEFINE_string("mask", None, "their masks, file or folder", required=True)
 flags.DEFINE_string("weights", None, "of a HiFill; default: the paper's network, untrained")
-flags.DEFINE_list("factors", ["1", "10", "50", "100"], "on the cosines")
+flags.DEFINE_list("factors", ["1", "10", "25", "50"], "on the cosines")
 
 
 def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> tuple[float, float]:
@@ -78,7 +78,11 @@ def main(_):
     import hifill
     from hifill import weights_source
 
-    model = weights_source.load(FLAGS.weights) if FLAGS.weights else hifill.HiFill()
+    model = hifill.HiFill()  # at 512 x 512, where weights of any size work
+    if FLAGS.weights:
+        trained = weights_source.load(FLAGS.weights)
+        model = hifill.HiFill(dataclasses.replace(trained.config, size=model.config.size))
+        model.set_weights(trained.get_weights())
     found = {float(factor): [] for factor in FLAGS.factors}
     for pair in pairing.pairs(FLAGS.image, FLAGS.mask, "."):
         photograph = images.read_rgb(pair.image)

@@ -5,6 +5,8 @@ N = n*n patches of 3x3, and every patch j inside the mask is compared with every
 
     c_ij = <p_i/|p_i|, p_j/|p_j|>   (eq. 1)        s_ij = softmax over i of temperature * c_ij   (eq. 2)
 
+"Outside" is where no hole is near. With `standard_features` every channel of P has mean 0 and variance 1 there.
+
 Attention Transfer Module. A feature map of side r*n is cut into n x n patches and p_j = sum_i s_ij p_i (eq. 3).
 
 Two variants, chosen by the configuration:
@@ -35,6 +37,8 @@ _MIN_SQUARED_NORM = 1e-16
 # next to the hole are used, and only when there is no context at all those inside it. Cosines times the
 # temperature stay far below the step between tiers.
 _NEAR_HOLE, _IN_HOLE = -1e3, -2e3
+# A channel that varies by less than its root is constant but for rounding.
+_LEAST_VARIANCE = 1e-8
 
 
 class Attention(NamedTuple):
@@ -65,8 +69,10 @@ class ContextualAttention(keras.layers.Layer):
 
     def call(self, features, mask):
         reduced = bilinear(tf.cast(features, tf.float32), 0.5, self.config.half_pixel_centers)
-        patches = neighbourhoods(reduced)
         hole, near_hole = patch_masks(tf.cast(mask, tf.float32))
+        if self.config.standard_features:
+            reduced = standardise(reduced, hole)
+        patches = neighbourhoods(reduced)
         keys = _unit(patches)
         if self.config.fill_hole_only:
             return self._hole_rows(patches, keys, hole, near_hole)
@@ -116,6 +122,20 @@ def neighbourhoods(features: tf.Tensor) -> tf.Tensor:
     padded = tf.pad(features, [[0, 0], [1, 1], [1, 1], [0, 0]])
     shifts = [padded[:, dy : dy + n, dx : dx + m] for dy in range(3) for dx in range(3)]
     return tf.reshape(tf.concat(shifts, axis=-1), [-1, n * m, 9 * c])
+
+
+def standardise(features: tf.Tensor, hole: tf.Tensor) -> tf.Tensor:
+    """[B, n, n, C] -> the same, with mean 0 and variance 1 in every channel over the patches off the hole [B, n*n].
+
+    A picture whose every patch touches the hole counts whole.
+    """
+    off_hole = tf.reshape(1.0 - hole, [-1, features.shape[1], features.shape[2], 1])
+    some = tf.reduce_max(off_hole, axis=[1, 2], keepdims=True)
+    share = tf.where(some > 0, off_hole, 1.0)
+    share /= tf.reduce_sum(share, axis=[1, 2], keepdims=True)
+    centred = features - tf.reduce_sum(share * features, axis=[1, 2], keepdims=True)
+    variance = tf.reduce_sum(share * tf.square(centred), axis=[1, 2], keepdims=True)
+    return centred * tf.math.rsqrt(variance + _LEAST_VARIANCE)
 
 
 def patch_masks(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -32,6 +32,9 @@ class HiFillConfig:
     )
     cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
+    # Before H eq. 1 every channel gets mean 0 and variance 1 over the context (departure): training makes features
+    # alike, and where patches share a large mean all cosines are near 1.
+    standard_features: bool = True
     # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are
     # not normalised; on cosines it leaves an average over a hundred patches and more.
     temperature: float = 50.0
@@ -77,8 +80,11 @@ class HiFillConfig:
 
     @classmethod
     def from_dict(cls, fields: dict) -> HiFillConfig:
-        """The inverse of `to_dict`; an unknown field is a TypeError."""
-        return cls(**fields)
+        """The inverse of `to_dict`; an unknown field is a TypeError.
+
+        Files written before a field existed lack it: their networks are without what it brought.
+        """
+        return cls(**{"standard_features": False, **fields})
 
 
 PAPER = HiFillConfig()
@@ -89,6 +95,7 @@ RELEASE = HiFillConfig(
     refinement_first_kernel=3,
     half_pixel_centers=False,
     cosine_query=False,
+    standard_features=False,
     temperature=10.0,
     fuse_scores=True,
     fill_hole_only=False,

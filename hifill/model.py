@@ -66,12 +66,17 @@ class HiFill(BuiltByCalling, keras.Model):
         start = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
         if self.config.start == "membrane":
             start = membrane.fill(start, mask)
-        coarse = tf.cast(self.coarse(tf.concat([start, mask], axis=-1)), tf.float32)
-        if self.config.start != "zero":
-            coarse = tf.clip_by_value(start + coarse, -1.0, 1.0)
+        coarse = self._added(start, self.coarse(tf.concat([start, mask], axis=-1)))
         pasted = start * (1.0 - mask) + coarse * mask
         refined, attention = self.refinement(tf.concat([pasted, mask], axis=-1), mask)
-        return coarse, tf.cast(refined, tf.float32), attention
+        return coarse, self._added(pasted, refined), attention
+
+    def _added(self, image, output):
+        """What a network's output makes of its input image, float32 in [-1, 1]."""
+        output = tf.cast(output, tf.float32)
+        if self.config.start == "zero":
+            return output
+        return tf.clip_by_value(image + output, -1.0, 1.0)
 
     def _generate_unit(self, image, mask):
         coarse, refined, attention = self((image * 2.0 - 1.0, mask))

@@ -33,6 +33,7 @@ NAMES = (
     "coarse_gate",
     "refinement_gate",
     "attention_temperature",
+    "standard_features",
     "critic_steps",
     "alpha_hole",
     "alpha_context",
@@ -53,6 +54,9 @@ def define_flags() -> None:
     flags.DEFINE_enum("coarse_gate", None, GATES, "gates of the coarse network (H Table 1)")
     flags.DEFINE_enum("refinement_gate", None, GATES, "gates of the refinement network")
     flags.DEFINE_float("attention_temperature", None, "factor on scores; H eq. 2 has 1")
+    flags.DEFINE_bool(
+        "standard_features", None, "mean 0, variance 1 before H eq. 1, which has neither"
+    )
     flags.DEFINE_integer(
         "critic_steps", _DEFAULTS.critic_steps, "per generator step", lower_bound=0
     )
@@ -91,6 +95,7 @@ def _with_flags(start):
         "coarse_gate": FLAGS.coarse_gate,
         "refinement_gate": FLAGS.refinement_gate,
         "temperature": FLAGS.attention_temperature,
+        "standard_features": FLAGS.standard_features,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     try:

@@ -1,9 +1,9 @@
 """Refinement network: details borrowed from the context at three scales (H section 3.3, appendix).
 
 Input: the coarse completion pasted into the image, in [-1, 1], and the mask: [B, S, S, 4]. Outputs: the refined
-image [B, S, S, 3] in [-1, 1] before pasting, and the attention that filled it. With a start other than 0 the
-network's output is added to its input image. Every layer is a gated convolution, pixelwise (LWGC-pw) by default; the
-last one may be another (`hifill.rgb_head`).
+image [B, S, S, 3] in [-1, 1] before pasting (what is to be added to the input image if the configuration's start is
+not 0), and the attention that filled it. Every layer is a gated convolution, pixelwise (LWGC-pw) by default; the last
+one may be another (`hifill.rgb_head`).
 
     K5S2C32 - K3C32 [P1] - K3S2C64 - K3C64 [P2] - K3S2C128 - K3C128 - K3C128 - D2 - D4 - D8 - D16 [P3]
     [P3] - attention - K3C128            -> concat with P3      - K3C128 - upsample 2x - K3C64 - K3C64
@@ -73,8 +73,6 @@ class RefinementNetwork(Composite):
         x = _chain(self.decoder_1, self._upsample(tf.concat([attended_2, x], axis=-1)))
         attended_1 = _chain(self.attended_1, self.fill(p1, attention, mask))
         x = rgb_head.enlarge(self.config, self.to_rgb, tf.concat([attended_1, x], axis=-1))
-        if self.config.start != "zero":
-            x += tf.cast(inputs[..., :3], tf.float32)
         return tf.clip_by_value(x, -1.0, 1.0), attention
 
     def fill(self, features, attention, mask):

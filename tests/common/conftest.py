@@ -7,12 +7,25 @@ import types
 
 import numpy as np
 import pytest
+import skimage.data
 import tensorflow as tf
 from tensorflow import keras
 
 from common import runs
 
 SIZE, BATCH = 16, 2
+
+
+@pytest.fixture
+def small_photograph():
+    """A function: side, a power of 2 -> uint8 [side, side, 3]."""
+
+    def reduced(side=64):
+        step = 512 // side
+        cells = skimage.data.astronaut().reshape(side, step, side, step, 3)
+        return cells.mean(axis=(1, 3)).round().astype(np.uint8)
+
+    return reduced
 
 
 class Trainer(keras.Model):

@@ -27,16 +27,10 @@ def _exact(image, hole):
     return filled
 
 
-def _photograph(side=64):
-    step = 512 // side
-    cells = skimage.data.astronaut().reshape(side, step, side, step, 3)
-    return cells.mean(axis=(1, 3)).round().astype(np.uint8)
-
-
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
-def test_equals_the_equation_solved_directly(kind):
+def test_equals_the_equation_solved_directly(kind, small_photograph):
     """Far below half a level, so that rounding to 8 bits is what differs from the solution."""
-    source, photograph = mask_files.mask_source(kind), _photograph()
+    source, photograph = mask_files.mask_source(kind), small_photograph()
     for seed in range(4):
         hole = source(64, 64, seed) > 0
         found = harmonic.fill(photograph, hole)
@@ -54,18 +48,18 @@ def test_any_size_and_holes_of_many_parts_at_the_border(height, width):
     assert np.abs(harmonic.fill(image, hole) - _exact(image, hole)).max() < 0.2
 
 
-def test_one_known_pixel_fills_everything():
-    image, hole = _photograph(32), np.ones((32, 32), bool)
+def test_one_known_pixel_fills_everything(small_photograph):
+    image, hole = small_photograph(32), np.ones((32, 32), bool)
     hole[3, 20] = False
     np.testing.assert_allclose(harmonic.fill(image, hole), image[3, 20] + 0.0 * image, atol=0.2)
 
 
-def test_a_ramp_goes_on_and_nothing_exceeds_what_is_known():
+def test_a_ramp_goes_on_and_nothing_exceeds_what_is_known(small_photograph):
     ramp = np.broadcast_to(np.arange(64, dtype=np.uint8)[None, :, None] * 3, (64, 64, 3)).copy()
     hole = np.zeros((64, 64), bool)
     hole[20:40, 10:50] = True
     assert np.abs(harmonic.fill(ramp, hole) - ramp).max() < 0.2
-    photograph, hole = _photograph(), mask_files.mask_source("large")(64, 64, 3) > 0
+    photograph, hole = small_photograph(), mask_files.mask_source("large")(64, 64, 3) > 0
     found, known = harmonic.fill(photograph, hole), photograph[~hole]
     assert found.min() >= known.min() - 0.1 and found.max() <= known.max() + 0.1
 

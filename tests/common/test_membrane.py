@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import skimage.data
 import tensorflow as tf
 
 from common import harmonic, mask_files, membrane
@@ -18,16 +17,10 @@ def _fill(image, hole):
     return _graph(tf.constant(image[np.newaxis], tf.float32), tf.constant(mask)).numpy()[0]
 
 
-def _photograph(side=64):
-    step = 512 // side
-    cells = skimage.data.astronaut().reshape(side, step, side, step, 3)
-    return cells.mean(axis=(1, 3)).round().astype(np.uint8)
-
-
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
-def test_close_to_the_exact_solution(kind):
+def test_close_to_the_exact_solution(kind, small_photograph):
     """The median within 0.7 of an 8-bit level, everything within eight: what three cycles leave of large holes."""
-    source, photograph = mask_files.mask_source(kind), _photograph()
+    source, photograph = mask_files.mask_source(kind), small_photograph()
     differences = []
     for seed in range(4):
         hole = source(64, 64, seed) > 0
@@ -49,23 +42,23 @@ def test_any_size(height, width):
     )  # of noise, whose steps are 85 levels
 
 
-def test_a_constant_stays_and_values_keep_between_those_known():
+def test_a_constant_stays_and_values_keep_between_those_known(small_photograph):
     hole = mask_files.mask_source("large")(64, 64, 3) > 0
     np.testing.assert_allclose(_fill(np.full((64, 64, 3), 0.3), hole), 0.3, atol=1e-6)
-    found, known = _fill(_photograph(), hole), _photograph()[~hole].astype(int)
+    found, known = _fill(small_photograph(), hole), small_photograph()[~hole].astype(int)
     assert found.min() >= known.min() - 2 and found.max() <= known.max() + 2
 
 
 @pytest.mark.parametrize("hidden", [-1e30, np.nan, np.inf])
-def test_what_lies_under_the_hole_is_ignored(hidden):
+def test_what_lies_under_the_hole_is_ignored(hidden, small_photograph):
     hole = mask_files.mask_source("irregular")(64, 64, 0) > 0
-    image = _photograph()
+    image = small_photograph()
     other = np.where(hole[..., np.newaxis], hidden, image)
     np.testing.assert_array_equal(_fill(image, hole), _fill(other, hole))
 
 
-def test_nothing_known_is_zero_and_no_hole_is_the_image():
-    image = _photograph(16)
+def test_nothing_known_is_zero_and_no_hole_is_the_image(small_photograph):
+    image = small_photograph(16)
     np.testing.assert_array_equal(_fill(image, np.ones((16, 16), bool)), np.zeros((16, 16, 3)))
     np.testing.assert_array_equal(_fill(image, np.zeros((16, 16), bool)), image.astype(np.float32))
 

@@ -27,6 +27,7 @@ N = 8  # patches along one side
 SIZE = 16 * N
 CONFIGS = [dataclasses.replace(config, size=SIZE, channels=4) for config in (PAPER, RELEASE)]
 PAPER_SMALL, RELEASE_SMALL = CONFIGS
+PRINTED = dataclasses.replace(PAPER_SMALL, standard_features=False, temperature=1.0)  # eq. 1, 2
 BY_NAME = pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
 
 
@@ -100,9 +101,12 @@ def _scores_twin(config, features, mask):
     """[N*N, N*N] of one image, row by row: H eq. 1 and 2, or the release's version of them."""
     cells = features[0].astype(np.float64).reshape(N, 2, N, 2, -1)
     reduced = cells[:, 0, :, 0] if config.name == "release" else cells.mean(axis=(1, 3))
+    hole, near = _patch_masks_twin(mask)
+    if config.standard_features:
+        seen = reduced.reshape(N * N, -1)[~hole if not hole.all() else hole]
+        reduced = (reduced - seen.mean(axis=0)) / np.sqrt(seen.var(axis=0) + 1e-8)
     patches = _neighbourhoods_twin(reduced)
     keys = patches / np.maximum(np.linalg.norm(patches, axis=1, keepdims=True), 1e-8)
-    hole, near = _patch_masks_twin(mask)
     if config.name == "release":
         logits = config.temperature * _fuse_twin(patches @ keys.T) * ~near
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -178,7 +182,7 @@ def test_fuse_equals_slow_numpy(n):
 
 
 @ANY_MASK
-@BY_NAME
+@pytest.mark.parametrize("config", [*CONFIGS, PRINTED], ids=["paper", "release", "printed"])
 def test_scores_equal_slow_numpy(config, name):
     features = _features()
     found = ContextualAttention(config)(features, MASKS[name]).dense()
@@ -268,6 +272,21 @@ def test_the_default_selects_patches_and_the_printed_form_averages():
     assert averaged < 40 and 0.6 < detail < 1.4
     printed = measure(model, 1.0, photograph, hole)
     assert printed[0] > 300 and printed[1] < detail - 0.1
+
+
+def test_training_cannot_make_the_default_average_by_making_features_alike():
+    """Whatever mean and scale the channels get, the selection is the same; of plain cosines, a mean makes averages."""
+    alike = 5.0 + _features() * np.array([0.02, 0.1, 0.5, 1.0, 0.01], np.float32)
+    found = []
+    for features in (_features(), alike):
+        for standard in (True, False):
+            config = dataclasses.replace(PAPER_SMALL, standard_features=standard)
+            dense = ContextualAttention(config)(features, MASKS["box"]).dense().numpy()[0]
+            rows = dense[dense.sum(axis=1) > 0]
+            found.append((dense, np.median(1 / np.square(rows).sum(axis=1))))
+    (apart, few), _, (alike, still_few), (_, many) = found
+    np.testing.assert_allclose(alike, apart, atol=2e-3)
+    assert few < 2 and still_few < 2 and many > 10
 
 
 @pytest.mark.parametrize("ratio", [2, 4, 8])

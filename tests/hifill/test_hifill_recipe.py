@@ -98,6 +98,7 @@ def test_a_flagfile_of_figure_4_has_its_gates(given, gates):
         ("coarse_gate", "coarse_gate", "gc"),
         ("refinement_gate", "refinement_gate", "ds"),
         ("attention_temperature", "temperature", 1.0),
+        ("standard_features", "standard_features", False),
     ],
 )
 def test_a_flag_of_the_networks_changes_its_field(given, flag, field, value):
