@@ -31,7 +31,7 @@ flags.DEFINE_list("model", [], f"methods, of {', '.join(painters.NAMES)}")
 flags.DEFINE_list(
     "weights",
     [],
-    "weights of the network among --model, or NAME=FILE of several; 'none': untrained",
+    "weights of the network among --model, or NAME=FILE of several; default: the package's own; 'none': untrained",
 )
 flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
 flags.DEFINE_list(

@@ -10,17 +10,17 @@ flags.
 
 from __future__ import annotations
 
-import sys
-
 from absl import flags
 
 import painters
-from common import environment, errors
+from common import environment, errors, pretrained
 from common.errors import UsageError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.MODELS)}")
-flags.DEFINE_string("weights", None, "weights file, release checkpoint or .pb; 'none': untrained")
+flags.DEFINE_string(
+    "weights", None, "weights file, release checkpoint, .pb or 'none'; default: the package's own"
+)
 flags.DEFINE_string("output", None, "folder of the SavedModel")
 
 
@@ -32,10 +32,6 @@ def _check_flags():
         )
     if not FLAGS.output:
         raise UsageError("--output is missing; name the folder to write")
-    if not FLAGS.weights:
-        raise UsageError(
-            "--weights is missing; name a weights file, or 'none' for an untrained one"
-        )
 
 
 def _modules(model):
@@ -49,16 +45,17 @@ def _modules(model):
 
 def main(_) -> None:
     _check_flags()
+    weights = painters.chosen_weights(FLAGS.model, FLAGS.weights)
     environment.start_tensorflow()  # takes seconds, so after the flags are checked
     from common import saved_model
 
     saved_model.check_folder(FLAGS.output)
     export, weights_source = _modules(FLAGS.model)
-    described = FLAGS.weights
-    if weights_source.is_untrained(FLAGS.weights):
-        described = "none (an untrained network, its fill has no meaning)"
-        print(f"{FLAGS.model}: untrained network, its fill has no meaning", file=sys.stderr)
-    export.export(weights_source.load(FLAGS.weights), FLAGS.output, described)
+    described = {
+        "none": "none (an untrained network, its fill has no meaning)",
+        pretrained.NAME: "those that come with the package",
+    }.get(weights, weights)
+    export.export(weights_source.load(weights), FLAGS.output, described)
     print(f"wrote {FLAGS.output}; {FLAGS.output}/README.txt says how to use it")
 
 

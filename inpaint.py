@@ -1,6 +1,6 @@
 """Fills holes in photographs.
 
-    python inpaint.py --model=hifill --weights=W --image=photo.jpg --mask=mask.png --output=filled.png
+    python inpaint.py --image=photo.jpg --mask=mask.png --output=filled.png
     python inpaint.py --model=zoom_to_inpaint --weights=W --image=photos/ --mask=masks/ --output=results/
 
 White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
@@ -22,7 +22,11 @@ from common.errors import UsageError, UserError
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
-flags.DEFINE_string("weights", None, "weights file or the authors' release; 'none': untrained")
+flags.DEFINE_string(
+    "weights",
+    None,
+    "weights file or the authors' release; default: the package's own; 'none': untrained",
+)
 flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
 flags.DEFINE_enum(
     "high_res",

@@ -9,13 +9,14 @@ and its attention to HiFill's residual aggregation, neither of which knows the o
 
 from __future__ import annotations
 
+import pathlib
 import sys
 import types
 from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment
+from common import baselines, environment, pretrained
 from common.errors import UsageError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -34,6 +35,34 @@ def check_names(names: list[str]) -> None:
     for name in names:
         if name not in NAMES:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
+
+
+def boxed() -> tuple[str, ...]:
+    """The models whose weights come with the package."""
+    here = pathlib.Path(__file__).parent
+    return tuple(name for name in MODELS if pretrained.exist(here / name))
+
+
+def chosen_weights(name: str, weights: str | None) -> str:
+    """What --weights names for model `name`; left out, the weights that come with the package.
+
+    Says on the standard error which network fills where the command line does not.
+
+    Raises:
+      UsageError: left out, and the package comes without.
+    """
+    if not weights and name not in boxed():
+        raise UsageError(
+            f"--model={name} needs --weights=FILE, as no weights of it come with the package; "
+            "--weights=none runs an untrained network"
+        )
+    weights = weights or pretrained.NAME
+    if weights == pretrained.NAME:
+        path = pretrained.find(pathlib.Path(__file__).parent / name)
+        print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
+    elif weights == "none":
+        print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
+    return weights
 
 
 def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
@@ -61,10 +90,10 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 def painter(
     name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
 ) -> Painter:
-    """The painter of a --model with --weights (a path, or "none" for an untrained network).
+    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network).
 
     Raises:
-      UsageError: unknown model, or a network without --weights.
+      UsageError: unknown model, or a network without weights.
       UserError: the weights cannot be loaded.
     """
     check_names([name])
@@ -72,13 +101,8 @@ def painter(
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
-    if not weights:
-        raise UsageError(
-            f"--model={name} needs --weights=FILE; --weights=none runs an untrained network"
-        )
+    weights = chosen_weights(name, weights)
     environment.start_tensorflow()  # takes seconds: only when needed
-    if weights == "none":
-        print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
     if name == "hifill":
         from hifill import weights_source
 

@@ -23,7 +23,12 @@ setup(
     python_requires=">=3.9",
     packages=["benchmarks", "common", "configs", "hifill", "studies", "zoom_to_inpaint"],
     py_modules=["evaluate", "export", "inpaint", "painters", "train"],
-    package_data={"configs": ["**/*"], "studies": ["*.html", "*.js"]},
+    package_data={
+        "configs": ["**/*"],
+        "hifill": ["weights/*"],
+        "studies": ["*.html", "*.js"],
+        "zoom_to_inpaint": ["weights/*"],
+    },
     install_requires=[
         "tensorflow>=2.15.1,<3",
         "tensorboard>=2.15",  # tf.summary writes through it

@@ -2,8 +2,9 @@
 
 The file is an `.npz` archive of plain arrays named by the path of attributes that leads to them
 ("refinement/encoder_1/0/feature_kernel"), plus a header: format, model name and configuration. It holds no
-code, so opening one from a stranger is safe, and it is the same under Keras 2 and Keras 3. Loading is strict: a file
-of another model, a missing, unknown or differently shaped array is an error that names it.
+code, so opening one from a stranger is safe, and it is the same under Keras 2 and Keras 3. Arrays are float32, or
+float16 where a file is to be small; models are float32 either way. Loading is strict: a file of another model, a
+missing, unknown or differently shaped array is an error that names it.
 """
 
 from __future__ import annotations
@@ -53,11 +54,22 @@ def _children(layer):
                     yield f"{name}/{index}", item
 
 
-def save(path: PathLike, model_name: str, config: dict, layer) -> None:
-    """Writes every variable of `layer` with a header; at once or not at all."""
+def save(path: PathLike, model_name: str, config: dict, layer, half: bool = False) -> None:
+    """Writes every variable of `layer` with a header; at once or not at all.
+
+    half: in float16, half the size. Where a weight is too large for it, UserError.
+    """
     arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
+    if half:
+        arrays = {name: _halved(name, array) for name, array in arrays.items()}
     header = {"format": _FORMAT, "model": model_name, "config": config}
     archives.write(path, {**arrays, _HEADER: np.array(json.dumps(header))})
+
+
+def _halved(name, array):
+    if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+        raise UserError(f"{name} holds values too large for float16; save it in float32")
+    return array.astype(np.float16)
 
 
 def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
@@ -90,6 +102,10 @@ def read_any(path: PathLike) -> tuple[str, dict, dict]:
         known = header["format"] == _FORMAT
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
+    arrays = {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in arrays.items()
+    }
     if not known:
         raise UserError(f"{path} was written by another version: format {header['format']}")
     return owner, config, arrays

@@ -9,11 +9,13 @@ photograph of any size (see `hifill.photograph`). Inside, the networks see [-1, 
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import membrane, weights
+from common import membrane, pretrained, weights
 from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
@@ -125,9 +127,14 @@ class HiFill(BuiltByCalling, keras.Model):
         """
         return photograph.inpaint(self.generate, self.config, image, mask)
 
-    def save(self, path: PathLike) -> None:  # a weights file, not Keras' archive
-        """Writes configuration and weights to one file (`common.weights`)."""
-        weights.save(path, MODEL_NAME, self.config.to_dict(), self)
+    def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
+        """Writes configuration and weights, float32 or half as large, to one weights file (`common.weights`)."""
+        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
+
+    @classmethod
+    def pretrained(cls, dtype="float32") -> HiFill:
+        """The model with the weights that come with the package (docs/weights.md); UserError if they are damaged."""
+        return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> HiFill:

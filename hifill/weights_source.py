@@ -1,5 +1,6 @@
 """What the commands' `--weights` may name, understood in one place.
 
+pretrained       the weights that come with the package (docs/weights.md)
 none             random weights, for trying a command out; the caller says so (`is_untrained`)
 FILE.npz         a weights file written by `HiFill.save` or `train.py`
 FILE.pb, PREFIX  the authors' release: a frozen graph, or a TensorFlow 1 checkpoint without its suffix
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import pathlib
 
+from common import pretrained
 from common.errors import UserError
 from hifill.config import PAPER
 from hifill.model import HiFill
@@ -35,6 +37,8 @@ def load(weights: str, dtype: str = "float32") -> HiFill:
         )
     if is_untrained(weights):
         return HiFill(PAPER, dtype)
+    if weights == pretrained.NAME:
+        return HiFill.pretrained(dtype)
     path = pathlib.Path(weights)
     if path.suffix == ".npz":
         return HiFill.load(path, dtype)

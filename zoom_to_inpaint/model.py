@@ -11,11 +11,13 @@ The idea asks nothing of the networks but their inputs and outputs, so any may b
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import weights
+from common import pretrained, weights
 from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
@@ -196,14 +198,19 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         """
         return photograph.inpaint(self.fill, image, mask)
 
-    def save(self, path: PathLike) -> None:  # a weights file, not Keras' archive
-        """Writes configuration and weights to one file (`common.weights`)."""
+    def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
+        """Writes configuration and weights, float32 or half as large, to one weights file (`common.weights`)."""
         if self.plugged_in:
             raise UserError(
                 f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "
                 "save its networks one by one"
             )
-        weights.save(path, MODEL_NAME, self.config.to_dict(), self)
+        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
+
+    @classmethod
+    def pretrained(cls, dtype="float32") -> ZoomToInpaint:
+        """The model with the weights that come with the package (docs/weights.md); UserError if there are none."""
+        return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> ZoomToInpaint:

@@ -1,5 +1,6 @@
 """What the commands' weight flags may name, understood in one place.
 
+pretrained     the weights that come with the package, of the whole model (docs/weights.md)
 none           random weights, for trying a command out; the caller says so (`is_untrained`)
 FILE.npz       a weights file: of the whole model, or of one network, as the pretraining stages write it; of the
                discriminator, as joint training writes it
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import pathlib
 
+from common import pretrained
 from common import weights as weights_files
 from common.errors import UserError
 from common.files import PathLike
@@ -46,6 +48,8 @@ def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:
         )
     if is_untrained(weights):
         return ZoomToInpaint(PAPER, dtype=dtype)
+    if weights == pretrained.NAME:
+        return ZoomToInpaint.pretrained(dtype)
     path = _existing(weights, "--weights")
     return ZoomToInpaint.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)
 
