@@ -100,6 +100,21 @@ def test_same_numbers_come_back(path):
         np.testing.assert_array_equal(a, b)
 
 
+def test_half_the_size_is_half_the_precision(tmp_path, path):
+    half = tmp_path / "half.npz"
+    weights.save(half, "net", {}, _net(), half=True)
+    assert {array.dtype.itemsize for name, array in _content(half).items() if name != HEADER} == {2}
+    _, whole = weights.read(path, "net")
+    for name, array in weights.read(half, "net")[1].items():
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, whole[name], rtol=2**-11)
+    net = _net()
+    net.scale.assign([1e5, 1.0])
+    with pytest.raises(UserError, match="scale holds values too large for float16"):
+        weights.save(tmp_path / "none.npz", "net", {}, net, half=True)
+    assert not (tmp_path / "none.npz").exists()
+
+
 def test_every_variable_has_a_name(model):
     net = _net()
     critic = Discriminator(TINY)
