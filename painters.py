@@ -1,7 +1,8 @@
 """What `--model`, `--weights`, `--precision` and `--high_res` mean to every command: a function that fills a hole.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
-the known pixels unchanged. The papers' models need weights; `common.baselines` do not.
+the known pixels unchanged. The papers' models need weights; `common.baselines` and PatchMatch, whose library is
+optional, do not.
 
 This is also where the two papers meet: `--high_res=residual` gives Zoom-to-Inpaint's completion of a reduced photograph
 and its attention to HiFill's residual aggregation, neither of which knows the other.
@@ -16,18 +17,18 @@ from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment, pretrained
+from common import baselines, environment, patchmatch, pretrained
 from common.errors import UsageError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 MODELS = ("hifill", "zoom_to_inpaint")
-NAMES = (*MODELS, *baselines.NAMES)
+NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
-_RESIDUAL = types.SimpleNamespace(size=256, grid=32)
+_RESIDUAL = types.SimpleNamespace(size=256, grid=32, least_window=0)
 
 
 def check_names(names: list[str]) -> None:
@@ -99,6 +100,8 @@ def painter(
     check_names([name])
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
+    if name == "patchmatch":
+        return patchmatch.checked_painter()
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
     weights = chosen_weights(name, weights)

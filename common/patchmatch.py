@@ -7,13 +7,23 @@ the hole's content has no influence and known pixels stay, which is checked here
 
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
 
 from common.errors import UserError
 from common.images import check_array
 
 LIBRARY = "patchmatch-cython"
+_MISSING = f"PatchMatch needs the library {LIBRARY} (Python 3.10 or later): pip install {LIBRARY}"
 _MID_GREY = 128
+
+
+def checked_painter() -> Callable:
+    """`inpaint`, or UserError at once where the library is missing."""
+    if not available():
+        raise UserError(_MISSING)
+    return inpaint
 
 
 def available() -> bool:
@@ -41,8 +51,6 @@ def inpaint(image: np.ndarray, mask: np.ndarray, seed: int = 0) -> np.ndarray:
     try:
         from patchmatch_cython import inpaint_pyramid
     except ImportError as error:
-        raise UserError(
-            f"PatchMatch needs the library {LIBRARY} (Python 3.10 or later): pip install {LIBRARY}"
-        ) from error
+        raise UserError(_MISSING) from error
     filled = inpaint_pyramid(painted, hole, seed=seed)
     return np.where(hole[..., None], filled, image)

@@ -1,11 +1,11 @@
 """HiFill: Contextual Residual Aggregation for Ultra High-Resolution Image Inpainting (CVPR 2020).
 
-model = hifill.load_release("checkpoint/prefix")     # or hifill.HiFill.load("weights.npz")
+model = hifill.HiFill.pretrained()                   # or load("weights.npz"), or load_release("checkpoint/prefix")
 filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
 """
 
 from hifill.attention import AttentionTransfer, ContextualAttention
-from hifill.config import CONFIGS, PAPER, RELEASE, SMALL, HiFillConfig
+from hifill.config import CONFIGS, PAPER, RELEASE, SHIPPED, SMALL, HiFillConfig
 from hifill.gated_convolution import LWGC, GatedConv2D
 from hifill.model import HiFill
 from hifill.release import load_release, load_release_discriminator
@@ -16,6 +16,7 @@ __all__ = [
     "LWGC",
     "PAPER",
     "RELEASE",
+    "SHIPPED",
     "SMALL",
     "AttentionTransfer",
     "ContextualAttention",

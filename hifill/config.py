@@ -48,6 +48,8 @@ class HiFillConfig:
     # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which
     # both networks then add what they predict (`common.membrane`).
     start: str = "zero"
+    # A photograph smaller than `size` is enlarged to it; False: extended by reflection, so that no pixel is resampled.
+    enlarge: bool = True
     discriminator_kernel: int = 3  # the release has 5
     discriminator_channels: int = 64
 
@@ -73,6 +75,11 @@ class HiFillConfig:
     def grid(self) -> int:
         """Patches along one side of the attention grid: 32 at 512 (H section 3.2)."""
         return self.size // 16
+
+    @property
+    def least_window(self) -> int:
+        """Side of the smallest window that a photograph is looked at through, see `hifill.photograph`; 0: any."""
+        return 0 if self.enlarge else self.size
 
     def to_dict(self) -> dict:
         """All fields as plain values, for a weights file or a run folder."""
@@ -104,7 +111,9 @@ RELEASE = HiFillConfig(
 )
 
 # Made to be shipped with weights: both networks add to a membrane over the hole, through heads that can do so at once.
-SHIPPED = dataclasses.replace(PAPER, name="shipped", rgb_head="subpixel", start="membrane")
+SHIPPED = dataclasses.replace(
+    PAPER, name="shipped", rgb_head="subpixel", start="membrane", enlarge=False
+)
 
 # A generator small enough to learn something on two CPU cores within minutes (`make demo`).
 SMALL = dataclasses.replace(PAPER, name="small", size=256, channels=16, discriminator_channels=16)

@@ -21,10 +21,10 @@ _TITLE = "HiFill"
 
 def build_module(model: HiFill) -> tf.Module:
     """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.saved_model`."""
-    generate, grid, size = model.generate, model.config.grid, model.config.size
+    generate, config = model.generate, model.config
 
     def fill(image, hole):
-        return graph_pipeline.fill(generate, grid, size, image, hole)
+        return graph_pipeline.fill(generate, config, image, hole)
 
     return saved_model.build_module(_TITLE, model.variables, fill, MIN_SIDE)
 

@@ -20,15 +20,16 @@ from hifill.photograph import LARGEST_SHARE
 _STRIP_VALUES = 16 << 20
 
 
-def fill(generate, grid, size, image, hole):
+def fill(generate, config, image, hole):
     """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3]."""
-    top, left, side = _choose_window(hole, grid)
+    grid, size = config.grid, config.size
+    top, left, side = _choose_window(hole, grid, config.least_window)
     window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
     filled = _fill_window(generate, grid, size, window, window_hole)
     return paste(image, filled, top, left)
 
 
-def _choose_window(hole, grid):
+def _choose_window(hole, grid, least=0):
     """[H, W] bool with a hole -> (top, left, side) of the square to look at; see `photograph`."""
     sides = tf.shape(hole)
     bounds = [span_of_hole(hole, axis) for axis in (0, 1)]
@@ -36,7 +37,7 @@ def _choose_window(hole, grid):
     part, parts = LARGEST_SHARE
     inner = tf.reduce_min(sides) // grid * grid
     outer = -(-tf.reduce_max(sides) // grid) * grid
-    side = tf.where(extent * parts > inner * part, outer, inner)
+    side = tf.maximum(least, tf.where(extent * parts > inner * part, outer, inner))
     top, left = (
         tf.maximum(0, tf.minimum(first + length // 2 - side // 2, sides[axis] - side))
         for axis, (first, length) in enumerate(bounds)

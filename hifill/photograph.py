@@ -4,6 +4,7 @@ The generator sees S x S pixels, so the photograph is looked at through a square
 * a window as large as the shorter side when the hole fits in it with context around (nothing is distorted, and
   the hole is seen larger than in the whole picture);
 * otherwise the whole photograph, extended to a square by reflection; what is reflected is context like any other.
+A window smaller than S is enlarged to it or, where the configuration does not `enlarge`, extended in the same way.
 The paper squeezes the whole photograph into a square and asks for multiples of 512; a square photograph whose side
 is a multiple of 32 is treated just so here. The window's result is pasted into the hole and nowhere else.
 """
@@ -48,7 +49,7 @@ def inpaint(
         raise UserError("the mask covers the whole image, so there is nothing to continue from")
     if not hole.any():
         return image.copy()
-    top, left, side = choose_window(hole, config.grid)
+    top, left, side = choose_window(hole, config.grid, config.least_window)
     output = image.copy()
     window = _cut(output, top, left, side)
     window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
@@ -60,10 +61,11 @@ def inpaint(
     return output
 
 
-def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
+def choose_window(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, int, int]:
     """[H, W] bool with a hole -> (top, left, side) of the square to look at; side is a multiple of `grid`.
 
-    The square may reach beyond the bottom and the right of the image (then it starts at 0 there).
+    The square may reach beyond the bottom and the right of the image (then it starts at 0 there). least: its smallest
+    side, a multiple of `grid`.
     """
     height, width = hole.shape
     left, top, hole_width, hole_height = cv2.boundingRect(hole.view(np.uint8))
@@ -71,6 +73,7 @@ def choose_window(hole: np.ndarray, grid: int) -> tuple[int, int, int]:
     part, whole = LARGEST_SHARE
     if max(hole_height, hole_width) * whole > side * part:
         side = -(-max(height, width) // grid) * grid
+    side = max(side, least)
     starts = []
     for first, extent, length in ((top, hole_height, height), (left, hole_width, width)):
         centred = first + extent // 2 - side // 2

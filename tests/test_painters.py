@@ -68,6 +68,17 @@ def test_a_network_without_weights_and_flags_of_another_model_are_refused():
             assert "zoom_to_inpaint" in message and name in message
 
 
+def test_weights_left_out_are_those_of_the_package(capsys):
+    assert painters.boxed() == ("hifill",)
+    for given in (None, "", "pretrained"):
+        assert painters.chosen_weights("hifill", given) == "pretrained"
+        assert "hifill-1.npz, which come with the package" in capsys.readouterr().err
+    assert painters.chosen_weights("hifill", "a.npz") == "a.npz"
+    assert capsys.readouterr().err == ""
+    with pytest.raises(UserError, match="no weights of zoom_to_inpaint"):
+        painters.chosen_weights("zoom_to_inpaint", "pretrained")
+
+
 def test_weights_that_do_not_exist_are_named():
     for name in BOTH:
         with pytest.raises(UserError, match=r"gone\.npz"):
@@ -183,7 +194,9 @@ def test_what_the_networks_see_of_a_large_photograph_is_256_wide():
 @pytest.fixture
 def small_grid(monkeypatch):
     """Photographs are reduced to 64x64 and patches are 8 of these pixels, as with 256 and 32 for large ones."""
-    monkeypatch.setattr(painters, "_RESIDUAL", types.SimpleNamespace(size=64, grid=8))
+    monkeypatch.setattr(
+        painters, "_RESIDUAL", types.SimpleNamespace(size=64, grid=8, least_window=0)
+    )
 
 
 @pytest.mark.parametrize("shape", [(128, 128), (192, 256), (150, 131)])

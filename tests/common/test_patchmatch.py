@@ -9,6 +9,7 @@ import types
 import numpy as np
 import pytest
 
+import painters
 from common import patchmatch
 from common.errors import UserError
 
@@ -45,6 +46,8 @@ def test_only_the_hole_is_taken_and_what_it_held_is_not_given(library):
     assert (given[mask > 0] == 128).all() and seed == 3
     np.testing.assert_array_equal(hole, mask > 0)
     assert patchmatch.available()
+    filled = painters.painter("patchmatch", None)(image, mask)
+    np.testing.assert_array_equal(filled, found)
 
 
 def test_nothing_and_everything_is_hole(library):
@@ -57,8 +60,9 @@ def test_nothing_and_everything_is_hole(library):
 def test_without_the_library(monkeypatch):
     monkeypatch.setitem(sys.modules, "patchmatch_cython", None)
     assert not patchmatch.available()
-    with pytest.raises(UserError, match="pip install patchmatch-cython"):
-        patchmatch.inpaint(*_case())
+    for call in (lambda: patchmatch.inpaint(*_case()), patchmatch.checked_painter):
+        with pytest.raises(UserError, match="pip install patchmatch-cython"):
+            call()
 
 
 @pytest.mark.skipif(not INSTALLED, reason="patchmatch-cython is not installed")

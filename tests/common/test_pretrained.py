@@ -38,5 +38,5 @@ def test_a_damaged_or_missing_file_is_refused(package, content):
     path.unlink()
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match="paper-1.npz .*install the package again"):
+    with pytest.raises(UserError, match=r"paper-1\.npz .*install the package again"):
         pretrained.find(package)

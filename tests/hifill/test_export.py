@@ -129,8 +129,9 @@ def test_window_equals_its_numpy_twin():
         hole = np.zeros(size, bool)
         top, left = (generator.integers(0, side) for side in size)
         hole[top : top + generator.integers(1, 90), left : left + generator.integers(1, 90)] = True
-        expected = photograph.choose_window(hole, 8)
-        top, left, side = graph_pipeline._choose_window(tf.constant(hole), 8)
+        least = int(generator.choice([0, 64]))
+        expected = photograph.choose_window(hole, 8, least)
+        top, left, side = graph_pipeline._choose_window(tf.constant(hole), 8, least)
         assert (int(top), int(left), int(side)) == expected
         array = generator.integers(0, 256, (*size, 3), np.uint8)
         np.testing.assert_array_equal(

@@ -196,6 +196,25 @@ def test_window_contains_the_hole_and_lies_inside_if_it_fits(seed):
     assert side <= -(-max(height, width) // grid) * grid
 
 
+@pytest.mark.parametrize("height, width", [(40, 40), (33, 500), (16, 20), (64, 64), (60, 130)])
+def test_small_photographs_are_extended_rather_than_enlarged(height, width):
+    """The generator then sees every pixel as it is, and what it gives is what is pasted."""
+    image, mask, generator = _image(height, width), _mask(height, width), Generator()
+    config = dataclasses.replace(CONFIG, enlarge=False)
+    found = photograph.inpaint(generator, config, image, mask)
+    ((seen, hole),) = generator.calls
+    top, left, side = photograph.choose_window(mask > 0, GRID, 64)
+    assert side >= 64
+    if side == 64:
+        rows, columns = slice(top, top + 64), slice(left, left + 64)
+        part = image[rows, columns]
+        known = np.where(mask[rows, columns, None] > 0, 0, part / 255.0)
+        shown = np.where(hole[0] > 0, 0, seen[0])[: part.shape[0], : part.shape[1]]
+        np.testing.assert_allclose(shown, known, atol=1e-6)
+    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    assert np.mean(found[mask > 0] != image[mask > 0]) > 0.9
+
+
 def test_window_is_centred_on_the_hole():
     hole = np.zeros((320, 1000), bool)
     hole[100:140, 500:520] = True
