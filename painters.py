@@ -9,20 +9,22 @@ and its attention to HiFill's residual aggregation, neither of which knows the o
 
 from __future__ import annotations
 
+import pathlib
 import sys
 import types
 from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment
-from common.errors import UsageError
+from common import baselines, environment, files
+from common.errors import UsageError, UserError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES)
 PRECISIONS = ("float32", "bfloat16")
+UNTRAINED = "none"  # the --weights of a network with random ones
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
@@ -34,6 +36,34 @@ def check_names(names: list[str]) -> None:
     for name in names:
         if name not in NAMES:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
+
+
+def _boxed_files(name):
+    return sorted((pathlib.Path(__file__).parent / name / "pretrained").glob("*.npz"))
+
+
+def boxed() -> tuple[str, ...]:
+    """The models whose weights come with the package."""
+    return tuple(name for name in MODELS if _boxed_files(name))
+
+
+def check_weights(name: str, weights: str | None) -> None:
+    """What can be said of a --model's --weights before TensorFlow is started, which takes seconds.
+
+    Raises:
+      UsageError: a network without --weights that comes without, too.
+      UserError: the file is not there.
+    """
+    if name in baselines.NAMES:
+        return
+    if not weights and name not in boxed():
+        raise UsageError(
+            f"--model={name} needs --weights=FILE; --weights=none runs an untrained network"
+        )
+    if weights and weights != UNTRAINED and not files.exists(weights):
+        raise UserError(
+            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
+        )
 
 
 def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
@@ -72,12 +102,10 @@ def painter(
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
-    if not weights:
-        raise UsageError(
-            f"--model={name} needs --weights=FILE; --weights=none runs an untrained network"
-        )
+    check_weights(name, weights)
+    weights = weights or str(_boxed_files(name)[0])
     environment.start_tensorflow()  # takes seconds: only when needed
-    if weights == "none":
+    if weights == UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
     if name == "hifill":
         from hifill import weights_source

@@ -119,7 +119,7 @@ def parse(train):
 
     def parsed(*arguments):
         flags.FLAGS.unparse_flags()
-        errors._parse(["train.py", *map(str, arguments)])
+        errors.parse(["train.py", *map(str, arguments)])
 
     return parsed
 
