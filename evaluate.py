@@ -51,8 +51,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "model",
     [],
-    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks whose weights come with the "
-    "package, and all that are none",
+    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks whose weights come with "
+    "the package, and all methods that are none",
 )
 flags.DEFINE_list(
     "weights",
@@ -79,8 +79,8 @@ flags.DEFINE_string("mask_dir", None, "object templates for object and mixed mas
 flags.DEFINE_integer(
     "size",
     None,
-    "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for zoom_to_inpaint, "
-    f"else {_SIZE}",
+    "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for "
+    f"zoom_to_inpaint, else {_SIZE}",
     lower_bound=0,
 )
 flags.DEFINE_enum(
@@ -119,8 +119,17 @@ def methods() -> list[str]:
     return [*painters.boxed(), *baselines.NAMES]
 
 
+def notes() -> list[str]:
+    """What is to be said of `methods`."""
+    if FLAGS.model or FLAGS.predictions or painters.boxed():
+        return []
+    return [
+        "No model has weights in the package: without --model=NAME --weights=FILE the baselines alone are scored"
+    ]
+
+
 def layout() -> str:
-    """--table, or the paper whose network alone is named by --model; the one that reports the set if both or none are."""
+    """--table, or the paper whose network --model names; if both or none, the one that reports --dataset and --masks."""
     named = [name for name in painters.MODELS if name in FLAGS.model]
     if FLAGS.table or len(named) == 1:
         return FLAGS.table or named[0]
@@ -347,11 +356,9 @@ def make_painter(name: str) -> painters.Painter:
 
 def main(_) -> int:
     (paths, *_), problems = errors.collect(_checks())
-    errors.raise_together(problems)
-    if not FLAGS.model and not FLAGS.predictions and not painters.boxed():
-        print(
-            "No model has weights in the package: scored are the baselines alone, without --model"
-        )
+    errors.raise_together(problems, notes())
+    for note in notes():
+        print(note, flush=True)
     network = inception()
     paint = {name: make_painter(name) for name in methods()}
     rows, missing = reported()

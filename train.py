@@ -278,6 +278,8 @@ def build():
     _set_defaults(chosen)
     (found, *_), problems = errors.collect(_checks(recipes))
     errors.raise_together(problems, chosen.remarks())
+    if place().folder and not FLAGS.data_dir:  # for the run's record: the environment may change
+        FLAGS[f"{FLAGS.dataset}_dir"].value = place().folder
     strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = chosen.make(strategy, FLAGS.weights)
