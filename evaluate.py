@@ -129,7 +129,7 @@ def notes() -> list[str]:
 
 
 def layout() -> str:
-    """--table, or the paper whose network --model names; if both or none, the one that reports --dataset and --masks."""
+    """--table, or the paper whose network --model names; of both or none the one that reports --dataset and --masks."""
     named = [name for name in painters.MODELS if name in FLAGS.model]
     if FLAGS.table or len(named) == 1:
         return FLAGS.table or named[0]
