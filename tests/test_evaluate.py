@@ -184,8 +184,7 @@ def test_a_single_thing_that_is_missing_is_said_as_ever(evaluate, parse, monkeyp
     ):
         parse(*given)
         found, said = _refused(evaluate)
-        assert found == code and said.startswith(words) or words in said, said
-        assert "(1)" not in said
+        assert found == code and words in said and "(1)" not in said, said
 
 
 def test_both_data_sets_may_be_named_where_one_is_scored(evaluate, parse, div2k):
