@@ -175,7 +175,7 @@ def test_all_that_is_missing_is_one_line(evaluate, parse, monkeypatch):
 def test_a_single_thing_that_is_missing_is_said_as_ever(evaluate, parse, monkeypatch):
     monkeypatch.setattr(painters, "boxed", tuple)
     for given, code, words in (
-        (["--model=hifill"], 2, "--model=hifill needs --weights=FILE; --weights=none"),
+        (["--model=hifill"], 2, "--model=hifill needs --weights=FILE"),
         (["--model=lama"], 2, "--model=lama is not known"),
         (["--model=hifill", "--weights=gone.npz"], 1, "--weights=gone.npz does not exist"),
         (["--weights=a.npz", "--model=telea"], 2, "no network is among --model"),
