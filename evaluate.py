@@ -1,5 +1,6 @@
 """Scores inpainting on a fixed set of images and holes: tables like the papers', JSON, CSV and pictures.
 
+    python evaluate.py --dataset=div2k --masks=small --div2k_dir=DIV2K
     python evaluate.py --model=hifill,telea --weights=W --dataset=sample --masks=irregular --output=results
     python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 \\
         --table=zoom_to_inpaint --output=results
@@ -9,6 +10,9 @@ other method can paint it (`--predictions`). Of DIV2K and Places2 photographs ar
 --table does. Scores are those of the 8-bit files, over whole pictures. What the paper prints for the same data set,
 masks and size stands below them as "paper: METHOD", in the table and under "reported" in scores.json; --noreported
 leaves it out. FID and the Inception Score need a network, see --inception_graph.
+
+Without --model and --predictions the models whose weights come with the package are scored, beside the baselines.
+Everything that is missing is said at once, before anything is loaded or written.
 """
 
 from __future__ import annotations
@@ -20,14 +24,36 @@ import pathlib
 from absl import flags
 
 import painters
-from common import datasets, environment, errors, evaluation, files, mask_files, scores, set_scores
+from common import (
+    baselines,
+    datasets,
+    environment,
+    errors,
+    evaluation,
+    files,
+    mask_files,
+    masks,
+    scores,
+    set_scores,
+)
 from common.errors import UsageError, UserError
 
 # Data sets that the papers report.
 _REPORTED = ("div2k", "places2")
+_SIZE = 512  # of the pictures of others
+# {flag of a file: what it is to be}
+_INCEPTION = {
+    "inception_graph": "classify_image_graph_def.pb of inception-2015-12-05",
+    "inception_weights": "a Keras InceptionV3 weights file",
+}
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("model", [], f"methods, of {', '.join(painters.NAMES)}")
+flags.DEFINE_list(
+    "model",
+    [],
+    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks whose weights come with "
+    "the package, and all methods that are none",
+)
 flags.DEFINE_list(
     "weights",
     [],
@@ -39,10 +65,24 @@ flags.DEFINE_list(
 )
 flags.DEFINE_enum("dataset", "sample", datasets.NAMES, "where photographs come from")
 flags.DEFINE_string("data_dir", None, "where the dataset lies")
+flags.DEFINE_string(
+    "places2_dir",
+    None,
+    "where Places2 lies, if --data_dir does not say; default: PLACES2_DIR of the environment",
+)
+flags.DEFINE_string(
+    "div2k_dir", None, "where DIV2K lies, likewise; default: DIV2K_DIR of the environment"
+)
 flags.DEFINE_enum("split", None, datasets.SPLITS, "default: test for sample, validation otherwise")
 flags.DEFINE_list("masks", ["irregular"], "small, large, irregular, object, mixed or folders")
 flags.DEFINE_string("mask_dir", None, "object templates for object and mixed masks")
-flags.DEFINE_integer("size", 512, "side of the pictures; 0: whole photographs", lower_bound=0)
+flags.DEFINE_integer(
+    "size",
+    None,
+    "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for "
+    f"zoom_to_inpaint, else {_SIZE}",
+    lower_bound=0,
+)
 flags.DEFINE_enum(
     "fit",
     None,
@@ -61,20 +101,51 @@ flags.DEFINE_string(
     None,
     "or a weights file of Keras' InceptionV3: other scores of the same names",
 )
-flags.DEFINE_string("output", "evaluation", "folder for everything that is written")
+flags.DEFINE_string("output", "results", "folder for everything that is written")
 flags.DEFINE_enum(
     "table",
     None,
     ("hifill", "zoom_to_inpaint"),
-    "whose Table 2 to lay out like; default: of the paper whose network is among --model, else hifill",
+    "whose Table 2 to lay out like; default: of the paper whose network alone is among --model, else of the one that "
+    "reports --dataset with --masks (DIV2K, and small and large masks of Places2: zoom_to_inpaint), else hifill",
 )
 flags.DEFINE_bool("reported", True, "print the paper's own rows below those measured here")
 
 
+def methods() -> list[str]:
+    """--model; without it and --predictions the networks whose weights come with the package, and the baselines."""
+    if FLAGS.model or FLAGS.predictions:
+        return FLAGS.model
+    return [*painters.boxed(), *baselines.NAMES]
+
+
+def notes() -> list[str]:
+    """What is to be said of `methods`."""
+    if FLAGS.model or FLAGS.predictions or painters.boxed():
+        return []
+    return [
+        "No model has weights in the package: without --model=NAME --weights=FILE the baselines alone are scored"
+    ]
+
+
 def layout() -> str:
-    """--table, or the paper whose network is evaluated; HiFill's if both or none are."""
-    only_zoom = "zoom_to_inpaint" in FLAGS.model and "hifill" not in FLAGS.model
-    return FLAGS.table or ("zoom_to_inpaint" if only_zoom else "hifill")
+    """--table, or the paper whose network --model names; of both or none the one that reports --dataset and --masks."""
+    named = [name for name in painters.MODELS if name in FLAGS.model]
+    if FLAGS.table or len(named) == 1:
+        return FLAGS.table or named[0]
+    strokes = {pathlib.Path(kind).name for kind in FLAGS.masks} <= set(masks.STROKE_KINDS)
+    zooms = FLAGS.dataset == "div2k" or (FLAGS.dataset == "places2" and strokes)
+    return "zoom_to_inpaint" if zooms else "hifill"
+
+
+def place() -> datasets.Place:
+    """Where --dataset lies."""
+    return datasets.place(FLAGS.dataset, FLAGS.flag_values_dict())
+
+
+def photographs():
+    """Paths of the photographs that are scored."""
+    return datasets.files(FLAGS.dataset, place().folder, split(), place().said_by)
 
 
 def split() -> str:
@@ -87,6 +158,13 @@ def paper():
     return importlib.import_module(f"{layout()}.reported")
 
 
+def size() -> int:
+    """--size, or that of the paper's table."""
+    if FLAGS.size is not None or FLAGS.dataset not in _REPORTED:
+        return _SIZE if FLAGS.size is None else FLAGS.size
+    return paper().SIZE
+
+
 def fit() -> str:
     """--fit, or what the paper does with the data set."""
     if FLAGS.fit or FLAGS.dataset not in _REPORTED:
@@ -96,27 +174,27 @@ def fit() -> str:
 
 def pictures_used() -> str:
     """One line: how photographs became the pictures of the set."""
-    side = f"{FLAGS.size}x{FLAGS.size}"
+    side = f"{size()}x{size()}"
     how = {
         "crop": f"center crops of {side} (--fit=crop)",
         "resize": f"middle squares scaled to {side} (--fit=resize)",
     }
-    return f"Pictures: {how[fit()] if FLAGS.size else 'whole photographs'}"
+    return f"Pictures: {how[fit()] if size() else 'whole photographs'}"
 
 
-def mask_source(masks: str) -> str:
-    """The fixed masks of a test package at --data_dir if it has some of this kind, else `masks` as given."""
-    return datasets.package_masks(FLAGS.data_dir, masks) or masks
+def mask_source(kind: str) -> str:
+    """The fixed masks of a test package, if the data set is one and has some of this kind, else `kind` as given."""
+    return datasets.package_masks(place().folder, kind) or kind
 
 
 def masks_used() -> str:
     """One line per kind of masks: drawn, or which files."""
     lines = []
-    for masks in FLAGS.masks:
-        source = mask_source(masks)
+    for kind in FLAGS.masks:
+        source = mask_source(kind)
         drawn = f"drawn with --seed={FLAGS.seed}, not the papers' own masks"
         used = drawn if source in mask_files.KINDS else f"the files of {source}"
-        lines.append(f"Masks {pathlib.Path(masks).name}: {used}")
+        lines.append(f"Masks {pathlib.Path(kind).name}: {used}")
     return "\n".join(lines)
 
 
@@ -130,35 +208,35 @@ def reported() -> tuple[list, list[str]]:
             f"--dataset={FLAGS.dataset}"
         ]
     printed, rows, missing = paper(), [], []
-    if FLAGS.size and fit() != printed.FITS[FLAGS.dataset]:
+    if size() and fit() != printed.FITS[FLAGS.dataset]:
         theirs = printed.FITS[FLAGS.dataset]
         return [], [f"No rows of the paper: its {FLAGS.dataset} are of --fit={theirs}"]
-    for masks in FLAGS.masks:
-        kind = pathlib.Path(masks).name
-        found = printed.rows(FLAGS.dataset, split(), kind, FLAGS.size)
+    for given in FLAGS.masks:
+        kind = pathlib.Path(given).name
+        found = printed.rows(FLAGS.dataset, split(), kind, size())
         rows += found
         if not found:
             evaluated = f"--dataset={FLAGS.dataset} --split={split()} --masks={kind}"
-            evaluated += f" --size={FLAGS.size}"
+            evaluated += f" --size={size()}"
             missing.append(f"No rows of the paper for {evaluated}: {printed.SCOPE}")
     return rows, missing
 
 
-def evaluate(masks: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
-    """Makes the set of one kind of masks, paints and scores it; returns the scores and those of whole sets."""
-    kind = pathlib.Path(masks).name
+def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
+    """Makes the set of one of --masks, paints and scores it; returns the scores and those of whole sets."""
+    kind = pathlib.Path(given).name
     folder = pathlib.Path(FLAGS.output) / kind
     cases = evaluation.make_set(
-        paths, mask_source(masks), FLAGS.mask_dir, FLAGS.size, FLAGS.seed, folder, fit()
+        paths, mask_source(given), FLAGS.mask_dir, size(), FLAGS.seed, folder, fit()
     )
     found, folders = [], {}
     for name, painter in paint.items():
         folders[name] = folder / "predictions" / name
         seconds = evaluation.paint(cases, painter, folders[name], f"{name}, {kind}")
         found += evaluation.score(cases, folders[name], name, kind, seconds)
-    for given in FLAGS.predictions:
-        name = pathlib.Path(given).name
-        folders[name] = pathlib.Path(given)
+    for painted in FLAGS.predictions:
+        name = pathlib.Path(painted).name
+        folders[name] = pathlib.Path(painted)
         found += evaluation.score(cases, folders[name], name, kind)
     evaluation.picture_grid(cases, folders, folder / "pictures.png")
     return found, of_sets(kind, cases, folders, network)
@@ -211,7 +289,8 @@ def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> Non
     scores.write_csv(output / "scores.csv", found)
     if sets:
         files.write_text(output / "sets.json", json.dumps(sets, indent=1, ensure_ascii=False))
-    run = {"flags": FLAGS.flag_values_dict(), "versions": environment.versions()}
+    chosen = {"model": methods(), "size": size(), "data_dir": place().folder}
+    run = {"flags": {**FLAGS.flag_values_dict(), **chosen}, "versions": environment.versions()}
     run["git_commit"] = environment.git_commit()
     files.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
     print(f"Tables, scores per image, masks and pictures are in {output}")
@@ -224,29 +303,67 @@ def _check_distinct(flags_named, values):
             raise UsageError(f"{flags_named} name '{name}' twice; rename a folder")
 
 
-def make_painter(name: str) -> painters.Painter:
-    """The painter of one of --model."""
-    weights = painters.weights_of(name, FLAGS.weights, FLAGS.model)
-    precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
-    return painters.painter(name, weights, precision)
-
-
-def main(_) -> int:
-    painters.check_names(FLAGS.model)
-    if not FLAGS.model and not FLAGS.predictions:
-        raise UsageError("nothing to score: name --model or --predictions")
-    if FLAGS.fit and not FLAGS.size:
-        raise UsageError(f"--fit={FLAGS.fit} would be ignored: --size=0 takes whole photographs")
+def _check_folders() -> None:
     _check_distinct("--model and --predictions", FLAGS.model + FLAGS.predictions)
     _check_distinct("--masks", FLAGS.masks)
     for folder in FLAGS.predictions:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")
-    paths = datasets.files(FLAGS.dataset, FLAGS.data_dir, split())[: FLAGS.count or None]
+
+
+def _check_use() -> None:
+    """UsageError for flags that would be ignored."""
+    if FLAGS.fit and FLAGS.size == 0:
+        raise UsageError(f"--fit={FLAGS.fit} would be ignored: --size=0 takes whole photographs")
+    for name in _REPORTED:
+        if FLAGS[f"{name}_dir"].value and FLAGS.dataset not in _REPORTED:
+            raise UsageError(
+                f"--{name}_dir={FLAGS[f'{name}_dir'].value} would be ignored: add --dataset={name} or take it out"
+            )
+
+
+def _check_inception() -> None:
+    for name, wanted in _INCEPTION.items():
+        if FLAGS[name].value and not pathlib.Path(FLAGS[name].value).is_file():
+            raise UserError(f"--{name}={FLAGS[name].value}: no such file; give {wanted}")
+
+
+def weights_of(name: str) -> str | None:
+    """What --weights has for one of the methods."""
+    return painters.weights_of(name, FLAGS.weights, methods())
+
+
+def _checks() -> list:
+    """What can be told before anything is loaded; the photographs are what the first gives."""
+    checks = [photographs, lambda: painters.check_names(FLAGS.model), _check_use, _check_folders]
+    checks += [
+        lambda kind=kind: mask_files.mask_source(mask_source(kind), FLAGS.mask_dir)
+        for kind in FLAGS.masks
+    ]
+    checks += [
+        lambda name=name: painters.check_weights(name, weights_of(name))
+        for name in methods()
+        if name in painters.NAMES
+    ]
+    return [*checks, _check_inception]
+
+
+def make_painter(name: str) -> painters.Painter:
+    """The painter of one of the methods."""
+    precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
+    return painters.painter(name, weights_of(name), precision)
+
+
+def main(_) -> int:
+    (paths, *_), problems = errors.collect(_checks())
+    errors.raise_together(problems, notes())
+    for note in notes():
+        print(note, flush=True)
     network = inception()
-    paint = {name: make_painter(name) for name in FLAGS.model}
+    paint = {name: make_painter(name) for name in methods()}
     rows, missing = reported()
-    parts = [evaluate(masks, paths, paint, network) for masks in FLAGS.masks]
+    paths = paths[: FLAGS.count or None]
+    parts = [evaluate(kind, paths, paint, network) for kind in FLAGS.masks]
     found, sets = ([item for part in parts for item in part[index]] for index in (0, 1))
     report(found, rows, missing, sets)
     return 0

@@ -17,14 +17,15 @@ from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment, patchmatch, pretrained
-from common.errors import UsageError
+from common import baselines, environment, files, patchmatch, pretrained
+from common.errors import UsageError, UserError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
+UNTRAINED = "none"  # the --weights of a network with random ones
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
@@ -44,24 +45,37 @@ def boxed() -> tuple[str, ...]:
     return tuple(name for name in MODELS if pretrained.exist(here / name))
 
 
-def chosen_weights(name: str, weights: str | None) -> str:
-    """What --weights names for model `name`; left out, the weights that come with the package.
-
-    Says on the standard error which network fills where the command line does not.
+def check_weights(name: str, weights: str | None) -> None:
+    """What can be said of a --model's --weights before TensorFlow is started, which takes seconds.
 
     Raises:
-      UsageError: left out, and the package comes without.
+      UsageError: a network without --weights that comes without, too.
+      UserError: the file is not there.
     """
+    if name not in MODELS:
+        return
     if not weights and name not in boxed():
         raise UsageError(
             f"--model={name} needs --weights=FILE, as no weights of it come with the package; "
-            "--weights=none runs an untrained network"
+            f"--weights={UNTRAINED} runs an untrained network"
         )
+    if weights and weights not in (UNTRAINED, pretrained.NAME) and not files.exists(weights):
+        raise UserError(
+            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
+        )
+
+
+def chosen_weights(name: str, weights: str | None) -> str:
+    """What --weights names for model `name`; left out, the weights that come with the package.
+
+    Says on the standard error which network fills where the command line does not. Errors: as of `check_weights`.
+    """
+    check_weights(name, weights)
     weights = weights or pretrained.NAME
     if weights == pretrained.NAME:
         path = pretrained.find(pathlib.Path(__file__).parent / name)
         print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
-    elif weights == "none":
+    elif weights == UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
     return weights
 

@@ -8,7 +8,8 @@ Photographs are complete images; holes are drawn while training. The folder --ou
 where it stopped when the same command is given again: after SIGTERM (the step is finished and saved, exit code 0),
 Ctrl-C, a crash or kill -9. `--dry_run` checks everything, prints the plan and writes nothing. `--stages` runs
 Zoom-to-Inpaint's flagfiles one after the other, each starting from the networks of those before it, with fresh
-optimizers. Exit code: 0 done, 1 failed, 2 wrong flags.
+optimizers. What flags or files are missing is said at once, of all stages, before anything is built. Exit code: 0 done,
+1 failed, 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pathlib
 import sys
 
 from absl import flags
+from absl.testing import flagsaver
 
 from common import datasets, environment, errors, signals
 from common.errors import UsageError
@@ -34,8 +36,14 @@ flags.DEFINE_enum("model", "hifill", MODELS, "what to train")
 flags.DEFINE_string("weights", None, "start from these instead of random weights")
 flags.DEFINE_enum("dataset", "sample", datasets.NAMES, "photographs")
 flags.DEFINE_string("data_dir", None, "where the dataset lies")
-flags.DEFINE_string("places2_dir", None, "where Places2 lies, if --data_dir does not say")
-flags.DEFINE_string("div2k_dir", None, "where DIV2K lies, likewise")
+flags.DEFINE_string(
+    "places2_dir",
+    None,
+    "where Places2 lies, if --data_dir does not say; default: PLACES2_DIR of the environment",
+)
+flags.DEFINE_string(
+    "div2k_dir", None, "where DIV2K lies, likewise; default: DIV2K_DIR of the environment"
+)
 flags.DEFINE_string("masks", None, "small, large, irregular, object, mixed, union, any or a folder")
 flags.DEFINE_string("mask_dir", None, "object templates for object, mixed, union and any masks")
 flags.DEFINE_bool(
@@ -93,16 +101,14 @@ def _numbers(words: list) -> bool:
         return False
 
 
-def data_dir_flag() -> str:
-    """The flag that says where --dataset lies: data_dir, or in its place the one named after the data set."""
-    own = f"{FLAGS.dataset}_dir"
-    return own if own in FLAGS and FLAGS[own].value and not FLAGS.data_dir else "data_dir"
+def place() -> datasets.Place:
+    """Where --dataset lies."""
+    return datasets.place(FLAGS.dataset, FLAGS.flag_values_dict())
 
 
 def photographs() -> datasets.Training:
     """Paths of the photographs that the flags name, for training and for validation."""
-    flag = data_dir_flag()
-    return datasets.training(FLAGS.dataset, FLAGS[flag].value, flag)
+    return datasets.training(FLAGS.dataset, *place())
 
 
 # H section 4: DIV2K "down-sampled", Places2 "randomly cropped". Z section 4.1: "Places2 with 256 x 256 images", DIV2K
@@ -118,15 +124,21 @@ def reduce_to(recipe) -> int | None:
     return recipe.size if resize else None
 
 
+def holes():
+    """The source of the masks that the flags name."""
+    from common import mask_files
+
+    return mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
+
+
 def samples(recipe, paths):
     """The endless training samples of photographs that the flags describe, in the sizes of the recipe."""
-    from common import mask_files, pipeline
+    from common import pipeline
 
     side = reduce_to(recipe)
-    holes = mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
     decoded = pipeline.Photographs(paths, _cache(side), side)
     return pipeline.Samples(
-        *(decoded, holes, recipe.size, FLAGS.seed, side is not None, FLAGS.flip, recipe.mask_size)
+        *(decoded, holes(), recipe.size, FLAGS.seed, side is not None, FLAGS.flip, recipe.mask_size)
     )
 
 
@@ -199,8 +211,38 @@ def _check_flags(recipes) -> None:
         )
     if not 0 <= FLAGS.ema < 1:
         raise UsageError(f"--ema={FLAGS.ema:g} is no decay: at least 0, below 1, such as 0.999")
+
+
+def _check_output() -> None:
     if not FLAGS.output:
         raise UsageError("--output is missing: name a folder for the run")
+
+
+def _set_defaults(recipe) -> None:
+    """Gives the flags without a value the ones of the model's paper."""
+    for name, value in recipe.DEFAULTS.items():
+        if FLAGS[name].value is None:
+            FLAGS[name].value = value
+
+
+def _checks(recipes) -> list:
+    """What flags and files alone can tell, before anything is built; the photographs are what the first gives."""
+    checks = [photographs, _check_output, lambda: _check_flags(recipes), holes]
+    return checks + recipes[FLAGS.model].checks(FLAGS.weights)
+
+
+def _check_stages(commands: dict) -> None:
+    """Raises what is missing for any of the stages {stage: its command line}, and for the chain, as one error."""
+    recipes, found, remarks = _recipes(), errors.collect([_check_output])[1], []
+    for words in commands.values():
+        with flagsaver.flagsaver():
+            FLAGS.unparse_flags()
+            errors.parse([sys.argv[0], *words])
+            recipe = recipes[FLAGS.model]
+            _set_defaults(recipe)
+            found += errors.collect(_checks(recipes))[1]
+            remarks += recipe.remarks()
+    errors.raise_together(found, remarks)
 
 
 def schedule():
@@ -232,14 +274,15 @@ def build():
     from common import pipeline, replicas
 
     recipes = _recipes()
-    _check_flags(recipes)
-    for name, value in recipes[FLAGS.model].DEFAULTS.items():
-        if FLAGS[name].value is None:
-            FLAGS[name].value = value
+    chosen = recipes[FLAGS.model]
+    _set_defaults(chosen)
+    (found, *_), problems = errors.collect(_checks(recipes))
+    errors.raise_together(problems, chosen.remarks())
+    if place().folder and not FLAGS.data_dir:  # for the run's record: the environment may change
+        FLAGS[f"{FLAGS.dataset}_dir"].value = place().folder
     strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
-    recipe = recipes[FLAGS.model].make(strategy, FLAGS.weights)
-    found = photographs()
+    recipe = chosen.make(strategy, FLAGS.weights)
     data = samples(recipe, found.train)
     dataset_from = replicas.distribute(
         strategy, data, recipe.images_per_step, pipeline.training_dataset
@@ -287,7 +330,10 @@ def main(_) -> int:
             from zoom_to_inpaint import stages
 
             arguments = sys.argv[1:]
-            stages.run(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, arguments, stop, FLAGS.dry_run)
+            stages.run(
+                *(FLAGS.stages, FLAGS.flagfiles, FLAGS.output, arguments, stop, FLAGS.dry_run),
+                _check_stages,
+            )
         elif not FLAGS.dry_run:
             train(stop)
     if FLAGS.dry_run and not FLAGS.stages:  # it has nothing to save: signals end it at once

@@ -8,6 +8,8 @@ archives unpack to; when nothing is found the error prints the tree that was exp
     div2k    DIV2K_train_HR/, DIV2K_valid_HR/
     places2  the directory names of the MIT archives, see `_PLACES2`
 
+`place` says where a data set lies: --data_dir, its own flag or its environment variable.
+
 What is trained on is never validated on: `training(name, data_dir)` gives both lists, and holds a share out of the
 training photographs where no others are there for validation (`common.held_out`).
 
@@ -20,11 +22,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from common import held_out
-from common.errors import UserError
+from common.errors import UsageError, UserError
 from common.path_list import PathList, files_below
 
 NAMES = ("sample", "folder", "div2k", "places2")
@@ -64,25 +66,51 @@ _PLACES2 = {
     "validation": ("places365_standard/val", "val_large", "val_256", "val"),
     "test": ("test_large", "test_256", "test"),
 }
+# Data sets with a flag and an environment variable of their own: --div2k_dir and DIV2K_DIR.
+_WITH_OWN_FLAG = ("div2k", "places2")
 _PUBLISHERS = {
     "div2k": "DIV2K is published by ETH Zurich's computer vision lab (NTIRE 2017 challenge)",
     "places2": "Places2 (Places365) is published by MIT CSAIL; register there to download it",
 }
 
 
-def files(name: str, data_dir: str | None, split: str, flag: str = "data_dir") -> Sequence[str]:
+class Place(NamedTuple):
+    """Where a data set lies, or None, and what said so: "--data_dir", or such as "--div2k_dir" or "DIV2K_DIR"."""
+
+    folder: str | None
+    said_by: str = "--data_dir"
+
+
+def place(name: str, given: Mapping[str, str | None]) -> Place:
+    """Where the data set `name` lies: as --data_dir says, else the flag named after it, else its environment variable.
+
+    given: {"data_dir", "div2k_dir", "places2_dir": what the flag says}; others are not looked at.
+    """
+    if name in _WITH_OWN_FLAG and not given.get("data_dir"):
+        own = f"{name}_dir"
+        if given.get(own):
+            return Place(given[own], f"--{own}")
+        if os.environ.get(own.upper()):
+            return Place(os.environ[own.upper()], own.upper())
+    return Place(given.get("data_dir"))
+
+
+def files(
+    name: str, data_dir: str | None, split: str, said_by: str = "--data_dir"
+) -> Sequence[str]:
     """Sorted paths of the photographs of a split; 1.8 million of Places2 are listed in seconds and 50 MB.
 
     Args:
       name: of `NAMES`.
       data_dir: where it lies; None for "sample".
       split: of `SPLITS`.
-      flag: the one that `data_dir` was given with, for messages.
+      said_by: what `data_dir` was given with, for messages; see `place`.
 
     Raises:
-      UserError: unknown name, no --data_dir, or nothing found; says which tree was expected.
+      UsageError: no `data_dir`; names all that can say it.
+      UserError: unknown name, or nothing found; says which tree was expected.
     """
-    return _listed(name, data_dir, split, flag)[1]
+    return _listed(name, data_dir, split, said_by)[1]
 
 
 class Training(NamedTuple):
@@ -93,14 +121,14 @@ class Training(NamedTuple):
     note: str
 
 
-def training(name: str, data_dir: str | None, flag: str = "data_dir") -> Training:
+def training(name: str, data_dir: str | None, said_by: str = "--data_dir") -> Training:
     """What a run trains on and what it validates on: the data set's splits, or its training photographs in two parts.
 
     A single photograph is both. Arguments and errors: as of `files`.
     """
-    folder, train = _listed(name, data_dir, "train", flag)
+    folder, train = _listed(name, data_dir, "train", said_by)
     try:
-        other, validation = _listed(name, data_dir, "validation", flag)
+        other, validation = _listed(name, data_dir, "validation", said_by)
     except UserError:  # a data set may come without
         other, validation = folder, []
     if other != folder or name == "sample":
@@ -117,7 +145,7 @@ def training(name: str, data_dir: str | None, flag: str = "data_dir") -> Trainin
     return Training(train, validation, note)
 
 
-def _listed(name, data_dir, split, flag):
+def _listed(name, data_dir, split, said_by):
     """(the folder that photographs were found in, `files`)."""
     if name not in NAMES:
         raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
@@ -125,20 +153,28 @@ def _listed(name, data_dir, split, flag):
         raise UserError(f"--split={split} is not known; choose one of {', '.join(SPLITS)}")
     if name == "sample" and data_dir:
         raise UserError(
-            f"--{flag}={data_dir} is not read by --dataset=sample; add --dataset=folder"
+            f"{said_by}={data_dir} is not read by --dataset=sample; add --dataset=folder"
         )
     if name == "sample":
         return _sample_files(split)
     if not data_dir:
-        raise UserError(f"--dataset={name} needs --data_dir=FOLDER. {expected_tree(name)}")
+        raise UsageError(f"--dataset={name} needs {wanted(name)}. {expected_tree(name)}")
     root = pathlib.Path(data_dir)
     if not root.is_dir():
-        raise UserError(f"--{flag}={data_dir} is not a folder. {expected_tree(name)}")
+        raise UserError(f"{said_by}={data_dir} is not a folder. {expected_tree(name)}")
     for folder in _candidates(name, root, split):
         found = images_below(folder)
         if found:
             return folder, found
-    raise UserError(f"no {split} photographs below --{flag}={data_dir}. {expected_tree(name)}")
+    raise UserError(f"no {split} photographs below {said_by}={data_dir}. {expected_tree(name)}")
+
+
+def wanted(name: str) -> str:
+    """What has to say where the data set `name` lies, for messages."""
+    if name not in _WITH_OWN_FLAG:
+        return "--data_dir=FOLDER"
+    own = f"{name}_dir"
+    return f"--data_dir=FOLDER, --{own}=FOLDER or the environment variable {own.upper()}"
 
 
 def expected_tree(name: str) -> str:

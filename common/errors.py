@@ -12,7 +12,8 @@ or interrupted, 2 wrong flags.
 from __future__ import annotations
 
 import sys
-from typing import Callable
+from collections.abc import Iterable, Sequence
+from typing import Any, Callable
 
 
 class UserError(Exception):
@@ -27,7 +28,37 @@ class UsageError(UserError):
     exit_code = 2
 
 
-def _parse(argv: list[str]) -> list[str]:
+def collect(checks: Iterable[Callable[[], Any]]) -> tuple[list, list[UserError]]:
+    """Makes every check, also those after one that failed; returns (results, None where there is none; errors)."""
+    results, found = [], []
+    for check in checks:
+        try:
+            results.append(check())
+        except UserError as error:
+            results.append(None)
+            found.append(error)
+    return results, found
+
+
+def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> None:
+    """Raises what `collect` found as one error, if anything: so that a person mends everything before the next try.
+
+    A single one keeps its kind; several, of which the same text counts once, are a UsageError that numbers them.
+    remarks: what such an error says too, but is none by itself.
+    """
+    texts = list(dict.fromkeys(str(error) for error in found))
+    if not texts:
+        return
+    kind = type(found[0]) if len(texts) == 1 else UsageError
+    texts += dict.fromkeys(remarks)
+    if len(texts) == 1:
+        raise found[0]
+    numbered = "; ".join(f"({number}) {text}" for number, text in enumerate(texts, start=1))
+    raise kind(f"{len(texts)} things to see to: {numbered}")
+
+
+def parse(argv: list[str]) -> list[str]:
+    """Gives the flags the values of a command line, flagfiles in it expanded; UsageError where it cannot."""
     from absl import flags  # here, so that a bare Python gets a message and no traceback
 
     from common import flagfiles
@@ -47,16 +78,16 @@ def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | N
     prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.
     """
 
-    def parse(argv: list[str]) -> list[str]:
+    def prepared(argv: list[str]) -> list[str]:
         if prepare is not None:
             prepare()
-        return _parse(argv)
+        return parse(argv)
 
     from absl import app
 
     app.run(
         lambda argv: sys.exit(_guarded(main, argv) or 0),
-        flags_parser=lambda argv: _guarded(parse, argv),
+        flags_parser=lambda argv: _guarded(prepared, argv),
     )
 
 

@@ -116,6 +116,11 @@ def write_text(target: PathLike, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def exists(path: PathLike) -> bool:
+    """Whether `path` is a file or a folder, or the prefix of a TensorFlow checkpoint's files."""
+    return pathlib.Path(path).exists() or pathlib.Path(f"{os.fspath(path)}.index").is_file()
+
+
 def existing_part(path: PathLike) -> pathlib.Path:
     """The deepest part of `path`, made absolute, that exists: what decides whether `path` can be made."""
     whole = pathlib.Path(path).absolute()

@@ -173,7 +173,7 @@ def photograph_files(data_dir: str, test_dir: str | None) -> tuple[list[str], li
     """(training, held-out) photographs; UsageError if one is both."""
     train = datasets.files("folder", data_dir, "train")
     test = datasets.files(
-        "folder", test_dir or data_dir, "test", "test_dir" if test_dir else "data_dir"
+        "folder", test_dir or data_dir, "test", "--test_dir" if test_dir else "--data_dir"
     )
     if {os.path.realpath(path) for path in train} & {os.path.realpath(path) for path in test}:
         raise UsageError("--data_dir and --test_dir share photographs: name a --test_dir of others")

@@ -123,6 +123,20 @@ def _loaded(weights, dtype):
     return model
 
 
+def checks(weights: str | None) -> list:
+    """What flags and files alone can tell, before anything is built: callables that raise UserError.
+
+    weights: as for `make`; where they name networks, flags are compared with these.
+    """
+    trained = weights and not weights_source.is_untrained(weights)
+    return [options, (lambda: weights_source.check_file(weights)) if trained else config]
+
+
+def remarks() -> list[str]:
+    """What else a run may turn out to need: nothing."""
+    return []
+
+
 def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     """Builds networks and optimizers inside the strategy's scope.
 

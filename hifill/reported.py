@@ -57,6 +57,7 @@ TABLE_2 = {
 # Sections 4 and 4.3: DIV2K "down-sampled"; for Table 2 "we linearly scale images and masks". Values:
 # `common.evaluation.FITS`.
 FITS = {"div2k": "resize", "places2": "resize"}
+SIZE = 512  # side of the pictures that all methods were compared at, the networks' own
 IMAGES = 36_500  # section 4.3: "all 36,500 images of the Places2 validation set"
 SCOPE = (
     "HiFill, Table 2, scores --dataset=places2 (validation) with --masks=irregular at --size="

@@ -129,36 +129,34 @@ class Bench:
             raise UsageError(
                 f"{self.study} at --size=paper needs --dataset=folder --data_dir=FOLDER, the pictures to look at"
             )
-        given = [name for name in wanted if self._data_dir(name)]
+        given = [name for name in wanted if self._place(name).folder]
         if not given:
-            flags = " or ".join(f"--{name}_dir=FOLDER" for name in wanted)
+            flags = " or ".join(
+                f"--{name}_dir=FOLDER (or {name.upper()}_DIR in the environment)" for name in wanted
+            )
             trees = " ".join(f"{LABELS[n]}: {datasets.expected_tree(n)}." for n in wanted)
             raise UsageError(
-                f"{self.study} at --size=paper needs {flags} (or --dataset with --data_dir). {trees}"
+                f"{self.study} at --size=paper needs {flags}, or --dataset with --data_dir. {trees}"
             )
         return [self.photographs(name) for name in given]
 
     def photographs(self, name: str) -> Photographs:
         """The pictures of one data set: all of --split, or the first 100 of each split that the papers used."""
-        folder, paths = self._data_dir(name), []
+        (folder, said_by), paths = self._place(name), []
         for split in (self.split,) if self.split else _SPLITS[name]:
-            found = datasets.files(name, folder, split, self._data_dir_flag(name))
+            found = datasets.files(name, folder, split, said_by)
             limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
             # A test package, or a folder without splits, is the same for each of them.
             paths += [path for path in found[:limit] if path not in paths]
         return Photographs(name, LABELS[name], paths[: self.count or None], folder)
 
-    def _data_dir_flag(self, name):
-        own = f"{name}_dir"
-        return own if getattr(self, own, None) and not self.data_dir else "data_dir"
-
-    def _data_dir(self, name):
-        return getattr(self, self._data_dir_flag(name))
+    def _place(self, name):
+        return datasets.place(name, vars(self))
 
     def training_data(self) -> tuple[str, ...]:
         """train.py's flags for the photographs that small networks learn from."""
         name = self.dataset or "sample"
-        folder = self._data_dir(name)
+        folder = self._place(name).folder
         return (f"--dataset={name}", *([f"--data_dir={folder}"] if folder else []))
 
     # Networks.

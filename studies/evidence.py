@@ -135,7 +135,7 @@ def photographs() -> tuple[Sequence[str], list[str]]:
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing: name a folder of photographs")
     training = datasets.training("folder", FLAGS.data_dir).train
-    held_out = list(datasets.files("folder", FLAGS.eval_dir, "test", "eval_dir"))
+    held_out = list(datasets.files("folder", FLAGS.eval_dir, "test", "--eval_dir"))
     both = set(map(_resolved, training)) & set(map(_resolved, held_out))
     if both:
         raise UserError(f"{min(both)} is below --data_dir and --eval_dir; score on others")

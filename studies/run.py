@@ -34,8 +34,10 @@ flags.DEFINE_string("output", "runs/studies", "folder for everything that is wri
 flags.DEFINE_bool("report", False, "write the report of the results that --output holds")
 flags.DEFINE_enum("dataset", None, datasets.NAMES, "photographs instead of the study's own")
 flags.DEFINE_string("data_dir", None, "where --dataset lies")
-flags.DEFINE_string("places2_dir", None, "where Places2 lies")
-flags.DEFINE_string("div2k_dir", None, "where DIV2K lies")
+flags.DEFINE_string(
+    "places2_dir", None, "where Places2 lies; default: PLACES2_DIR of the environment"
+)
+flags.DEFINE_string("div2k_dir", None, "where DIV2K lies; default: DIV2K_DIR of the environment")
 flags.DEFINE_enum("split", None, datasets.SPLITS, "instead of the papers' held-out images")
 flags.DEFINE_integer("count", 0, "only the first images; 0: all of the study's", lower_bound=0)
 flags.DEFINE_integer("image_size", None, "side of the pictures; default: the study's", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import os
@@ -93,13 +94,26 @@ def train():
 
     So other commands' tests may define theirs.
     """
+    with _command("train") as module:
+        module.prepare()
+        yield module
+
+
+@pytest.fixture(scope="module")
+def evaluate():
+    """evaluate.py likewise; not in a file of tests that use `train`."""
+    with _command("evaluate") as module:
+        yield module
+
+
+@contextlib.contextmanager
+def _command(name):
     others = _commands_flags()
-    for name in others:
-        delattr(flags.FLAGS, name)
-    spec = importlib.util.spec_from_file_location("train_of_the_tests", ROOT / "train.py")
+    for other in others:
+        delattr(flags.FLAGS, other)
+    spec = importlib.util.spec_from_file_location(f"{name}_of_the_tests", ROOT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    module.prepare()
     yield module
     for name in _commands_flags():
         delattr(flags.FLAGS, name)
@@ -119,7 +133,7 @@ def parse(train):
 
     def parsed(*arguments):
         flags.FLAGS.unparse_flags()
-        errors._parse(["train.py", *map(str, arguments)])
+        errors.parse(["train.py", *map(str, arguments)])
 
     return parsed
 

@@ -483,24 +483,6 @@ def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_pack
     assert "paper" not in silent.replace("papers'", "")
 
 
-@pytest.mark.default_environment
-@pytest.mark.parametrize(
-    ("flags", "layout"),
-    [
-        ([], "hifill"),
-        (["--model=zoom_to_inpaint,telea"], "zoom_to_inpaint"),
-        (["--model=zoom_to_inpaint,hifill"], "hifill"),
-        (["--model=zoom_to_inpaint", "--table=hifill"], "hifill"),
-        (["--model=hifill", "--table=zoom_to_inpaint"], "zoom_to_inpaint"),
-    ],
-)
-def test_the_table_is_laid_out_like_that_of_the_paper_that_is_evaluated(flags, layout):
-    script = "import evaluate, sys; evaluate.FLAGS(sys.argv); print(evaluate.layout())"
-    command = [sys.executable, "-c", script, *flags]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert process.stdout == f"{layout}\n"
-
-
 # Mean colours in place of Inception's features: what is tested is which files they are taken from.
 STAND_IN = """
 import sys
@@ -548,7 +530,6 @@ def test_evaluation_scores_whole_sets_with_a_network(tmp_path):
 
 @pytest.mark.default_environment
 def test_evaluation_says_what_is_missing(run_command, tmp_path):
-    one_line(run_command("evaluate", "--output=x", cwd=tmp_path), 2, "--model", "--predictions")
     process = run_command("evaluate", "--model=ns", "--predictions=a/ns", cwd=tmp_path)
     one_line(process, 2, "'ns' twice")
     process = run_command("evaluate", "--predictions=gone", "--output=x", cwd=tmp_path)

@@ -60,6 +60,7 @@ def _from_folders() -> list[str]:
         r"\.(git|venv.*|\w+_cache)|__pycache__|build|dist|demo_output|runs|.*\.egg-info"
     )
     paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
+    paths = [path for path in paths if path.parts[0] != "results"]  # docs/results is ours
     return [path.as_posix() for path in paths if not any(map(made.fullmatch, path.parts))]
 
 

@@ -114,6 +114,28 @@ def config():
         raise UsageError(f"--zoom_config={FLAGS.zoom_config} with these flags: {error}") from error
 
 
+def checks(weights: str | None) -> list:
+    """What flags and files alone can tell, before anything is built: callables that raise UserError.
+
+    weights: as for `make`.
+    """
+    names = (*_NETWORK_FLAGS.values(), "discriminator_weights")
+    named = {"weights": weights, **{name: FLAGS[name].value for name in names}}
+    return [
+        options,
+        lambda: _check_start(FLAGS.stage, config(), weights),
+        lambda: _check_statistics(FLAGS.stage, weights),
+        lambda: weights_source.check_files(named),
+        lambda: FLAGS.stage == "pretrain_sr" or vgg.check(FLAGS.vgg_weights),
+    ]
+
+
+def remarks() -> list[str]:
+    """What else a run may turn out to need."""
+    wanted = FLAGS.vgg_weights == vgg.IMAGENET and FLAGS.stage != "pretrain_sr"
+    return [vgg.DOWNLOAD] if wanted and not vgg.is_downloaded() else []
+
+
 def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     """Builds networks and optimizers of `--stage` inside the strategy's scope.
 

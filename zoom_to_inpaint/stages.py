@@ -17,7 +17,7 @@ from __future__ import annotations
 import pathlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common import flagfiles, signals
 from common.errors import UsageError, UserError
@@ -52,6 +52,7 @@ def run(
     arguments: list[str],
     stop: signals.StopRequest,
     dry_run: bool = False,
+    check: Callable[[dict[str, list[str]]], None] | None = None,
 ) -> None:
     """Runs the stages `wanted` in the order of `STAGES`.
 
@@ -64,32 +65,32 @@ def run(
         to the stages that start from them.
       stop: set by SIGTERM and Ctrl-C.
       dry_run: the stages only plan, so weights of earlier ones need not exist: random ones stand in.
+      check: called before the first stage with {stage: its command line}, random weights standing in likewise; raises
+        what is missing for any of them, or for the chain where there is no `output`.
 
     Raises:
       KeyboardInterrupt: Ctrl-C was pressed; the stage that ran has saved.
       UsageError: an unknown stage, no output, or a flag that no stage would heed.
       UserError: a stage failed; its message stands above.
     """
-    if not output:
-        raise UsageError("--output is missing: name a folder for the stages' runs")
     names = _names(wanted)
     given = _flags(flagfiles.expand(arguments))
     _check(given, names)
+
+    def command(name, stand_in):
+        """The command line of a stage, and the files of earlier ones that random weights stand in for."""
+        return _command(name, names, given, folder or FLAGFILES, output or "runs", stand_in)
+
+    if check:
+        check({name: command(name, True)[0] for name in names})
+    if not output:
+        raise UsageError("--output is missing: name a folder for the stages' runs")
     for number, name in enumerate(names, start=1):
         print(f"stage {number} of {len(names)}: {name}", flush=True)
-        command = [f"--flagfile={folder or FLAGFILES}/{name}.cfg"]
-        for flag, words in given:
-            if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
-                command += words
-        for flag, earlier in STAGES[name].items():
-            file = "discriminator.npz" if flag == "discriminator_weights" else "weights.npz"
-            path = pathlib.Path(output, earlier, file)
-            if earlier in names and dry_run and not path.exists():
-                print(f"{path} is not there yet; random weights stand in", flush=True)
-                path = weights_source.UNTRAINED
-            command += [f"--{flag}={path}"] * (earlier in names)
-        command.append(f"--output={pathlib.Path(output, name)}")
-        code = signals.run([sys.executable, str(_TRAIN), *command], stop)
+        words, absent = command(name, dry_run)
+        for path in absent:
+            print(f"{path} is not there yet; random weights stand in", flush=True)
+        code = signals.run([sys.executable, str(_TRAIN), *words], stop)
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if code:
@@ -97,6 +98,22 @@ def run(
         if stop:
             print(f"terminated in stage {name}; the same command goes on from there", flush=True)
             return
+
+
+def _command(name, names, given, folder, output, stand_in):
+    """See `run`."""
+    words, absent = [f"--flagfile={folder}/{name}.cfg"], []
+    for flag, of_flag in given:
+        if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
+            words += of_flag
+    for flag, earlier in STAGES[name].items():
+        file = "discriminator.npz" if flag == "discriminator_weights" else "weights.npz"
+        path = pathlib.Path(output, earlier, file)
+        if earlier in names and stand_in and not path.exists():
+            absent.append(path)
+            path = weights_source.UNTRAINED
+        words += [f"--{flag}={path}"] * (earlier in names)
+    return [*words, f"--output={pathlib.Path(output, name)}"], absent
 
 
 def _names(wanted):

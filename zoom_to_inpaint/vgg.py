@@ -25,6 +25,11 @@ from common.images import WHITE
 NONE = "none"
 IMAGENET = "imagenet"
 PUBLISHED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # Keras' name of its file
+# What is said of weights that Keras has yet to fetch.
+DOWNLOAD = (
+    f"--vgg_weights={IMAGENET} will be downloaded by Keras; where it cannot be, name Keras' file with "
+    f"--vgg_weights=FILE, or train without the VGG loss: --vgg_weights={NONE}"
+)
 
 _SIZE = 224  # side of the images that VGG19 was trained on
 _BLOCKS = ((64, 64), (128, 128), (256, 256, 256, 256), (512,))  # channels; 2x2 max-pooling between
@@ -89,13 +94,33 @@ def load(weights: str) -> VGGFeatures | None:
     Raises:
       UserError: nothing given, no such file, a file without all the layers, or a download that failed.
     """
+    check(weights)
     if weights == NONE:
         return None
+    return VGGFeatures(_published() if weights == IMAGENET else _read(weights))
+
+
+def check(weights: str) -> None:
+    """UserError where `load` could not find what --vgg_weights names; what is to be downloaded is not looked for."""
     if not weights:
         raise UserError(
             f"--vgg_weights is empty; give a Keras VGG19 weights file, {IMAGENET}, or {NONE} for no VGG term"
         )
-    return VGGFeatures(_published() if weights == IMAGENET else _read(weights))
+    if weights not in (NONE, IMAGENET) and not pathlib.Path(weights).is_file():
+        raise UserError(
+            f"--vgg_weights={weights}: no such file; give a Keras VGG19 weights file, {IMAGENET} or {NONE}"
+        )
+
+
+def is_downloaded() -> bool:
+    """Whether Keras has the published weights already."""
+    return (_cache() / PUBLISHED).is_file()
+
+
+def _cache():
+    """The folder in which Keras keeps weights."""
+    home = os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras"
+    return pathlib.Path(home, "models")
 
 
 def _published():
@@ -103,19 +128,14 @@ def _published():
     try:
         model = keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails
-        folder = os.path.join(os.environ.get("KERAS_HOME", os.path.join("~", ".keras")), "models")
         raise UserError(
             f"--vgg_weights={IMAGENET}: Keras could not download the weights; fetch {PUBLISHED} elsewhere and put it "
-            f"into {folder}, or name it with --vgg_weights=FILE, or train without the term: --vgg_weights={NONE}"
+            f"into {_cache()}, or name it with --vgg_weights=FILE, or train without the term: --vgg_weights={NONE}"
         ) from error
     return {name: model.get_layer(name).get_weights() for name, _ in convolutions()}
 
 
 def _read(path):
-    if not pathlib.Path(path).is_file():
-        raise UserError(
-            f"--vgg_weights={path}: no such file; give a Keras VGG19 weights file, {IMAGENET} or {NONE}"
-        )
     try:
         with h5py.File(path, "r") as file:
             return {

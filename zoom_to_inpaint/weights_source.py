@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pathlib
 
-from common import pretrained
+from common import files, pretrained
 from common import weights as weights_files
 from common.errors import UserError
 from common.files import PathLike
@@ -34,6 +34,21 @@ DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
 def is_untrained(weights: str) -> bool:
     """Whether `weights` asks for random weights, whose output is meaningless."""
     return weights == UNTRAINED
+
+
+def check_files(given: dict[str, str | None]) -> None:
+    """UserError that names every file of {flag: what it names} that is not there."""
+    missing = [
+        f"--{flag}={file}"
+        for flag, file in given.items()
+        if file and file not in (UNTRAINED, pretrained.NAME) and not files.exists(file)
+    ]
+    if missing:
+        remedy = (
+            "do not exist; train the stages that write them first, or name other files",
+            "does not exist; train the stage that writes it first, or name another file",
+        )[len(missing) == 1]
+        raise UserError(f"{' and '.join(missing)} {remedy}")
 
 
 def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:

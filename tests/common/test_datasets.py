@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from common import datasets, held_out, images
-from common.errors import UserError
+from common.errors import UsageError, UserError
 
 
 def _touch(root, *names):
@@ -259,6 +259,45 @@ def test_missing_data_says_what_was_expected_and_who_publishes_it(tmp_path, name
         for word in (*words, "--data_dir"):
             assert word in message
         assert not data_dir or data_dir in message
+
+
+OWN = {"places2_dir": "p", "div2k_dir": "d"}
+VARIABLES = {"PLACES2_DIR": "P", "DIV2K_DIR": "D"}
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "variables", "expected"),
+    [
+        ("places2", OWN, VARIABLES, ("p", "--places2_dir")),
+        ("div2k", OWN, VARIABLES, ("d", "--div2k_dir")),
+        ("div2k", {"data_dir": "x", **OWN}, VARIABLES, ("x", "--data_dir")),
+        ("div2k", {"data_dir": "x", "div2k_dir": None}, {}, ("x", "--data_dir")),
+        ("div2k", {"data_dir": None, "div2k_dir": None}, VARIABLES, ("D", "DIV2K_DIR")),
+        ("places2", {"data_dir": "", "places2_dir": ""}, VARIABLES, ("P", "PLACES2_DIR")),
+        ("div2k", {"places2_dir": "p"}, {"PLACES2_DIR": "P"}, (None, "--data_dir")),
+        ("div2k", {}, {"DIV2K_DIR": ""}, (None, "--data_dir")),
+        ("folder", OWN, {**VARIABLES, "FOLDER_DIR": "F"}, (None, "--data_dir")),
+        ("sample", OWN, {**VARIABLES, "SAMPLE_DIR": "S"}, (None, "--data_dir")),
+    ],
+)
+def test_where_a_data_set_lies(monkeypatch, name, given, variables, expected):
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in variables.items():
+        monkeypatch.setenv(variable, value)
+    assert datasets.place(name, given) == expected
+
+
+def test_a_folder_that_nothing_names_is_a_matter_of_flags_and_a_wrong_one_says_who_named_it():
+    with pytest.raises(UsageError, match=r"--data_dir=FOLDER, --div2k_dir=FOLDER or .* DIV2K_DIR"):
+        datasets.files("div2k", None, "test")
+    with pytest.raises(UsageError, match=r"--dataset=folder needs --data_dir=FOLDER\."):
+        datasets.files("folder", None, "test")
+    for said_by in ("--div2k_dir", "DIV2K_DIR"):
+        for folder, what in (("gone", "is not a folder"), (os.curdir, "")):
+            message = _refused("div2k", folder, "train", said_by)
+            assert f"{said_by}={folder}" in message and what in message
+            assert f"--{said_by}={folder}" not in message
 
 
 def test_unknown_names_are_listed(tmp_path):

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from common.errors import UsageError, UserError
+from common.errors import UsageError, UserError, collect, raise_together
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = """
@@ -152,3 +152,34 @@ def test_control_c_is_one_line_and_code_1(command, where):
         process.kill()
     assert process.returncode == 1, stderr
     assert len(stderr.splitlines()) == 1 and "interrupted" in stderr, stderr
+
+
+def _raises(error):
+    def check():
+        raise error
+
+    return check
+
+
+def test_every_check_is_made_and_errors_are_collected():
+    first, second = UserError("no file"), UsageError("no flag")
+    results, found = collect([lambda: 1, _raises(first), lambda: 3, _raises(second)])
+    assert (results, found) == ([1, None, 3, None], [first, second])
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+        collect([lambda: 1 / 0])
+
+
+def test_errors_are_raised_as_one_that_numbers_them():
+    file, flag = UserError("no file"), UsageError("no flag")
+    raise_together([])
+    raise_together([], ["a remark is no error"])
+    with pytest.raises(UserError) as raised:
+        raise_together([file, UserError("no file")])
+    assert raised.value is file
+    with pytest.raises(UsageError) as raised:
+        raise_together([file, flag, file], ["by the way"])
+    assert str(raised.value).endswith(": (1) no file; (2) no flag; (3) by the way")
+    with pytest.raises(UserError) as raised:
+        raise_together([file], ["by the way", "by the way"])
+    assert str(raised.value).endswith(": (1) no file; (2) by the way")
+    assert raised.value.exit_code == 1

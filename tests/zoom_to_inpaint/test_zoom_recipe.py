@@ -66,6 +66,7 @@ def refused(train, parse, quick, tmp_path, monkeypatch):
 
     def message(*arguments):
         before = sorted(tmp_path.rglob("*"))
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
         with pytest.raises(UserError) as error:
             parse(*arguments)
             train.main([])
@@ -169,9 +170,18 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     recipe._check_statistics(stage, FLAGS.weights)
 
 
+@pytest.fixture
+def data_sets(tmp_path):
+    """The flags of a Places2 and a DIV2K of one photograph each."""
+    for name in ("places2/data_large/1.jpg", "div2k/DIV2K_train_HR/1.png"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).touch()
+    return [f"--{name}_dir={tmp_path / name}" for name in ("places2", "div2k")]
+
+
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
-    train, parse, monkeypatch, name
+    train, parse, monkeypatch, data_sets, name
 ):
     commands = []
 
@@ -180,7 +190,7 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
         return 0
 
     monkeypatch.setattr(signals, "run", process)
-    line = [f"--flagfile={FOLDER / 'ablations' / name}.cfg", "--div2k_dir=d", "--places2_dir=p"]
+    line = [f"--flagfile={FOLDER / 'ablations' / name}.cfg", *data_sets]
     parse(*line)
     assert FLAGS.output == f"runs/zoom_to_inpaint_{name}"
     monkeypatch.setattr(sys, "argv", ["train.py", *line])
@@ -193,7 +203,7 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
         parse(*command)
         train._check_flags(train._recipes())
         assert FLAGS.stage == PAPER[stage][0] and FLAGS.steps == PAPER[stage][3]
-        assert train.data_dir_flag() == f"{FLAGS.dataset}_dir" in ("places2_dir", "div2k_dir")
+        assert train.place().said_by == f"--{FLAGS.dataset}_dir" in ("--places2_dir", "--div2k_dir")
         # The paper pretrains the SR network on patches of 64x64.
         size = 64 if stage == "pretrain_sr" else config.size
         assert recipe.config() == dataclasses.replace(config, size=size)
@@ -376,7 +386,7 @@ def test_flags_without_a_default_have_the_papers(train, parse, monkeypatch, mode
 
     for module in train._recipes().values():
         monkeypatch.setattr(module, "make", stop)
-    parse(f"--model={model}", "--output=o", "--steps=7")
+    parse(f"--model={model}", "--weights=none", "--output=o", "--steps=7")
     with pytest.raises(UserError, match="enough"):
         train.build()
     assert (seen["learning_rate"], seen["batch_size"], seen["steps"]) == (rate, batch, 7)
@@ -520,9 +530,89 @@ def test_the_rest_of_the_flags_is_checked_before_anything_is_written(refused):
     code, line = refused(*JOINT, *RANDOM, "--masks=round")
     assert code == 1 and "round" in line
     code, line = refused(*JOINT, *RANDOM, "--dataset=div2k")
-    assert code == 1 and "--data_dir" in line
+    assert code == 2 and "--data_dir" in line
     code, line = refused(*JOINT, *RANDOM, "--vgg_weights=gone.h5")
     assert code == 1 and "gone.h5" in line
+
+
+DOWNLOADED = "--vgg_weights=imagenet will be downloaded"
+
+
+@pytest.fixture
+def without_vgg(monkeypatch, tmp_path):
+    """Keras has not fetched VGG19, and no variable says where data sets lie."""
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in ("PLACES2_DIR", "DIV2K_DIR"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("pretrain_coarse", ["--places2_dir=FOLDER or the", "PLACES2_DIR", DOWNLOADED]),
+        (
+            "pretrain_refinement",
+            ["--places2_dir", "--coarse_weights=runs/zoom_to_inpaint/pretrain_coarse", DOWNLOADED],
+        ),
+        ("pretrain_sr", ["--data_dir=FOLDER, --div2k_dir=FOLDER or the"]),
+        (
+            "joint_small",
+            [
+                *("--div2k_dir", "pretrain_coarse/weights.npz and --sr_weights=runs/"),
+                *("pretrain_refinement/weights.npz do not exist", DOWNLOADED),
+            ],
+        ),
+        ("joint_large", ["--div2k_dir", "--weights=runs", "--discriminator_weights", DOWNLOADED]),
+        ("small/joint_large", ["--dataset=folder needs --data_dir=FOLDER. ", "--weights=runs"]),
+        ("small/study", ["--sr_weights missing"]),
+        ("ablations/no_zoom", ["--places2_dir", "--div2k_dir", DOWNLOADED]),
+    ],
+)
+def test_a_flagfile_says_at_once_all_that_it_needs(refused, without_vgg, name, words):
+    code, said = refused(f"--flagfile={FOLDER / name}.cfg")
+    assert code == 2 and "--output is missing" not in said  # it has one
+    for word in words:
+        assert said.count(word) == 1, said
+    assert (DOWNLOADED in said) == (DOWNLOADED in words)
+    assert ("(2)" in said) == (len(words) > 1)
+
+
+def test_a_chain_of_stages_says_what_each_lacks_and_that_it_has_no_output(
+    refused, without_vgg, monkeypatch, data_sets
+):
+    monkeypatch.setattr(signals, "run", lambda *_: pytest.fail("a stage was started"))
+    for given, words in (
+        (["--stages=all"], ["--output is missing", "PLACES2_DIR", "DIV2K_DIR", "(4)"]),
+        (["--stages=all", data_sets[0]], ["--output is missing", "DIV2K_DIR", "(3)"]),
+        (
+            ["--stages=joint_small", *data_sets, "--output=o", "--masks=round"],
+            ["masks 'round'", "--sr_weights=runs/zoom_to_inpaint/pretrain_sr", "(3)"],
+        ),
+    ):
+        code, said = refused(*given)
+        assert code == 2
+        for word in words:
+            assert said.count(word) == 1, said
+        assert f"({words[-1][1]})" in said and f"({int(words[-1][1]) + 1})" not in said
+        # What the stages' own flags were is forgotten.
+        assert FLAGS.stages and FLAGS.stage == "joint" and not FLAGS["stage"].present
+
+
+def test_a_vgg_that_is_there_is_no_remark(parse, without_vgg, tmp_path):
+    parse("--model=zoom_to_inpaint")
+    assert len(recipe.remarks()) == 1
+    (tmp_path / "keras" / "models").mkdir(parents=True)
+    (tmp_path / "keras" / "models" / recipe.vgg.PUBLISHED).touch()
+    assert recipe.remarks() == []
+
+
+def test_a_folder_of_the_environment_is_written_down(train, parse, monkeypatch, data_sets):
+    monkeypatch.setenv("DIV2K_DIR", data_sets[1].partition("=")[2])
+    monkeypatch.setattr(recipe, "make", lambda *_: (_ for _ in ()).throw(UserError("enough")))
+    parse(*TINY, *RANDOM, "--dataset=div2k", "--output=o")
+    with pytest.raises(UserError, match="enough"):
+        train.build()
+    assert f"--div2k_dir={FLAGS.div2k_dir}" == data_sets[1]
 
 
 # --- samples
@@ -549,15 +639,12 @@ def test_masks_have_the_side_of_the_reduced_images(train, make):
 def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
     own = ("--places2_dir=p", "--div2k_dir=d")
     for given, expected in (
-        (["--dataset=places2", *own], "places2_dir"),
-        (["--dataset=div2k", *own], "div2k_dir"),
-        (["--dataset=div2k", "--data_dir=x", *own], "data_dir"),
-        (["--dataset=div2k", "--places2_dir=p"], "data_dir"),
-        (["--dataset=folder", *own], "data_dir"),
-        (["--dataset=sample"], "data_dir"),
+        (["--dataset=places2", *own], ("p", "--places2_dir")),
+        (["--dataset=div2k", "--data_dir=x", *own], ("x", "--data_dir")),
+        (["--dataset=sample"], (None, "--data_dir")),
     ):
         parse(*given)
-        assert train.data_dir_flag() == expected
+        assert train.place() == expected
     parse("--dataset=div2k", *own)
     with pytest.raises(UserError, match="--div2k_dir=d is not a folder"):
         train.photographs()
