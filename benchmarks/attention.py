@@ -78,11 +78,8 @@ def main(_):
     import hifill
     from hifill import weights_source
 
-    model = hifill.HiFill()  # at 512 x 512, where weights of any size work
-    if FLAGS.weights:
-        trained = weights_source.load(FLAGS.weights)
-        model = hifill.HiFill(dataclasses.replace(trained.config, size=model.config.size))
-        model.set_weights(trained.get_weights())
+    model = weights_source.load(FLAGS.weights) if FLAGS.weights else hifill.HiFill()
+    model = model.at_size(hifill.PAPER.size)
     found = {float(factor): [] for factor in FLAGS.factors}
     for pair in pairing.pairs(FLAGS.image, FLAGS.mask, "."):
         photograph = images.read_rgb(pair.image)

@@ -9,6 +9,7 @@ photograph of any size (see `hifill.photograph`). Inside, the networks see [-1, 
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
@@ -37,7 +38,7 @@ class HiFill(BuiltByCalling, keras.Model):
 
     def __init__(self, config: HiFillConfig = PAPER, dtype="float32", **kwargs):
         super().__init__(autocast=False, **kwargs)  # both networks cast for themselves
-        self.config = config
+        self.config, self._precision = config, dtype
         self.coarse = CoarseNetwork(config, dtype=dtype)
         self.refinement = RefinementNetwork(config, dtype=dtype)
         # The networks are fully convolutional, so the smallest image creates every variable.
@@ -126,6 +127,12 @@ class HiFill(BuiltByCalling, keras.Model):
           UserError: wrong shapes or dtypes, sides below 16, or a mask without any known pixel.
         """
         return photograph.inpaint(self.generate, self.config, image, mask)
+
+    def at_size(self, size: int) -> HiFill:
+        """A new model with the same networks that works at another side: a multiple of 32, at least 64."""
+        model = HiFill(dataclasses.replace(self.config, size=size), self._precision)
+        model.set_weights(self.get_weights())
+        return model
 
     def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
         """Writes configuration and weights, float32 or half as large, to one weights file (`common.weights`)."""

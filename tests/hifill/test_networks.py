@@ -189,6 +189,15 @@ def test_a_file_from_before_features_were_standardised_keeps_its_networks():
     assert HiFillConfig.from_dict(fields) == dataclasses.replace(PAPER, standard_features=False)
 
 
+def test_the_same_networks_work_at_another_size(model):
+    image, mask = _image_and_mask(96)
+    larger = model.at_size(96)
+    assert larger.config == dataclasses.replace(model.config, size=96)
+    unit = (tf.constant(image) + 1.0) / 2.0
+    found = larger.generate(unit, mask)[1]
+    np.testing.assert_allclose(found * 2.0 - 1.0, model((image, mask))[1], atol=1e-4)
+
+
 @pytest.mark.parametrize("size", [64, 96, 128])
 def test_shapes_and_ranges(model, size):
     image, mask = _image_and_mask(size, batch=2)
