@@ -104,7 +104,7 @@ SUBJECTS = (
         removed="the maker's name on the tank and a label on a box",
         shapes=(
             Polygon(((347, 197), (392, 189), (398, 206), (352, 215))),
-            Polygon(((616, 205), (633, 207), (633, 241), (616, 239))),
+            Polygon(((611, 201), (638, 202), (638, 246), (611, 244))),
         ),
     ),
     Subject(
