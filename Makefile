@@ -18,11 +18,12 @@ WORKERS ?= 2
 # TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help environments demo test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo demo-training test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
 	@echo "make environments sets both up, which the other targets do when they first need one"
-	@echo "make demo         fill a hole in a sample picture; result in demo_output/"
+	@echo "make demo         takes objects out of photographs, a minute; pictures in demo_output/"
+	@echo "make demo-training trains a small network and scores it, six minutes; in demo_training_output/"
 	@echo "make test         linter and tests with the current TensorFlow"
 	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands left out"
 	@echo "make test-full    also the tests that take minutes or need released weights"
@@ -61,6 +62,9 @@ environments: $(VENV)/.installed $(VENV_ADDONS)/.installed
 
 demo: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo --output demo_output
+
+demo-training: $(VENV)/.installed
+	$(VENV)/bin/python -m hifill.demo_training --output demo_training_output
 
 # Most of the tests' time is one thread each: starting TensorFlow and tracing graphs. A file's tests stay
 # together, as they share models that take seconds to make; tests/conftest.py says which files start first.
@@ -111,7 +115,7 @@ lock:
 	$(LOCK) --extra addons --python-version 3.9 --output-file requirements/addons.txt
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache demo_output
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache demo_output demo_training_output
 	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
 
 distclean: clean

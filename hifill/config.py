@@ -115,7 +115,7 @@ SHIPPED = dataclasses.replace(
     PAPER, name="shipped", rgb_head="subpixel", start="membrane", enlarge=False
 )
 
-# A generator small enough to learn something on two CPU cores within minutes (`make demo`).
+# A generator small enough to learn something on two CPU cores within minutes (`make demo-training`).
 SMALL = dataclasses.replace(PAPER, name="small", size=256, channels=16, discriminator_channels=16)
 
 CONFIGS = {config.name: config for config in (PAPER, RELEASE, SHIPPED, SMALL)}

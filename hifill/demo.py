@@ -1,12 +1,10 @@
-"""`make demo`: the main job from nothing, on the photographs that come inside scikit-image.
+"""`make demo`: objects taken out of photographs by the weights that come with the package, within a minute.
 
-    python -m hifill.demo --output=demo_output [--minutes=2.5]
+    python -m hifill.demo --output=demo_output
 
-1. trains a small HiFill for a few minutes (configs/hifill/small/demo.cfg),
-2. scores it beside OpenCV's Telea on held-out photographs,
-3. takes an object out of a photograph of 1411 x 1411 pixels,
-by the very commands a user would type, and says where the pictures are. Minutes of training on ten photographs
-show that everything works, not what the method can do.
+The photographs come inside scikit-image, the holes from `hifill.demo_masks`. All are filled by one call of the very
+command a user would type; its photographs/, masks/ and filled/ stay, beside one before/after picture for each and
+overview.png with all of them. Nothing is trained (`hifill.demo_training` does that) and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,24 +13,28 @@ import pathlib
 import shlex
 import subprocess
 import sys
+import time
 
+import cv2
+import numpy as np
 from absl import flags
 
-from common import datasets, environment, errors, images, mask_files, photographs, pictures
+from common import datasets, environment, errors, images, pictures
 from common.errors import UserError
+from hifill import demo_masks
 
 FLAGS = flags.FLAGS
-_PHOTOGRAPH = "retina.jpg"
-_MASK_SEED = 5
-# The commands and configs/ lie beside the packages, in a clone as in an installed wheel.
+_LABELS = ["photograph, hole marked", "HiFill"]
+# Longer side of a column, in pixels: of a photograph's own picture and of the overview.
+_LARGE, _SMALL = 1000, 450
+# The commands lie beside the packages, in a clone as in an installed wheel.
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def define_flags() -> None:
-    """The demo's own flags."""
+    """The demo's own flag."""
     environment.check()
     flags.DEFINE_string("output", "demo_output", "folder for everything the demo writes")
-    flags.DEFINE_float("minutes", 2.5, "of training", lower_bound=0.01)
 
 
 def command(module: str, *arguments: str) -> None:
@@ -44,53 +46,61 @@ def command(module: str, *arguments: str) -> None:
         raise UserError(f"{module}.py ended with exit code {code}; its message is above")
 
 
-def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Path:
-    """Fills a hole in the photograph of 1411 x 1411 pixels; returns the picture to look at."""
-    photograph = next(p for p in datasets.files("sample", None, "test") if p.endswith(_PHOTOGRAPH))
-    image = images.read_rgb(photograph)
-    mask = mask_files.mask_source("object")(*image.shape[:2], _MASK_SEED)
-    mask_path, result = output / "photograph_mask.png", output / "photograph_filled.png"
-    images.write_png(mask_path, mask * images.WHITE)
-    arguments = {"image": photograph, "mask": mask_path, "output": result}
-    command(
-        "inpaint",
-        "--model=hifill",
-        f"--weights={weights}",
-        *(f"--{name}={value}" for name, value in arguments.items()),
-        "--overwrite",
+def write_inputs(output: pathlib.Path) -> None:
+    """Writes every subject's photograph and mask, NAME.png in photographs/ and masks/."""
+    found = {
+        pathlib.Path(path).name: path
+        for split in datasets.SPLITS
+        for path in datasets.files("sample", None, split)
+    }
+    for subject in demo_masks.SUBJECTS:
+        if subject.photograph not in found:
+            raise UserError(f"scikit-image came without {subject.photograph}; reinstall it")
+        photograph = images.read_rgb(found[subject.photograph])
+        picture = demo_masks.picture(subject, photograph)
+        hole = demo_masks.mask(subject, picture.shape[:2])
+        images.write_png(output / "photographs" / f"{subject.name}.png", picture)
+        images.write_png(output / "masks" / f"{subject.name}.png", hole * images.WHITE)
+
+
+def before_and_after(output: pathlib.Path, name: str) -> list[np.ndarray]:
+    """[the photograph with its hole tinted, the filled one], uint8 [H, W, 3] each."""
+    before, hole, after = (
+        images.read_rgb(output / folder / f"{name}.png")
+        for folder in ("photographs", "masks", "filled")
     )
-    filled = photographs.read_photograph(result).rgb
-    side_by_side = output / "photograph.png"
-    row = [pictures.paint_hole(image, mask), filled, image]
-    images.write_png(side_by_side, pictures.grid([row], ["input", "HiFill", "truth"], cell=705))
-    return side_by_side
+    painted = pictures.paint_hole(before, hole[..., 0])
+    return [cv2.addWeighted(before, 0.5, painted, 0.5, 0), after]
 
 
 def main(_) -> int:
+    started = time.perf_counter()
     output = pathlib.Path(FLAGS.output)
-    run, scores = output / "run", output / "evaluation"
+    write_inputs(output)
+    folders = {"image": "photographs", "mask": "masks", "output": "filled"}
     command(
-        "train",
-        f"--flagfile={_ROOT / 'configs' / 'hifill' / 'small' / 'demo.cfg'}",
-        f"--minutes={FLAGS.minutes}",
-        f"--output={run}",
+        "inpaint",
+        *(f"--{flag}={output / folder}" for flag, folder in folders.items()),
+        "--overwrite",
     )
-    weights = run / "weights.npz"
-    command(
-        "evaluate",
-        "--model=hifill,telea",
-        f"--weights={weights}",
-        "--dataset=sample",
-        "--masks=mixed",
-        "--size=256",
-        f"--output={scores}",
-    )
-    photograph = large_photograph(output, weights)
+    rows = []
     print("\nLook at:")
-    print(f"  {scores / 'mixed' / 'pictures.png'}   held-out photographs, HiFill beside Telea")
-    print(f"  {photograph}   a hole in 1411 x 1411 pixels")
-    print(f"  {run}   the training run; tensorboard --logdir {run} shows its curves and pictures")
+    for subject in demo_masks.SUBJECTS:
+        row = before_and_after(output, subject.name)
+        path = output / f"{subject.name}.png"
+        images.write_png(path, pictures.grid([row], _LABELS, _LARGE))
+        rows.append(row)
+        print(f"  {path}   {_described(subject, row[0].shape)}")
+    images.write_png(output / "overview.png", pictures.grid(rows, _LABELS, _SMALL))
+    print(f"  {output / 'overview.png'}   all of them")
+    print(f"The files as they were written: {output / 'filled'}")
+    print(f"{len(rows)} photographs in {time.perf_counter() - started:.0f} seconds")
     return 0
+
+
+def _described(subject, shape):
+    enlarged = f", enlarged {subject.enlarged} times" if subject.enlarged > 1 else ""
+    return f"without {subject.removed} ({shape[1]}x{shape[0]}{enlarged})"
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def _from_git() -> list[str]:
 
 def _from_folders() -> list[str]:
     made = re.compile(
-        r"\.(git|venv.*|\w+_cache)|__pycache__|build|dist|demo_output|runs|.*\.egg-info"
+        r"\.(git|venv.*|\w+_cache)|__pycache__|build|dist|demo_(training_)?output|runs|.*\.egg-info"
     )
     paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
     paths = [path for path in paths if path.parts[0] != "results"]  # docs/results is ours

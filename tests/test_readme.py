@@ -13,6 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
+from common import images
+from hifill import demo_masks
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -32,7 +35,7 @@ TOY_ZOOM = (
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
-    """A folder as README's reader has it: photographs, masks, the demo's weights, data sets."""
+    """A folder as README's reader has it: photographs, masks, trained weights, data sets."""
     folder = tmp_path_factory.mktemp("readme")
     image = np.random.default_rng(0).integers(0, 256, (80, 100, 3), dtype=np.uint8)
     mask = np.zeros((80, 100), np.uint8)
@@ -47,7 +50,7 @@ def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
         (folder / path).parent.mkdir(parents=True)
         cv2.imwrite(str(folder / path), cv2.resize(image, (300, 280)))
     trained = {
-        "demo_output/run/weights.npz": tiny_weights,
+        "runs/mine/weights.npz": tiny_weights,
         "runs/zoom/joint_large/weights.npz": tiny_zoom_weights,
     }
     for path, weights in trained.items():
@@ -67,7 +70,8 @@ def test_command(workplace, run_command, command):
     if "--study=all" in arguments:
         arguments += TOY_STUDIES
     # With traced graphs: tests/test_commands.py, tests/test_zoom_commands.py and the demo below.
-    eagerly = script == "train" or (script != "export" and "--weights" in command)
+    eagerly = script == "train" or (script == "inpaint" and "harmonic" not in command)
+    eagerly |= script != "export" and "--weights" in command
     process = run_command(script, *arguments, cwd=workplace, eagerly=eagerly)
     assert process.returncode == 0, process.stderr
     given = [a.split("=", 1)[1] for a in arguments if a.startswith("--output=")]
@@ -88,7 +92,9 @@ def test_every_other_command_is_a_target_of_make():
 @pytest.mark.parametrize("code", PYTHON)
 def test_python_example(workplace, code):
     check = "\nassert filled.shape == image.shape and filled.dtype == image.dtype\n"
-    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}{check}"
+    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+    eagerly = "import tensorflow as tf; tf.config.run_functions_eagerly(True)\n"
+    script = f"{start}{eagerly}{code}{check}"
     process = subprocess.run(
         [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
     )
@@ -148,9 +154,28 @@ def test_trainings_of_the_documents_contradict_nothing(train, parse, command):
 
 @pytest.mark.default_environment
 def test_demo(run_command, tmp_path):
-    """`make demo` with seconds of training: all its steps run and its pictures exist."""
+    """`make demo`: its pictures exist, and what is not in a hole is the photograph's."""
+    process = run_command("-mhifill.demo", "--output=demo", cwd=tmp_path, PYTHONPATH=str(ROOT))
+    assert process.returncode == 0, process.stderr
+    for subject in demo_masks.SUBJECTS:
+        assert (tmp_path / "demo" / f"{subject.name}.png").is_file()
+        before, hole, after = (
+            images.read_rgb(tmp_path / "demo" / folder / f"{subject.name}.png")
+            for folder in ("photographs", "masks", "filled")
+        )
+        changed = (before != after).any(axis=2)
+        assert changed.any() and not changed[hole[..., 0] == 0].any()
+    assert (tmp_path / "demo" / "overview.png").is_file()
+    assert "demo/overview.png" in process.stdout
+
+
+@pytest.mark.default_environment
+def test_demo_training(run_command, tmp_path):
+    """`make demo-training` with seconds of training: all its steps run and its pictures exist."""
     process = run_command(
-        "-mhifill.demo", "--output=demo", "--minutes=0.02", cwd=tmp_path, PYTHONPATH=str(ROOT)
+        *("-mhifill.demo_training", "--output=demo", "--minutes=0.02"),
+        cwd=tmp_path,
+        PYTHONPATH=str(ROOT),
     )
     assert process.returncode == 0, process.stderr
     assert (tmp_path / "demo" / "photograph.png").is_file()
