@@ -90,7 +90,7 @@ def test_weights_that_do_not_exist_are_named():
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("float32", "float32"), ("bfloat16", "mixed_bfloat16")]
 )
-def test_precision_is_that_of_the_convolutions(monkeypatch, precision, dtype):
+def test_precision_is_that_of_the_convolutions(monkeypatch, tmp_path, precision, dtype):
     from zoom_to_inpaint import weights_source
 
     seen = []
@@ -100,8 +100,10 @@ def test_precision_is_that_of_the_convolutions(monkeypatch, precision, dtype):
         return types.SimpleNamespace(inpaint="the painter")
 
     monkeypatch.setattr(weights_source, "load", load)
-    assert painters.painter("zoom_to_inpaint", "w.npz", precision, "crop") == "the painter"
-    assert seen == [("w.npz", dtype)]
+    file = tmp_path / "w.npz"
+    file.touch()
+    assert painters.painter("zoom_to_inpaint", str(file), precision, "crop") == "the painter"
+    assert seen == [(str(file), dtype)]
 
 
 def test_auto_takes_the_window_where_it_fits_and_residuals_where_it_would_be_reduced(monkeypatch):
