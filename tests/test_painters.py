@@ -113,7 +113,7 @@ def test_auto_takes_the_window_where_it_fits_and_residuals_where_it_would_be_red
     model = types.SimpleNamespace(inpaint=lambda image, mask: "window")
     monkeypatch.setattr(weights_source, "load", lambda *arguments: model)
     monkeypatch.setattr(painters, "with_residuals", lambda model: lambda image, mask: "residuals")
-    paint = painters.painter("zoom_to_inpaint", "w.npz")
+    paint = painters.painter("zoom_to_inpaint", "none")
     mask = np.zeros((1400, 1500), np.uint8)
     assert paint(None, mask) == "window"
     mask[10:351, 20:30] = 1  # three times 341 pixels
