@@ -169,6 +169,7 @@ def test_demo(run_command, tmp_path):
     assert "demo/overview.png" in process.stdout
 
 
+@pytest.mark.full
 @pytest.mark.default_environment
 def test_demo_training(run_command, tmp_path):
     """`make demo-training` with seconds of training: all its steps run and its pictures exist."""

@@ -24,8 +24,11 @@ TINY = ("--hifill_size=64", "--hifill_channels=4", "--coarse_gate=pw", "--critic
 
 
 @pytest.fixture
-def given(train, parse, monkeypatch):
+def given(train, parse, monkeypatch, tmp_path):
     """given("--flag=value", ...) -> (kind of masks, options, configuration) of the run that train.py would make."""
+    for name in ("data_large/1.jpg", "DIV2K_train_HR/1.png"):  # a Places2, a DIV2K and a folder
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
 
     def found(*arguments):
         seen = []
@@ -36,6 +39,8 @@ def given(train, parse, monkeypatch):
 
         monkeypatch.setattr(recipe, "make", stop)
         parse("--output=o", *arguments)
+        if FLAGS.dataset != "sample":
+            FLAGS.data_dir = str(tmp_path)
         with pytest.raises(UserError, match="enough"):
             train.build()
         return tuple(seen)

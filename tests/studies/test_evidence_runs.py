@@ -38,7 +38,7 @@ zoom_to_inpaint.weights_source.load = accepted
 found = []
 for line in json.load(sys.stdin):
     flags.FLAGS.unparse_flags()
-    errors._parse(["train.py", *line])
+    errors.parse(["train.py", *line])
     train._check_flags(recipes)
     for name, value in recipes[flags.FLAGS.model].DEFAULTS.items():
         if flags.FLAGS[name].value is None:
