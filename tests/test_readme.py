@@ -26,6 +26,7 @@ TOY = (
     *("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1"),
     "--coarse_gate=pw",  # one operation each: quick to trace
 )
+TOY_EVALUATION = ("--count=1",)
 TOY_STUDIES = ("--study=zoom_table_1", "--count=20")  # all of them: half an hour
 TOY_ZOOM = (
     *("--zoom_channels=4", "--zoom_size=16", "--batch_size=1", "--steps=1", "--vgg_weights=none"),
@@ -67,10 +68,12 @@ def test_command(workplace, run_command, command):
     if script == "train":
         zoom = any("--stages" in a or "zoom_to_inpaint" in a for a in arguments)
         arguments += TOY_ZOOM if zoom else TOY
+    if script == "evaluate":
+        arguments += TOY_EVALUATION
     if "--study=all" in arguments:
         arguments += TOY_STUDIES
     # With traced graphs: tests/test_commands.py, tests/test_zoom_commands.py and the demo below.
-    eagerly = script == "train" or (script == "inpaint" and "harmonic" not in command)
+    eagerly = script in ("train", "evaluate") or (script == "inpaint" and "harmonic" not in command)
     eagerly |= script != "export" and "--weights" in command
     process = run_command(script, *arguments, cwd=workplace, eagerly=eagerly)
     assert process.returncode == 0, process.stderr
