@@ -14,7 +14,7 @@ from absl import flags
 
 from common import images, mask_files
 from common.errors import UsageError, UserError
-from hifill import PAPER, RELEASE, HiFill, recipe
+from hifill import PAPER, RELEASE, SHIPPED, HiFill, recipe
 from hifill.training import TrainingOptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -85,6 +85,13 @@ def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
     assert FLAGS.dataset == datasets.get(name, "places2")
     # "Down-sampled to 512" (H section 4): of DIV2K and CelebA-HQ alone.
     assert FLAGS.resize == (name in datasets) and not FLAGS.flip
+
+
+def test_the_flagfile_of_the_shipped_weights_trains_their_networks_on_the_hole_alone(given):
+    masks, options, config = given(f"--flagfile={FOLDER / 'shipped'}.cfg")
+    assert masks == "any" and config == dataclasses.replace(SHIPPED, size=128)
+    assert (options.critic_steps, options.adversarial_weight, options.alpha_context) == (0, 0, 0)
+    assert options.hole_by_area and FLAGS.flip and not FLAGS.resize
 
 
 @pytest.mark.parametrize("gates", ["gc_gc", "ds_ds", "pw_pw", "sc_ds", "sc_sc"])
