@@ -107,20 +107,20 @@ def _with_flags(start):
 
 
 def _loaded(weights, dtype):
-    """The model that `weights` names; UsageError where a flag asks for another configuration than it has."""
+    """The model that `weights` names, at the size of the flags; UsageError where they ask for other networks."""
     model = weights_source.load(weights, dtype)
     named = FLAGS["hifill_config"].present
     wanted = config() if named else _with_flags(model.config)
     for name, value in wanted.to_dict().items():
         found = getattr(model.config, name)
-        if name != "name" and found != value:
+        if name not in ("name", "size") and found != value:
             flags_given = (
                 f"--hifill_config={FLAGS.hifill_config} with these flags" if named else "a flag"
             )
             raise UsageError(
                 f"--weights={weights} holds networks with {name} {found!r}; {flags_given} asks for {value!r}"
             )
-    return model
+    return model if wanted.size == model.config.size else model.at_size(wanted.size)
 
 
 def checks(weights: str | None) -> list:
