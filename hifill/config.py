@@ -112,7 +112,7 @@ RELEASE = HiFillConfig(
 
 # Made to be shipped with weights: both networks add to a membrane over the hole, through heads that can do so at once.
 SHIPPED = dataclasses.replace(
-    PAPER, name="shipped", rgb_head="subpixel", start="membrane", enlarge=False
+    PAPER, name="shipped", size=256, rgb_head="subpixel", start="membrane", enlarge=False
 )
 
 # A generator small enough to learn something on two CPU cores within minutes (`make demo-training`).
