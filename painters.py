@@ -17,15 +17,14 @@ from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment, files, patchmatch, pretrained
-from common.errors import UsageError, UserError
+from common import baselines, environment, patchmatch, pretrained
+from common.errors import UsageError
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
-UNTRAINED = "none"  # the --weights of a network with random ones
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
@@ -57,12 +56,10 @@ def check_weights(name: str, weights: str | None) -> None:
     if not weights and name not in boxed():
         raise UsageError(
             f"--model={name} needs --weights=FILE, as no weights of it come with the package; "
-            f"--weights={UNTRAINED} runs an untrained network"
+            f"--weights={pretrained.UNTRAINED} runs an untrained network"
         )
-    if weights and weights not in (UNTRAINED, pretrained.NAME) and not files.exists(weights):
-        raise UserError(
-            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
-        )
+    if weights:
+        pretrained.check_file(weights)
 
 
 def chosen_weights(name: str, weights: str | None) -> str:
@@ -75,7 +72,7 @@ def chosen_weights(name: str, weights: str | None) -> str:
     if weights == pretrained.NAME:
         path = pretrained.find(pathlib.Path(__file__).parent / name)
         print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
-    elif weights == UNTRAINED:
+    elif weights == pretrained.UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
     return weights
 

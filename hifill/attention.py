@@ -5,7 +5,7 @@ N = n*n patches of 3x3, and every patch j inside the mask is compared with every
 
     c_ij = <p_i/|p_i|, p_j/|p_j|>   (eq. 1)        s_ij = softmax over i of temperature * c_ij   (eq. 2)
 
-"Outside" is where no hole is near. With `standard_features` every channel of P has mean 0 and variance 1 there.
+With `standard_features` every channel of P first gets mean 0 and variance 1 over the patches without a hole pixel.
 
 Attention Transfer Module. A feature map of side r*n is cut into n x n patches and p_j = sum_i s_ij p_i (eq. 3).
 

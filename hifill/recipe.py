@@ -7,6 +7,7 @@ import dataclasses
 import tensorflow as tf
 from absl import flags
 
+from common import pretrained
 from common.errors import UsageError
 from common.replicas import check_batch_size
 from common.runs import Recipe, options_from_flags
@@ -129,7 +130,7 @@ def checks(weights: str | None) -> list:
     weights: as for `make`; where they name networks, flags are compared with these.
     """
     trained = weights and not weights_source.is_untrained(weights)
-    return [options, (lambda: weights_source.check_file(weights)) if trained else config]
+    return [options, (lambda: pretrained.check_file(weights)) if trained else config]
 
 
 def remarks() -> list[str]:

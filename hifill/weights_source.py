@@ -10,27 +10,19 @@ from __future__ import annotations
 
 import pathlib
 
-from common import files, pretrained
+from common import pretrained
 from common.errors import UserError
 from hifill.config import PAPER
 from hifill.model import HiFill
 from hifill.release import load_release
 
-UNTRAINED = "none"
+UNTRAINED = pretrained.UNTRAINED
 _CHECKPOINT_PARTS = (".index", ".meta", ".data-00000-of-00001")
 
 
 def is_untrained(weights: str) -> bool:
     """Whether `weights` asks for a model with random weights, whose output is meaningless."""
     return weights == UNTRAINED
-
-
-def check_file(weights: str) -> None:
-    """UserError where the file that `weights` names is not there."""
-    if weights not in (UNTRAINED, pretrained.NAME) and not files.exists(weights):
-        raise UserError(
-            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
-        )
 
 
 def load(weights: str, dtype: str = "float32") -> HiFill:

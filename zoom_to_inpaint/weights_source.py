@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import pathlib
 
-from common import files, pretrained
+from common import pretrained
 from common import weights as weights_files
 from common.errors import UserError
 from common.files import PathLike
@@ -21,7 +21,7 @@ from zoom_to_inpaint.config import PAPER
 from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
 from zoom_to_inpaint.release import load_release, load_release_discriminator
 
-UNTRAINED = "none"
+UNTRAINED = pretrained.UNTRAINED
 _CHECKPOINT_PARTS = (".index", ".data-00000-of-00001")
 # Names of the model in a file that holds one of its networks.
 PARTS = {
@@ -39,9 +39,7 @@ def is_untrained(weights: str) -> bool:
 def check_files(given: dict[str, str | None]) -> None:
     """UserError that names every file of {flag: what it names} that is not there."""
     missing = [
-        f"--{flag}={file}"
-        for flag, file in given.items()
-        if file and file not in (UNTRAINED, pretrained.NAME) and not files.exists(file)
+        f"--{flag}={file}" for flag, file in given.items() if file and pretrained.is_missing(file)
     ]
     if missing:
         remedy = (
