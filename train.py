@@ -77,6 +77,7 @@ flags.DEFINE_bool("jit", False, "compile with XLA what it can compile")
 flags.DEFINE_float(
     "ema", 0, "decay of a moving average that replaces the weights; 0: none", lower_bound=0
 )
+flags.DEFINE_bool("hole_by_area", False, "the hole's L1 is a mean over the hole, not the image")
 flags.DEFINE_integer("log_every", 100, "steps between statistics", lower_bound=1)
 flags.DEFINE_integer("picture_every", 1000, "steps between picture grids", lower_bound=1)
 flags.DEFINE_integer("checkpoint_every", 1000, "steps between checkpoints", lower_bound=1)

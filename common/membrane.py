@@ -18,25 +18,28 @@ import numpy as np
 import tensorflow as tf
 
 _CYCLES = 3
+# Halvings of a picture whose size a graph does not know: down to one pixel of 32,768. Those of one pixel cost nothing.
+_LEVELS = 15
 
 
 def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """[B, H, W, C], [B, H, W, 1] -> [B, H, W, C]: known pixels unchanged, the hole filled with the membrane.
 
-    H and W are known when a graph is traced. Without any known pixel the picture is 0.
+    A graph may know H and W when it is traced or not. Without any known pixel the picture is 0.
     """
-    return _fill(tf.where(mask > 0, 0.0, image), 1.0 - mask)
+    sides = image.shape[1:3]
+    levels = _LEVELS if None in sides else (max(sides) - 1).bit_length()
+    return _fill(tf.where(mask > 0, 0.0, image), 1.0 - mask, levels)
 
 
-def _fill(values, known):
-    height, width = values.shape[1:3]
-    if max(height, width) == 1:
+def _fill(values, known, levels):
+    if not levels:
         return values  # 0 where nothing is known
-    below = _fill(*_halved(values, known))
+    below = _fill(*_halved(values, known), levels - 1)
     hole = 1.0 - known
-    x = tf.where(known > 0, values, _doubled(below, height, width))
+    x = tf.where(known > 0, values, _doubled(below, *_sides(values)))
     for _ in range(_CYCLES):
-        x = _cycle(x, tf.zeros_like(x), hole)
+        x = _cycle(x, tf.zeros_like(x), hole, levels)
     return x
 
 
@@ -46,43 +49,53 @@ def _halved(values, known):
     return _sums(values) / tf.maximum(count, 1.0), tf.cast(count > 0, known.dtype)
 
 
-def _cycle(x, source, hole):
+def _cycle(x, source, hole, levels):
     """One V-cycle for: four neighbours' sum - 4 x = source, in the hole.
 
     In a graph all cycles of one size share one function: 135 copies for 512x512 took most of a command's start.
     """
-    cycle = _one_cycle if tf.executing_eagerly() else _shared_cycle(*x.shape[1:3])
-    return cycle(x, source, hole)
+    if tf.executing_eagerly():
+        return _one_cycle(x, source, hole, levels)
+    return _shared_cycle(levels, *x.shape[1:3])(x, source, hole)
 
 
 @functools.cache
-def _shared_cycle(height, width):
+def _shared_cycle(levels, height, width):
     """A function for one size; a single one for all would warn that it is traced so often."""
     del height, width
     kept_whole = {"_noinline": True}  # by TensorFlow's optimizer too
     return tf.function(
-        lambda *tensors: _one_cycle(*tensors),
+        lambda *tensors: _one_cycle(*tensors, levels),
         autograph=False,
         experimental_attributes=kept_whole,
     )
 
 
-def _one_cycle(x, source, hole):
+def _one_cycle(x, source, hole, levels):
     x = _smoothed(x, source, hole)
-    height, width = x.shape[1:3]
-    if max(height, width) > 2:
-        residual = _sums(hole * (source - _laplacian(x)))
-        # A cell that holds a known pixel needs no correction.
-        below = tf.cast(_sums(1.0 - hole) == 0, x.dtype)
-        correction = _cycle(tf.zeros_like(residual), residual, below)
-        x += hole * _doubled(correction, height, width)
+    if levels > 1:
+        height, width = _sides(x)
+
+        def corrected():
+            residual = _sums(hole * (source - _laplacian(x)))
+            # A cell that holds a known pixel needs no correction.
+            below = tf.cast(_sums(1.0 - hole) == 0, x.dtype)
+            correction = _cycle(tf.zeros_like(residual), residual, below, levels - 1)
+            return x + hole * _doubled(correction, height, width)
+
+        if None in x.shape[1:3]:
+            x = tf.cond(tf.maximum(height, width) > 2, corrected, lambda: tf.identity(x))
+        else:
+            x = corrected()
     return _smoothed(x, source, hole)
 
 
 def _smoothed(x, source, hole):
     """One Gauss-Seidel sweep: the fields of a chessboard in turn, each from the four of the other colour beside it."""
-    rows, columns = (np.arange(side) for side in x.shape[1:3])
-    white = ((rows[:, np.newaxis] + columns) % 2)[np.newaxis, ..., np.newaxis].astype(np.float32)
+    arange = tf.range if None in x.shape[1:3] else np.arange
+    rows, columns = (arange(side) for side in _sides(x))
+    white = ((rows[:, np.newaxis] + columns) % 2)[np.newaxis, ..., np.newaxis]
+    white = tf.cast(white, tf.float32)
     for field in (white, 1.0 - white):
         x += 0.25 * field * hole * (_laplacian(x) - source)
     return x
@@ -98,11 +111,17 @@ def _laplacian(x):
 
 def _sums(x):
     """Sums of 2 x 2 pixels, sides made even with zeros."""
-    even = [[0, 0], [0, x.shape[1] % 2], [0, x.shape[2] % 2], [0, 0]]
+    height, width = _sides(x)
+    even = [[0, 0], [0, height % 2], [0, width % 2], [0, 0]]
     return 4.0 * tf.nn.avg_pool2d(tf.pad(x, even), 2, 2, "VALID")
 
 
 def _doubled(x, height, width):
-    size = [2 * x.shape[1], 2 * x.shape[2]]
+    size = [2 * side for side in _sides(x)]
     x = tf.raw_ops.ResizeBilinear(images=x, size=size, half_pixel_centers=True)
     return x[:, :height, :width]
+
+
+def _sides(x):
+    """H and W: integers where they are known, scalars int32 elsewhere."""
+    return [x.shape[axis] or tf.shape(x)[axis] for axis in (1, 2)]

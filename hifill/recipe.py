@@ -38,7 +38,6 @@ NAMES = (
     "critic_steps",
     "alpha_hole",
     "alpha_context",
-    "hole_by_area",
     "adversarial_weight",
     "gradient_penalty_weight",
     "coarse_weight",
@@ -63,7 +62,6 @@ def define_flags() -> None:
     )
     flags.DEFINE_float("alpha_hole", _DEFAULTS.alpha_hole, "H eq. 13, alpha_1")
     flags.DEFINE_float("alpha_context", _DEFAULTS.alpha_context, "H eq. 13, alpha_2")
-    flags.DEFINE_bool("hole_by_area", False, "the hole's L1 is a mean over the hole")
     flags.DEFINE_float("adversarial_weight", _DEFAULTS.adversarial_weight, "H eq. 14, beta")
     flags.DEFINE_float("gradient_penalty_weight", _DEFAULTS.gradient_penalty_weight, "H eq. 9")
     flags.DEFINE_float("coarse_weight", _DEFAULTS.coarse_weight, "of the coarse network's L1")

@@ -2,6 +2,9 @@
 
     X_c = M * f_c(X_m, M) + X_m        (eq. 2), X_m = (1 - M) * X (eq. 1)
 
+A configuration with a start (`ZoomConfig.start`) gives X_c = M * (f_c(X_s, M) + X_s) + X_m, where X_s is X_m with the
+hole filled by the start.
+
 Input: masked image [B, H, W, 3] in [0, 1] and mask [B, H, W, 1], H and W multiples of 4. Output: f_c [B, H, W, 3],
 float32 and unbounded, before the blend.
 """
@@ -21,7 +24,7 @@ class CoarseNetwork(Composite):
     def __init__(self, config: ZoomConfig, **kwargs):
         super().__init__(**kwargs)
         self.encoder = Encoder(config.channels, dtype=self.dtype_policy)
-        self.decoder = Decoder(config.channels, dtype=self.dtype_policy)
+        self.decoder = Decoder(config.channels, config.last_initializer, dtype=self.dtype_policy)
 
     def call(self, inputs, training=None, hole_only=False):
         """hole_only: spares what the blend drops; outside the hole's bounding box the result is then 0."""

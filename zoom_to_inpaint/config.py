@@ -6,6 +6,8 @@ One named configuration per row of Tables 3, 5 and 9:
     Tables 3, 5   NO_ZOOM, BICUBIC_ZOOM, NO_ZOOM_70, BICUBIC_ZOOM_70, SR_ZOOM, PAPER (SR zoom + gradient loss)
     Table 9       SCALE_1 (no zoom), SCALE_2, SCALE_3, SCALE_4, all trained on 128 x 128
 
+`SHIPPED` is made to come with weights: its networks add to a membrane over the hole (docs/departures.md).
+
 `RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6, and in attention weights of
 positions that resemble nothing in the context. Where the paper is silent both follow the release (docs/departures.md).
 
@@ -18,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 
 ZOOMS = ("none", "bicubic", "sr")  # Z section 4.4: (i) No zoom, (ii) Bicubic zoom, (iii) SR zoom
+STARTS = ("zero", "membrane")
 
 # Fields of earlier weights files. gradient_blended: whether eq. 6 was of X~_r, as it always is.
 _RETIRED = ("gradient_blended",)
@@ -35,6 +38,10 @@ class ZoomConfig:
     sr_channels: int = 64
     discriminator_channels: int = 64  # of its first layer (Figure 8)
     size: int = 256  # side of the low-resolution training images; any size is inpainted
+    # What the hole holds before the coarse network: "zero" as in the paper; "membrane": the solution of Laplace's
+    # equation, to which the coarse network then adds what it predicts (`common.membrane`). All three networks begin
+    # with zeros in their last convolution: a new model gives the membrane.
+    start: str = "zero"
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
     gradient_weight: float = 1.0  # lambda of the gradient loss (eq. 5); 0 in rows without it
@@ -46,6 +53,8 @@ class ZoomConfig:
     def __post_init__(self) -> None:
         if self.zoom not in ZOOMS:
             raise ValueError(f"zoom '{self.zoom}' is not one of {', '.join(ZOOMS)}")
+        if self.start not in STARTS:
+            raise ValueError(f"start '{self.start}' is not one of {', '.join(STARTS)}")
         if self.zoom == "none" and self.scale != 1:
             raise ValueError(f"zoom 'none' means scale 1, not {self.scale}")
         if self.zoom != "none" and self.scale not in (2, 3, 4):
@@ -73,6 +82,11 @@ class ZoomConfig:
         at the zoomed one.
         """
         return {1: 8, 2: 4, 3: 8, 4: 4}[self.scale]
+
+    @property
+    def last_initializer(self) -> str | None:
+        """Of the last convolution of every network, where it is not the one that the paper names or Keras' own."""
+        return "zeros" if self.start == "membrane" else None
 
     @property
     def label_size(self) -> int:
@@ -118,13 +132,18 @@ SCALE_2 = dataclasses.replace(SR_ZOOM, name="scale_2", **_TABLE_9)
 SCALE_3 = dataclasses.replace(SR_ZOOM, name="scale_3", scale=3, **_TABLE_9)
 SCALE_4 = dataclasses.replace(SR_ZOOM, name="scale_4", scale=4, **_TABLE_9)
 
+# Made to be shipped with weights: half as wide as the paper's, so that a photograph takes seconds and the file 3 MB.
+SHIPPED = _variant(
+    "shipped", start="membrane", channels=32, sr_channels=32, discriminator_channels=32, size=128
+)
+
 # A model small enough to learn something on two CPU cores within minutes.
 SMALL = _variant("small", channels=16, sr_channels=16, discriminator_channels=16, size=128)
 
 CONFIGS = {
     config.name: config
     for config in (
-        *(PAPER, RELEASE, SMALL),
+        *(PAPER, RELEASE, SHIPPED, SMALL),
         *(NO_ZOOM, BICUBIC_ZOOM, NO_ZOOM_70, BICUBIC_ZOOM_70, SR_ZOOM),
         *(SCALE_1, SCALE_2, SCALE_3, SCALE_4),
     )

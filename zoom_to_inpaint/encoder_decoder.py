@@ -6,7 +6,8 @@
     (between)      what the network puts at the bottleneck: nothing, or contextual attention
     decoder 2      nearest x2, G(2ch)       + residual over 3 x G(2ch)
     decoder 1      nearest x2, G(ch)        + residual over 3 x G(ch)
-    output         3x3 convolution to 3 channels, neither gate nor normalization
+    output         3x3 convolution to 3 channels, neither gate nor normalization; zeros at first in a network that
+                   adds to a start (`ZoomConfig.start`)
 
 G(C) is `GatedConv2D`, whose C filters give C / 2 channels. [B, H, W, 4] -> [B, H, W, 3], H and W multiples of 4.
 
@@ -74,12 +75,17 @@ class Encoder(Composite):
 class Decoder(Composite):
     """Bottleneck [B, h, w, C] -> image [B, 4h, 4w, 3], unbounded float32."""
 
-    def __init__(self, channels, **kwargs):
+    def __init__(self, channels, last_initializer=None, **kwargs):
         super().__init__(**kwargs)
         policy = self.dtype_policy
         self.level_2 = Level(2 * channels, (1, 1, 1, 1), enlarge=True, dtype=policy)
         self.level_1 = Level(channels, (1, 1, 1, 1), enlarge=True, dtype=policy)
-        self.output_convolution = keras.layers.Conv2D(3, 3, padding="same", dtype=policy)
+        self.output_convolution = keras.layers.Conv2D(
+            *(3, 3),
+            padding="same",
+            kernel_initializer=last_initializer or "glorot_uniform",
+            dtype=policy,
+        )
 
     def call(self, inputs, training=None, box=None):
         """box: (top, bottom, left, right) in positions of the bottleneck; outside it the result is 0."""

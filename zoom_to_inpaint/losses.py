@@ -26,6 +26,15 @@ def l1(prediction, label):
     return _mean(tf.abs(_difference(prediction, label)))
 
 
+def blended_l1(prediction, label, mask, by_area=False):
+    """`l1` of images that are the label outside the hole; by_area: a mean over the hole (departure; 0 without one).
+
+    Small holes then count as much as large ones.
+    """
+    found = l1(prediction, label)
+    return tf.math.divide_no_nan(found, _mean(mask)) if by_area else found
+
+
 def feature_l1(features_prediction, features_label):
     """|phi(X_c) - phi(X)|_1 of VGG features (eq. 3 and 5), see `vgg.VGGFeatures`."""
     return l1(features_prediction, features_label)

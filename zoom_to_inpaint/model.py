@@ -5,6 +5,8 @@
     X~_SR = zoom_in(X_c),   M~ = nearest(M)              (section 3.1.2, 3.1.3)
     X_r = M zoom_out(f_r(X~_SR, M~)) + (1 - M) X_m       (eq. 7), clipped to [0, 1]
 
+A configuration may let the coarse network add to a start instead (`ZoomConfig.start`; departure).
+
 The idea asks nothing of the networks but their inputs and outputs, so any may be plugged in (Z section 5). Images are
 [B, H, W, 3] float32 RGB in [0, 1], masks [B, H, W, 1] with 1 = hole.
 """
@@ -17,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import pretrained, weights
+from common import membrane, pretrained, weights
 from common.composite import BuiltByCalling
 from common.errors import UserError
 from common.files import PathLike
@@ -120,8 +122,13 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return coarse, zoomed, refined, tf.clip_by_value(output, 0.0, 1.0)
 
     def complete_coarsely(self, masked, mask, training=None, hole_only=False):
-        """X_c (eq. 2) of a masked image."""
-        return blend(_apply(self.coarse, (masked, mask), training, hole_only), masked, mask)
+        """X_c (eq. 2) of a masked image, or of the start of one to which the coarse network adds."""
+        if self.config.start == "zero":
+            found = _apply(self.coarse, (masked, mask), training, hole_only)
+        else:
+            start = membrane.fill(masked, mask)
+            found = start + _apply(self.coarse, (start, mask), training, hole_only)
+        return blend(found, masked, mask)
 
     def _generate_padded(self, image, mask):
         height, width = tf.shape(image)[1], tf.shape(image)[2]

@@ -85,7 +85,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "frozen_batch_norm",
         False,
-        "normalise as at inference, with the averages of the weights that training starts from, which stay",
+        "normalise as at inference, with the averages that training starts from, which stay",
     )
     flags.DEFINE_bool(
         "batch_norm_warmup",
@@ -124,7 +124,7 @@ def checks(weights: str | None) -> list:
     return [
         options,
         lambda: _check_start(FLAGS.stage, config(), weights),
-        lambda: _check_statistics(FLAGS.stage, weights),
+        lambda: _check_statistics(FLAGS.stage),
         lambda: weights_source.check_files(named),
         lambda: FLAGS.stage == "pretrain_sr" or vgg.check(FLAGS.vgg_weights),
     ]
@@ -157,7 +157,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
     _check_start(stage, wanted, weights)
-    _check_statistics(stage, weights)
+    _check_statistics(stage)
     with strategy.scope():
         if weights and not weights_source.is_untrained(weights):
             model = _with_training_fields(
@@ -171,7 +171,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
                 weights_source.load_network(model, network, given, f"--{flag}")
         features = None if stage == "pretrain_sr" else vgg.load(FLAGS.vgg_weights)
         trainer = TRAINERS[stage](model, coefficients, features)
-        given = FLAGS.discriminator_weights
+        given = FLAGS.discriminator_weights  # none without --gan_weight, see `_check_start`
         if given and not weights_source.is_untrained(given):
             weights_source.load_discriminator(trainer.discriminator, given)
     return _recipe(stage, model, trainer, coefficients)
@@ -202,6 +202,8 @@ def _check_start(stage, wanted, weights):
         if stage != "joint" and flag not in needed:
             others = f"--{needed[0]} or --weights" if needed else "--weights"
             raise UsageError(f"--{flag} does not go with --stage={stage}, which takes {others}")
+    if FLAGS.discriminator_weights and not FLAGS.gan_weight:
+        raise UsageError("--discriminator_weights: with --gan_weight=0 there is no discriminator")
     if weights and given:
         raise UsageError(f"--weights is the whole model: it cannot go with --{given[0]}")
     if wanted.zoom != "sr" and FLAGS.sr_weights:
@@ -216,17 +218,10 @@ def _check_start(stage, wanted, weights):
         )
 
 
-def _check_statistics(stage, weights):
-    """UsageError where --frozen_batch_norm would have no averages to normalise with."""
-    if not FLAGS.frozen_batch_norm:
-        return
-    if stage == "pretrain_sr":
+def _check_statistics(stage):
+    """UsageError where --frozen_batch_norm would have nothing to normalise."""
+    if FLAGS.frozen_batch_norm and stage == "pretrain_sr":
         raise UsageError("--frozen_batch_norm: the SR network has no batch norm")
-    if stage != "joint" and not weights:  # joint training always starts from what was named
-        raise UsageError(
-            f"--frozen_batch_norm normalises with averages that a new network does not have yet; --stage={stage} "
-            "needs --weights with it"
-        )
 
 
 def _recipe(stage, model, trainer, coefficients):
@@ -239,8 +234,9 @@ def _recipe(stage, model, trainer, coefficients):
         "joint": _preview_joint,
     }[stage]
     layers = dict(trainer.networks())
-    if stage == "joint":
-        layers["discriminator"] = trainer.discriminator
+    judge = trainer.discriminator if stage == "joint" else None
+    if judge:
+        layers["discriminator"] = judge
     (network, *others) = trainer.networks()
     return Recipe(
         trainer=trainer,
@@ -260,7 +256,7 @@ def _recipe(stage, model, trainer, coefficients):
             lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask)))
         ),
         save_weights=trainer.averaged(
-            (lambda path: _save_joint(model, trainer.discriminator, path))
+            (lambda path: _save_joint(model, judge, path))
             if others
             else lambda path: weights_source.save_network(model, network, path)
         ),
@@ -270,6 +266,8 @@ def _recipe(stage, model, trainer, coefficients):
 def _save_joint(model, discriminator, path):
     """weights.npz for inference and, beside it, what joint training on large masks goes on with."""
     model.save(path)
+    if discriminator is None:
+        return
     beside = path.with_name(path.name.replace("weights", "discriminator"))
     weights_source.save_discriminator(discriminator, model.config, beside)
 

@@ -29,7 +29,7 @@ class RefinementNetwork(Composite):
             4 * config.channels, config.temperature, config.floored_attention, dtype=policy
         )
         self.merge = GatedConv2D(4 * config.channels, dtype=policy)
-        self.decoder = Decoder(config.channels, dtype=policy)
+        self.decoder = Decoder(config.channels, config.last_initializer, dtype=policy)
         # Bicubic zooming out with antialiasing sees 2s pixels around; in cells of 4 pixels.
         self._margin = -(-2 * config.scale // 4)
 

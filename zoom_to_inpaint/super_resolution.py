@@ -2,7 +2,8 @@
 
     conv ch ReLU - 4 x (x + conv ReLU conv ReLU) - conv ch*s*s ReLU - pixel shuffle - conv 3  + bicubic(x)
 
-All kernels 3x3, initialised Glorot-normal. [B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels
+All kernels 3x3, initialised Glorot-normal, or with zeros the last of a model that adds to a start
+(`ZoomConfig.start`). [B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels
 are changed too, so that the refinement network can carry sharp patches into the hole.
 
 `zoom_in` is what stands between the two inpainting networks: this network, bicubic interpolation, or nothing.
@@ -32,15 +33,15 @@ class SuperResolution(Composite):
         self.first = self._convolution(channels)
         self.blocks = [self._convolution(channels) for _ in range(2 * _BLOCKS)]
         self.spread = self._convolution(channels * self.scale**2, activation=None)
-        self.last = self._convolution(3, activation=None)
+        self.last = self._convolution(3, None, config.last_initializer or "glorot_normal")
 
-    def _convolution(self, filters, activation="relu"):
+    def _convolution(self, filters, activation="relu", initializer="glorot_normal"):
         return keras.layers.Conv2D(
             filters,
             3,
             padding="same",
             activation=activation,
-            kernel_initializer="glorot_normal",
+            kernel_initializer=initializer,
             dtype=self.dtype_policy,
         )
 

@@ -3,7 +3,8 @@
     CoarsePretraining            L_c                            eq. 3
     RefinementPretraining        L1 and VGG of eq. 5            section 4.1, "we only use the L1 loss and the VGG loss"
     SuperResolutionPretraining   L_SR                           section 3.1.2
-    JointTraining                L_c + L_SR + L_r, and the discriminator's hinge loss    eq. 3, 5, 6
+    JointTraining                L_c + L_SR + L_r, and the discriminator's hinge loss    eq. 3, 5, 6; without a
+                                 discriminator where its weight is 0
 
 SR and joint training take crops of a photograph, of which the labels at both resolutions are reductions
 (`ZoomConfig.crop_size`); the other stages take labels at the low resolution.
@@ -42,7 +43,8 @@ class TrainingOptions(trainer.CommonOptions):
     batch_size: int = 16  # images of one update, over all replicas and micro-batches
     coarse_vgg_weight: float = 0.01  # lambda phi_c; also that of refinement pretraining
     refinement_vgg_weight: float = 1e-5  # lambda phi_r
-    gan_weight: float = 0.5  # lambda GAN_r
+    gan_weight: float = 0.5  # lambda GAN_r; 0: there is no discriminator
+    hole_by_area: bool = False  # L1 of the hole as a mean over it instead of the image (departure)
     frozen_batch_norm: bool = False  # normalise with the moving averages, which stay as they are
     batch_norm_warmup: bool = False  # moving averages that follow the first batches closely
     learning_rate: float = 1e-5
@@ -105,6 +107,11 @@ class Trainer(trainer.Trainer):
         """({term: value}, {term: its weight in the sum}) of one batch."""
         raise NotImplementedError
 
+    def hole_l1(self, prediction, label, mask):
+        """Mean over the batch of the L1 of a blended result and its label."""
+        found = losses.blended_l1(prediction, label, mask, self.options.hole_by_area)
+        return self.mean(found)
+
     def vgg_term(self, name, prediction, label) -> dict:
         """{name: VGG term} of an image and its label, or nothing when training without."""
         if self.vgg is None:
@@ -130,7 +137,7 @@ class CoarsePretraining(Trainer):
 
     def losses(self, image, mask):
         coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=True)
-        terms = {"coarse_l1": self.mean(losses.l1(coarse, image))}
+        terms = {"coarse_l1": self.hole_l1(coarse, image, mask)}
         terms.update(self.vgg_term("coarse_vgg", coarse, image))
         return terms, {"coarse_l1": 1.0, "coarse_vgg": self.options.coarse_vgg_weight}
 
@@ -149,7 +156,7 @@ class RefinementPretraining(Trainer):
         coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=False)
         refined = self.model.refinement((tf.stop_gradient(coarse), mask), training=True)
         refined = blend(refined, image, mask)
-        terms = {"refined_l1": self.mean(losses.l1(refined, image))}
+        terms = {"refined_l1": self.hole_l1(refined, image, mask)}
         terms.update(self.vgg_term("refined_vgg", refined, image))
         return terms, {"refined_l1": 1.0, "refined_vgg": self.options.coarse_vgg_weight}
 
@@ -170,11 +177,16 @@ class SuperResolutionPretraining(Trainer):
 class JointTraining(Trainer):
     """All networks on crops of photographs, against a discriminator (section 3.1.3, 3.2).
 
-    It has `gradients` of its own instead of `losses`, because two updates meet at X~_r.
+    It has `gradients` of its own, because two updates meet at X~_r.
+
+    discriminator: None where the options give its judgement no weight (departure).
     """
 
     def __init__(self, model, options, vgg=None, **kwargs):
         super().__init__(model, options, vgg, **kwargs)
+        self.discriminator = None
+        if not options.gan_weight:
+            return
         self.discriminator = Discriminator(model.config)
         side = model.config.label_size
         self.discriminator((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))
@@ -186,9 +198,15 @@ class JointTraining(Trainer):
 
     def assigned(self):
         # Spectral normalization writes kernels back.
-        return super().assigned() + list(self.discriminator.variables)
+        judge = self.discriminator
+        return super().assigned() + (list(judge.variables) if judge else [])
 
-    def gradients(self, _, image, mask):
+    def losses(self, image, mask):
+        return self._generate(image, mask)[:2]
+
+    def gradients(self, index, image, mask):
+        if self.discriminator is None:
+            return super().gradients(index, image, mask)
         # Both updates start from the same weights. The label is judged first, and alone: what that needs is free again
         # before the generator needs most. The tapes around the generator and the discriminator meet at X~_r: a
         # persistent one around both would trace gradients of gradients for the attention's loops.
@@ -233,10 +251,10 @@ class JointTraining(Trainer):
         refined = blend(refined, label, zoomed_mask)
         gradient = losses.gradient(refined, label, config.gradient_factor)
         terms = {
-            "coarse_l1": self.mean(losses.l1(coarse, small)),
+            "coarse_l1": self.hole_l1(coarse, small, mask),
             **self.vgg_term("coarse_vgg", coarse, small),
             "sr_l1": self.mean(losses.l1(zoomed, label)),
-            "refined_l1": self.mean(losses.l1(refined, label)),
+            "refined_l1": self.hole_l1(refined, label, zoomed_mask),
             **self.vgg_term("refined_vgg", refined, label),
             "gradient": self.mean(gradient),
         }

@@ -9,12 +9,14 @@ import tensorflow as tf
 from common import harmonic, mask_files, membrane
 
 _graph = tf.function(membrane.fill, autograph=False)
+_unknown = [tf.TensorSpec([None, None, None, channels]) for channels in (3, 1)]
+_graph_of_any_size = tf.function(membrane.fill, input_signature=_unknown, autograph=False)
 
 
-def _fill(image, hole):
+def _fill(image, hole, graph=_graph):
     """One image [H, W, C] through the operations of a graph."""
     mask = hole[np.newaxis, ..., np.newaxis].astype(np.float32)
-    return _graph(tf.constant(image[np.newaxis], tf.float32), tf.constant(mask)).numpy()[0]
+    return graph(tf.constant(image[np.newaxis], tf.float32), tf.constant(mask)).numpy()[0]
 
 
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
@@ -40,6 +42,8 @@ def test_any_size(height, width):
     assert (
         np.abs(found - harmonic.fill(image, hole)).max() < 12
     )  # of noise, whose steps are 85 levels
+    of_any_size = _fill(image, hole, _graph_of_any_size)
+    np.testing.assert_array_equal(of_any_size, found)
 
 
 def test_a_constant_stays_and_values_keep_between_those_known(small_photograph):

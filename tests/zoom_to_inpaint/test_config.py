@@ -8,7 +8,7 @@ import json
 import pytest
 
 import zoom_to_inpaint
-from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, SMALL, ZoomConfig
+from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, SHIPPED, SMALL, ZoomConfig
 
 # Row of a table -> what the paper says of it: zoom, scale, channels, size, lambda of the gradient loss; and the side of
 # the crops, the same in all rows: what is compared is networks, not data.
@@ -62,8 +62,14 @@ def test_small_is_the_paper_but_for_its_size():
     assert same == PAPER and SMALL.channels < PAPER.channels and SMALL.size < PAPER.size
 
 
+def test_what_is_shipped_is_the_paper_at_half_its_width_that_adds_to_a_membrane():
+    widths = {"channels": 64, "sr_channels": 64, "discriminator_channels": 64, "size": 256}
+    assert dataclasses.replace(SHIPPED, name="paper", start="zero", **widths) == PAPER
+    assert SHIPPED.start == "membrane" and SHIPPED.channels == 32 == SHIPPED.sr_channels
+
+
 def test_every_configuration_is_found_by_its_own_name_and_exported():
-    assert set(CONFIGS) == {*TABLE_3_AND_5, *TABLE_9, "release", "small"}
+    assert set(CONFIGS) == {*TABLE_3_AND_5, *TABLE_9, "release", "shipped", "small"}
     for name, config in CONFIGS.items():
         assert config.name == name
         assert getattr(zoom_to_inpaint, name.upper()) is config
@@ -94,6 +100,7 @@ def test_every_configuration_is_found_by_its_own_name_and_exported():
         ({"gradient_weight": -1.0}, "gradient_weight -1.0"),
         ({"gradient_factor": 0.0}, "gradient_factor 0.0"),
         ({"field_of_view": 0}, "field_of_view 0"),
+        ({"start": "mean"}, "start 'mean'.*zero, membrane"),
     ],
 )
 def test_impossible_values_are_refused(change, words):

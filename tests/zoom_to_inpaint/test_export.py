@@ -20,7 +20,8 @@ from zoom_to_inpaint import (
 )
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TINY = ZoomConfig(channels=4, sr_channels=4, discriminator_channels=4, size=16)
+# As what is shipped: its start is the one part whose graph differs where no size is known.
+TINY = ZoomConfig(start="membrane", channels=4, sr_channels=4, discriminator_channels=4, size=16)
 
 # (height, width), (top, bottom, left, right) of the hole.
 CASES = {

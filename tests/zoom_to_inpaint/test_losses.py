@@ -130,6 +130,19 @@ def test_hinge_stops_pushing_beyond_the_margin():
     np.testing.assert_allclose(tape.gradient(fooling, scores), [[-third] * 3])  # no margin
 
 
+@pytest.mark.parametrize("by_area", [False, True])
+def test_l1_of_a_blend_is_a_mean_over_the_image_or_over_the_hole(by_area):
+    label, mask = _random(3, 6, 5, 3), np.array(_mask())
+    mask[2] = 0
+    blended = losses.blend(_random(3, 6, 5, 3, seed=1), label, mask)
+    found = losses.blended_l1(blended, label, mask, by_area).numpy()
+    for i in range(3):
+        wrong = np.abs(blended[i] - label[i])
+        hole = np.broadcast_to(mask[i] > 0, wrong.shape)
+        expected = wrong[hole].mean() if by_area and hole.any() else wrong.mean()
+        np.testing.assert_allclose(found[i], expected, rtol=1e-5)
+
+
 _OF_IMAGES = {
     "l1": losses.l1,
     "feature_l1": losses.feature_l1,

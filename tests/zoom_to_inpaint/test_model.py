@@ -8,15 +8,17 @@ import pathlib
 import subprocess
 import sys
 
+import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import weights
+from common import membrane, weights
 from common.errors import UserError
 from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, ZoomConfig, ZoomToInpaint
 from zoom_to_inpaint.model import MODEL_NAME
+from zoom_to_inpaint.super_resolution import enlarge
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -90,6 +92,51 @@ def _batch(height=19, width=22, seed=0):
 
 def _known(image, mask):
     return np.broadcast_to(mask == 0, image.shape)
+
+
+# A start that the coarse network adds to.
+
+
+@functools.cache
+def _adding(fresh):
+    keras.utils.set_random_seed(2)
+    model = ZoomToInpaint(_tiny("sr", 2, start="membrane"))
+    if not fresh:
+        for variable in model.trainable_variables:
+            noise = np.random.default_rng(2).normal(0, 0.05, tuple(variable.shape))
+            variable.assign_add(noise.astype(np.float32))
+    return model
+
+
+def test_a_new_model_that_adds_to_the_membrane_returns_it(eagerly):
+    """From the coarse network to the result; only zooming in and out smooths it a little."""
+    image, mask = _batch(32, 32)
+    image = cv2.GaussianBlur(image[0], (0, 0), 3)[np.newaxis].repeat(2, axis=0)
+    start = membrane.fill(tf.constant(image), tf.constant(mask))
+    coarse, zoomed, refined, output = _adding(True).generate(image, mask)
+    np.testing.assert_allclose(coarse, start, atol=1e-6)
+    np.testing.assert_array_equal(zoomed, enlarge(coarse, 2))
+    np.testing.assert_array_equal(refined, zoomed)
+    assert np.abs(output - start).max() < 0.02
+
+
+def test_every_layer_of_such_a_model_learns(eagerly):
+    """The zeros that it starts with hold back every gradient but their own for a step, not for good."""
+    model = _adding(False)
+    image, mask = _batch(16, 16)
+    with tf.GradientTape() as tape:
+        outputs = model((image, mask), training=True)
+        loss = tf.add_n([tf.reduce_sum(tf.abs(x - 0.5)) for x in outputs[:3]])
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, model.trainable_variables)
+    ):
+        assert gradient is not None and np.abs(gradient).max() > 0, variable.name
+
+
+@pytest.mark.parametrize("height, width", SIZES)
+def test_a_model_that_adds_to_the_membrane_takes_any_size(height, width):
+    """In a graph that does not know the size."""
+    _check_photograph(_adding(False), height, width)
 
 
 # Photographs.

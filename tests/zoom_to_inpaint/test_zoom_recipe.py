@@ -118,12 +118,15 @@ ABLATIONS = {
     **{"sr_zoom_gradient": "paper"},
     **{f"scale_{scale}": f"scale_{scale}" for scale in (1, 2, 3, 4)},
 }
+# Sides of low-resolution images.
+SHIPPED = {"pretrain_coarse": 128, "pretrain_refinement": 128, "pretrain_sr": 48, "joint_small": 64}
 
 
 def test_every_flagfile_is_known_here():
     names = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.cfg")}
     small = {f"small/{name}" for name in (*STAGES, "study")}  # the last: tests/studies/
-    assert names == {*STAGES, *small, *(f"ablations/{name}" for name in ABLATIONS)}
+    shipped = {f"shipped/{name}" for name in SHIPPED}
+    assert names == {*STAGES, *small, *shipped, *(f"ablations/{name}" for name in ABLATIONS)}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -167,7 +170,23 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     gated = stage in ("pretrain_coarse", "pretrain_refinement")
     assert options.batch_norm_warmup == gated
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
-    recipe._check_statistics(stage, FLAGS.weights)
+    recipe._check_statistics(stage)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_flagfile_trains_the_configuration_that_is_shipped(train, parse, name):
+    """Each stage as `configs/zoom_to_inpaint/shipped/` says it: no discriminator, averages that stay."""
+    parse(f"--flagfile={FOLDER / 'shipped' / name}.cfg")
+    train._check_flags(train._recipes())
+    stage = PAPER[name][0]
+    assert (FLAGS.model, FLAGS.stage, FLAGS.masks) == ("zoom_to_inpaint", stage, "any")
+    assert recipe.config() == dataclasses.replace(CONFIGS["shipped"], size=SHIPPED[name])
+    options = recipe.options()
+    assert FLAGS.vgg_weights == "none" and options.learning_rate_drops == ()
+    assert options.hole_by_area == options.frozen_batch_norm == (stage != "pretrain_sr")
+    assert (options.gan_weight == 0) == (stage == "joint")
+    recipe._check_start(stage, recipe.config(), FLAGS.weights)
+    recipe._check_statistics(stage)
 
 
 @pytest.fixture
@@ -213,6 +232,14 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
 
 
 # --- what the flags build
+
+
+def test_without_a_discriminator_none_is_trained_or_saved(make, tmp_path):
+    made = make(*TINY, *RANDOM, "--gan_weight=0", "--batch_size=3")
+    assert set(made.layers) == {"coarse", "super_resolution", "refinement"}
+    assert set(made.optimizers) == {"generator_optimizer"}
+    made.save_weights(tmp_path / "weights.npz")
+    assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
 def test_flags_are_listed_and_give_the_configuration(parse):
@@ -454,9 +481,9 @@ REFUSED = {
         (*TINY, OUTPUT, "--stage=pretrain_refinement"),
         ["--stage=pretrain_refinement starts from", "--coarse_weights missing", "none"],
     ),
-    "batch norm frozen before it has averages": (
-        (*TINY, OUTPUT, "--stage=pretrain_coarse", "--frozen_batch_norm"),
-        ["--frozen_batch_norm", "--weights"],
+    "a discriminator that is not asked": (
+        (*JOINT, *RANDOM, "--gan_weight=0", "--discriminator_weights=none"),
+        ["--discriminator_weights", "--gan_weight=0"],
     ),
     "nothing for XLA": ((*JOINT, *RANDOM, "--jit"), ["--jit", "zoom_to_inpaint", "attention"]),
     "no batch norm to freeze": (

@@ -231,6 +231,33 @@ def test_the_releases_gradient_loss_is_the_papers_without_its_factor(joint, monk
     assert float(released["gradient"]) == 0
 
 
+def test_without_a_discriminator_joint_training_is_what_is_supervised(model):
+    trainer = TRAINERS["joint"](model, TrainingOptions(batch_size=BATCH, gan_weight=0.0))
+    assert trainer.discriminator is None and set(trainer.parts) == {"generator"}
+    found, terms = trainer.gradients(0, *_batch_of("joint"))
+    assert set(found) == {"generator"} and all(g is not None for g in found["generator"])
+    supervised = ("coarse_l1", "sr_l1", "refined_l1", "gradient")
+    assert set(terms) == {"generator", *supervised}
+    expected = sum(float(terms[name]) for name in supervised)
+    assert abs(float(terms["generator"]) - expected) < 1e-5 * expected
+
+
+def test_l1_of_the_hole_by_its_area_counts_small_holes_like_large_ones(model):
+    """Of every term that is taken of a blend, in every stage."""
+    plain, by_area = (
+        TrainingOptions(batch_size=1, gan_weight=0.0, hole_by_area=wanted)
+        for wanted in (False, True)
+    )
+    for stage in ("pretrain_coarse", "pretrain_refinement", "joint"):
+        image, mask = (x[:1] for x in _batch_of(stage))
+        one, other = (TRAINERS[stage](model, o).losses(image, mask)[0] for o in (plain, by_area))
+        share = float(tf.reduce_mean(mask))
+        for name in one:
+            blended = name in ("coarse_l1", "refined_l1")
+            expected = float(one[name]) / (share if blended else 1.0)
+            assert abs(float(other[name]) - expected) < 1e-3 * expected, name
+
+
 @pytest.mark.parametrize("stage", ["pretrain_coarse", "pretrain_refinement"])
 def test_without_vgg_its_terms_are_left_out(model, stage):
     trainer = TRAINERS[stage](model, TrainingOptions(batch_size=BATCH))
