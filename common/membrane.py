@@ -18,8 +18,6 @@ import numpy as np
 import tensorflow as tf
 
 _CYCLES = 3
-# Halvings of a picture whose size a graph does not know: down to one pixel of 32,768. Those of one pixel cost nothing.
-_LEVELS = 15
 
 
 def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -27,20 +25,24 @@ def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
     A graph may know H and W when it is traced or not. Without any known pixel the picture is 0.
     """
-    sides = image.shape[1:3]
-    levels = _LEVELS if None in sides else (max(sides) - 1).bit_length()
-    return _fill(tf.where(mask > 0, 0.0, image), 1.0 - mask, levels)
+    fill_known_size = _fill_in_loops if None in image.shape[1:3] else _fill
+    return fill_known_size(tf.where(mask > 0, 0.0, image), 1.0 - mask)
 
 
-def _fill(values, known, levels):
-    if not levels:
+def _fill(values, known):
+    if max(values.shape[1:3]) == 1:
         return values  # 0 where nothing is known
-    below = _fill(*_halved(values, known), levels - 1)
+    below = _fill(*_halved(values, known))
     hole = 1.0 - known
-    x = tf.where(known > 0, values, _doubled(below, *_sides(values)))
+    x = _from_below(below, values, known)
     for _ in range(_CYCLES):
-        x = _cycle(x, tf.zeros_like(x), hole, levels)
+        x = _cycle(x, tf.zeros_like(x), hole)
     return x
+
+
+def _from_below(below, values, known):
+    """A level's first solution."""
+    return tf.where(known > 0, values, _doubled(below, *_sides(values)))
 
 
 def _halved(values, known):
@@ -49,45 +51,116 @@ def _halved(values, known):
     return _sums(values) / tf.maximum(count, 1.0), tf.cast(count > 0, known.dtype)
 
 
-def _cycle(x, source, hole, levels):
+def _cycle(x, source, hole):
     """One V-cycle for: four neighbours' sum - 4 x = source, in the hole.
 
     In a graph all cycles of one size share one function: 135 copies for 512x512 took most of a command's start.
     """
-    if tf.executing_eagerly():
-        return _one_cycle(x, source, hole, levels)
-    return _shared_cycle(levels, *x.shape[1:3])(x, source, hole)
+    cycle = _one_cycle if tf.executing_eagerly() else _shared_cycle(*x.shape[1:3])
+    return cycle(x, source, hole)
 
 
 @functools.cache
-def _shared_cycle(levels, height, width):
+def _shared_cycle(height, width):
     """A function for one size; a single one for all would warn that it is traced so often."""
     del height, width
     kept_whole = {"_noinline": True}  # by TensorFlow's optimizer too
     return tf.function(
-        lambda *tensors: _one_cycle(*tensors, levels),
+        lambda *tensors: _one_cycle(*tensors),
         autograph=False,
         experimental_attributes=kept_whole,
     )
 
 
-def _one_cycle(x, source, hole, levels):
+def _one_cycle(x, source, hole):
     x = _smoothed(x, source, hole)
-    if levels > 1:
-        height, width = _sides(x)
-
-        def corrected():
-            residual = _sums(hole * (source - _laplacian(x)))
-            # A cell that holds a known pixel needs no correction.
-            below = tf.cast(_sums(1.0 - hole) == 0, x.dtype)
-            correction = _cycle(tf.zeros_like(residual), residual, below, levels - 1)
-            return x + hole * _doubled(correction, height, width)
-
-        if None in x.shape[1:3]:
-            x = tf.cond(tf.maximum(height, width) > 2, corrected, lambda: tf.identity(x))
-        else:
-            x = corrected()
+    if max(x.shape[1:3]) > 2:
+        residual, below = _error_below(x, source, hole)
+        x = _corrected(x, hole, _cycle(tf.zeros_like(residual), residual, below))
     return _smoothed(x, source, hole)
+
+
+def _error_below(x, source, hole):
+    """Source and hole of the equation that the correction of x solves, at half the resolution."""
+    # A cell that holds a known pixel needs no correction.
+    return _sums(hole * (source - _laplacian(x))), tf.cast(_sums(1.0 - hole) == 0, x.dtype)
+
+
+def _corrected(x, hole, correction):
+    return x + hole * _doubled(correction, *_sides(x))
+
+
+def _fill_in_loops(values, known):
+    """`_fill` where the size, and so the number of levels, is known when the graph runs: recursion becomes loops.
+
+    A function for each possible level instead takes 12 seconds to load.
+    """
+    levels = [_levels_like(values), _levels_like(known)]
+
+    def down(number, values, known, levels):
+        levels = [level.write(number, x) for level, x in zip(levels, (values, known))]
+        return number + 1, *_halved(values, known), levels
+
+    number, below, _, levels = _loop(_longer_than(1), down, (tf.constant(0), values, known, levels))
+
+    def up(number, x):
+        values, known = (level.read(number - 1) for level in levels)
+        x = _from_below(x, values, known)
+        for _ in range(_CYCLES):
+            x = _cycle_in_loops(x, tf.zeros_like(x), 1.0 - known)
+        return number - 1, x
+
+    return _loop(lambda number, _: number > 0, up, (number, below))[1]
+
+
+def _cycle_in_loops(x, source, hole):
+    levels = [_levels_like(tensor) for tensor in (x, source, hole)]
+
+    def down(number, x, source, hole, levels):
+        x = _smoothed(x, source, hole)
+        levels = [level.write(number, t) for level, t in zip(levels, (x, source, hole))]
+        residual, below = _error_below(x, source, hole)
+        return number + 1, tf.zeros_like(residual), residual, below, levels
+
+    start = (tf.constant(0), x, source, hole, levels)
+    number, x, source, hole, levels = _loop(_longer_than(2), down, start)
+    x = _smoothed(_smoothed(x, source, hole), source, hole)
+
+    def up(number, correction):
+        x, source, hole = (level.read(number - 1) for level in levels)
+        return number - 1, _smoothed(_corrected(x, hole, correction), source, hole)
+
+    return _loop(lambda number, _: number > 0, up, (number, x))[1]
+
+
+def _levels_like(x):
+    """An array for tensors of all sizes with the channels of x."""
+    shape = [None, None, None, x.shape[3]]
+    return tf.TensorArray(
+        x.dtype,
+        0,
+        dynamic_size=True,
+        clear_after_read=False,
+        infer_shape=False,
+        element_shape=shape,
+    )
+
+
+def _longer_than(least):
+    """Whether the second of some variables is a picture with a longer side than that."""
+    return lambda number, x, *_: tf.reduce_max(tf.shape(x)[1:3]) > least
+
+
+def _loop(condition, body, variables):
+    """`tf.while_loop` whose tensors may change their size."""
+
+    def shape(x):
+        if isinstance(x, tf.TensorArray):
+            return None
+        return tf.TensorShape([None, None, None, x.shape[3]] if len(x.shape) else [])
+
+    shapes = tf.nest.map_structure(shape, variables)
+    return tf.while_loop(condition, body, variables, shapes, parallel_iterations=1)
 
 
 def _smoothed(x, source, hole):
