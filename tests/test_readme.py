@@ -152,7 +152,7 @@ def test_trainings_of_the_documents_contradict_nothing(train, parse, command):
     assert options.steps > 1
     if train.FLAGS.model == "zoom_to_inpaint":
         recipe._check_start(train.FLAGS.stage, config, train.FLAGS.weights)
-        recipe._check_statistics(train.FLAGS.stage)
+        recipe._check_statistics(train.FLAGS.stage, train.FLAGS.weights)
 
 
 @pytest.mark.default_environment

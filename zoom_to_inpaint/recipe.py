@@ -85,7 +85,7 @@ def define_flags() -> None:
     flags.DEFINE_bool(
         "frozen_batch_norm",
         False,
-        "normalise as at inference, with the averages that training starts from, which stay",
+        "normalise as at inference, with the averages of the weights that training starts from, which stay",
     )
     flags.DEFINE_bool(
         "batch_norm_warmup",
@@ -124,7 +124,7 @@ def checks(weights: str | None) -> list:
     return [
         options,
         lambda: _check_start(FLAGS.stage, config(), weights),
-        lambda: _check_statistics(FLAGS.stage),
+        lambda: _check_statistics(FLAGS.stage, weights),
         lambda: weights_source.check_files(named),
         lambda: FLAGS.stage == "pretrain_sr" or vgg.check(FLAGS.vgg_weights),
     ]
@@ -157,7 +157,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     if stage == "pretrain_sr" and wanted.zoom != "sr":
         raise UsageError(f"--zoom_config={wanted.name} has no SR network to pretrain")
     _check_start(stage, wanted, weights)
-    _check_statistics(stage)
+    _check_statistics(stage, weights)
     with strategy.scope():
         if weights and not weights_source.is_untrained(weights):
             model = _with_training_fields(
@@ -218,10 +218,17 @@ def _check_start(stage, wanted, weights):
         )
 
 
-def _check_statistics(stage):
-    """UsageError where --frozen_batch_norm would have nothing to normalise."""
-    if FLAGS.frozen_batch_norm and stage == "pretrain_sr":
+def _check_statistics(stage, weights):
+    """UsageError where --frozen_batch_norm would have no averages to normalise with."""
+    if not FLAGS.frozen_batch_norm:
+        return
+    if stage == "pretrain_sr":
         raise UsageError("--frozen_batch_norm: the SR network has no batch norm")
+    if stage != "joint" and not weights:  # joint training always starts from what was named
+        raise UsageError(
+            "--frozen_batch_norm normalises with averages that a new network has not learned yet (its gates would "
+            f"close: docs/training.md); --stage={stage} needs --weights with it"
+        )
 
 
 def _recipe(stage, model, trainer, coefficients):

@@ -87,9 +87,17 @@ def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
     assert FLAGS.resize == (name in datasets) and not FLAGS.flip
 
 
-def test_the_flagfile_of_the_shipped_weights_trains_their_networks_on_the_hole_alone(given):
-    masks, options, config = given(f"--flagfile={FOLDER / 'shipped'}.cfg")
-    assert masks == "any" and config == dataclasses.replace(SHIPPED, size=128)
+@pytest.mark.parametrize("name, size", [("shipped", 128), ("shipped_256", 256)])
+def test_a_flagfile_of_the_shipped_weights_trains_their_networks_on_the_hole_alone(
+    given, monkeypatch, tmp_path, name, size
+):
+    monkeypatch.chdir(tmp_path)
+    before = pathlib.Path("runs/shipped/weights.npz")
+    before.parent.mkdir(parents=True)
+    before.touch()
+    masks, options, config = given(f"--flagfile={FOLDER / name}.cfg")
+    assert masks == "any" and config == dataclasses.replace(SHIPPED, size=size)
+    assert FLAGS.weights == (None if size == 128 else str(before))
     assert (options.critic_steps, options.adversarial_weight, options.alpha_context) == (0, 0, 0)
     assert options.hole_by_area and FLAGS.flip and not FLAGS.resize
 

@@ -119,7 +119,12 @@ ABLATIONS = {
     **{f"scale_{scale}": f"scale_{scale}" for scale in (1, 2, 3, 4)},
 }
 # Sides of low-resolution images.
-SHIPPED = {"pretrain_coarse": 128, "pretrain_refinement": 128, "pretrain_sr": 48, "joint_small": 64}
+SHIPPED = {
+    "pretrain_coarse": 128,
+    "pretrain_refinement": 128,
+    "pretrain_sr": 48,
+    "joint_small": 128,
+}
 
 
 def test_every_flagfile_is_known_here():
@@ -170,12 +175,12 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     gated = stage in ("pretrain_coarse", "pretrain_refinement")
     assert options.batch_norm_warmup == gated
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
-    recipe._check_statistics(stage)
+    recipe._check_statistics(stage, FLAGS.weights)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_flagfile_trains_the_configuration_that_is_shipped(train, parse, name):
-    """Each stage as `configs/zoom_to_inpaint/shipped/` says it: no discriminator, averages that stay."""
+    """Each stage as `configs/zoom_to_inpaint/shipped/` says it; joint: no discriminator, averages that stay."""
     parse(f"--flagfile={FOLDER / 'shipped' / name}.cfg")
     train._check_flags(train._recipes())
     stage = PAPER[name][0]
@@ -183,10 +188,11 @@ def test_a_shipped_flagfile_trains_the_configuration_that_is_shipped(train, pars
     assert recipe.config() == dataclasses.replace(CONFIGS["shipped"], size=SHIPPED[name])
     options = recipe.options()
     assert FLAGS.vgg_weights == "none" and options.learning_rate_drops == ()
-    assert options.hole_by_area == options.frozen_batch_norm == (stage != "pretrain_sr")
-    assert (options.gan_weight == 0) == (stage == "joint")
+    assert options.hole_by_area == (stage != "pretrain_sr")
+    assert (options.gan_weight == 0) == options.frozen_batch_norm == (stage == "joint")
+    assert options.batch_norm_warmup == (stage in ("pretrain_coarse", "pretrain_refinement"))
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
-    recipe._check_statistics(stage)
+    recipe._check_statistics(stage, FLAGS.weights)
 
 
 @pytest.fixture
@@ -480,6 +486,10 @@ REFUSED = {
     "a refinement of nothing": (
         (*TINY, OUTPUT, "--stage=pretrain_refinement"),
         ["--stage=pretrain_refinement starts from", "--coarse_weights missing", "none"],
+    ),
+    "batch norm frozen before it has averages": (
+        (*TINY, OUTPUT, "--stage=pretrain_coarse", "--frozen_batch_norm"),
+        ["--frozen_batch_norm", "gates", "--weights"],
     ),
     "a discriminator that is not asked": (
         (*JOINT, *RANDOM, "--gan_weight=0", "--discriminator_weights=none"),
