@@ -73,7 +73,7 @@ def test_weights_left_out_are_those_of_the_package(capsys):
     assert painters.boxed() == ("hifill",)
     for given in (None, "", "pretrained"):
         assert painters.chosen_weights("hifill", given) == "pretrained"
-        assert "hifill-1.npz, which come with the package" in capsys.readouterr().err
+        assert "hifill-2.npz, which come with the package" in capsys.readouterr().err
     here = str(pathlib.Path(__file__))
     assert painters.chosen_weights("hifill", here) == here
     assert capsys.readouterr().err == ""
