@@ -25,11 +25,14 @@ from common.images import THRESHOLD
 # All that a SavedModel written here may hold; a folder with anything else is somebody's.
 _CONTENT = {"saved_model.pb", "variables", "assets", "fingerprint.pb", "README.txt"}
 
+_BMP_HEADER = 54  # bytes of a BMP file before palette and pixels
+
 _README = """{title}: fills holes in photographs. A TensorFlow 2 SavedModel; needs no other package.
 Weights: {weights}
 
 Signature "encoded"
-  image_bytes  scalar string: PNG, JPEG or BMP file. EXIF orientation is not applied, alpha is dropped.
+  image_bytes  scalar string: PNG, JPEG or BMP file (8 bits a pixel or more). EXIF orientation is not applied, alpha is
+               dropped.
   mask_bytes   scalar string: PNG, JPEG or BMP file of the same size. White (above {threshold}) is the hole. If all
                pixels have one colour and alpha varies, what is opaque is the hole.
   -> png_bytes scalar string: PNG file, 8-bit RGB.   image: uint8 [H, W, 3], the same pixels.
@@ -201,9 +204,37 @@ def any_between(hole: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor
 
 def _decode(data):
     """File's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 or 4."""
-    # Channels as stored, because BMP files are not converted.
-    pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
+    bits = _bmp_bits(data)
+    few = "a BMP file with fewer than 8 bits a pixel cannot be read; save it as PNG. Bits:"
+    with tf.control_dependencies([tf.debugging.Assert(bits >= 8, [few, bits])]):
+        # Channels as stored, because BMP files are not converted.
+        pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
+    pixels = tf.cond(tf.equal(bits, 8), lambda: _of_palette(data, pixels), lambda: pixels)
     return tf.ensure_shape(pixels, [None, None, None])
+
+
+def _bmp_bits(data):
+    """Bits a pixel of a BMP file as int32; of any other file 24."""
+    is_bmp = tf.equal(tf.strings.substr(data, 0, 2), b"BM") & (
+        tf.strings.length(data) > _BMP_HEADER
+    )
+    return tf.cond(is_bmp, lambda: _number(data, 28, tf.uint16), lambda: 24)
+
+
+def _of_palette(data, indices):
+    """[H, W, 1] as TensorFlow gives a BMP file of 8 bits -> [H, W, 3]: the colours that these are the numbers of."""
+    start, count = 14 + _number(data, 14, tf.int32), _number(data, 46, tf.int32)
+    count = tf.where(tf.equal(count, 0), 256, count)
+    table = tf.io.decode_raw(tf.strings.substr(data, start, 4 * count), tf.uint8)
+    blue_green_red = tf.pad(tf.reshape(table, [-1, 4]), [[0, 256 - count], [0, 0]])[:, :3]
+    return tf.gather(blue_green_red[:, ::-1], tf.cast(indices[..., 0], tf.int32))
+
+
+def _number(data, position, dtype):
+    """A little-endian number of a file as int32."""
+    return tf.cast(
+        tf.io.decode_raw(tf.strings.substr(data, position, dtype.size), dtype)[0], tf.int32
+    )
 
 
 def _to_rgb(pixels):
