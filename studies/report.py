@@ -178,8 +178,9 @@ def _summary(results):
 
 def _overview(results):
     rows = [
-        f'<tr><td><a href="#{r["id"]}">{html.escape(r["item"])}</a></td><td>{html.escape(r["paper"])}</td>'
-        f"<td>{html.escape(r['what'])}</td><td>{r['size']}</td></tr>"
+        f'<tr><td><a href="#{html.escape(r["id"])}">{html.escape(r["item"])}</a></td>'
+        f"<td>{html.escape(r['paper'])}</td><td>{html.escape(r['what'])}</td>"
+        f"<td>{html.escape(r['size'])}</td></tr>"
         for r in results
     ]
     head = "<tr><th>Item</th><th>Paper</th><th>What</th><th>Size</th></tr>"

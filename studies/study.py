@@ -23,6 +23,7 @@ import numpy as np
 
 from common import environment, files, images
 from common.errors import UserError
+from studies import result_schema
 
 if TYPE_CHECKING:
     from studies.bench import Bench
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
 BOTH = "Both papers"
 PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
 RESULT = "result.json"
-# What a result.json has besides "values", for the list and the report.
-_FIELDS = {
-    *("id", "paper", "item", "what", "reported", "command", "size", "seconds", "date"),
-    *("machine", "versions", "commit", "tables", "pictures", "notes"),
-}
 # What stands before the name of a row that was not measured here.
 REPORTED = "paper: "
 
@@ -157,13 +153,11 @@ def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.
 
 
 def load(path: pathlib.Path) -> dict[str, Any]:
-    """The content of a result.json; UserError when it is none."""
+    """The content of a result.json (`studies.result_schema`); UserError when it is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        missing = _FIELDS - content.keys() if isinstance(content, dict) else _FIELDS
-        if missing:
-            raise ValueError(f"it lacks {', '.join(sorted(missing))}")
-    except (OSError, ValueError) as error:
+        result_schema.check(content)
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not the result of a study ({error}); remove it") from error
     return content
 

@@ -103,6 +103,9 @@ def build() -> int:
         raise UsageError("--masks needs --images: what was missing is shown in the photographs")
     if FLAGS.show_truth and not FLAGS.images:
         raise UsageError("--show_truth needs --images")
+    for name in ("question", "kind"):
+        if not (FLAGS[name].value or "x").isprintable():
+            raise UsageError(f"--{name} is no single line of text that can be written")
     folders = user_study_page.Folders(FLAGS.ours, others(), FLAGS.images, FLAGS.masks)
     key = user_study_page.build(
         *(target, folders, FLAGS.pairs, FLAGS.seed, FLAGS.kind or target.stem, FLAGS.question),

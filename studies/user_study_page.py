@@ -25,6 +25,7 @@ import io
 import json
 import math
 import pathlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -255,10 +256,14 @@ def _check_not_another_key(path: pathlib.Path, study: str) -> None:
 def _page(study, pairs, shown, question) -> Iterator[str]:
     """The page in pieces, as together they are large."""
     layout = (_HERE / "user_study.html").read_text(encoding="utf-8")
-    layout = layout.replace("@QUESTION@", html.escape(question))
-    layout = layout.replace("@PAIRS@", str(len(pairs)))
+    # Cut before anything is put in: a question may hold such words itself.
     head, rest = layout.split("@PICTURES@")
     middle, end = rest.split("@PROGRAMME@")
+    texts = {"@QUESTION@": html.escape(question), "@PAIRS@": str(len(pairs))}
+    head, middle, end = (
+        re.sub("|".join(texts), lambda found: texts[found.group()], part)
+        for part in (head, middle, end)
+    )
     about = {"format": RESULT_FORMAT, "study": study, "pairs": [pair.id for pair in pairs]}
     yield head
     yield _json_element("study", about)

@@ -8,13 +8,14 @@ sessions of one participant contradict each other, so neither is counted until s
 from __future__ import annotations
 
 import json
-import math
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common.errors import UserError
 from studies.user_study_page import KEY_FORMAT, RESULT_FORMAT
+
+_MOST = 1e9  # switches, or seconds: 30 years
 
 
 class Answer(NamedTuple):
@@ -103,8 +104,7 @@ def _answer(entry: Any) -> Answer:
     answer = Answer(*(values.get(name) for name in Answer._fields))
     numbers = (answer.switches, answer.seconds)
     plain = all(
-        isinstance(n, (int, float)) and not isinstance(n, bool) and 0 <= n < math.inf
-        for n in numbers
+        isinstance(n, (int, float)) and not isinstance(n, bool) and 0 <= n < _MOST for n in numbers
     )
     sides = answer.chosen in ("a", "b") and answer.first in ("a", "b")
     if not plain or not sides or not isinstance(answer.pair, str):

@@ -54,6 +54,54 @@ def test_what_is_no_result_is_one_line(tmp_path, text):
         study.load(path)
 
 
+def _saved(tmp_path):
+    result = study.Result(
+        [study.Table("t", ["a", "b"], [["1", "2"]])],
+        [study.Picture("p.png", "caption", np.zeros((2, 2, 3), np.uint8))],
+    )
+    path = study.save(STUDY, result, Bench("zoom_table_1", output=tmp_path), 0)
+    return path, json.loads(path.read_text())
+
+
+# (where, what is written there, what the message says)
+DAMAGED = [
+    (("id",), '"><script>alert(1)</script>', "'id'"),
+    (("id",), "../other", "'id'"),
+    (("size",), None, "'size'"),
+    (("seconds",), "long", "'seconds'"),
+    (("seconds",), 10**400, "'seconds'"),
+    (("machine",), [], "'machine'"),
+    (("machine", "gpus"), [1], "'machine'"),
+    (("versions",), {}, "'versions'"),
+    (("notes",), [1], "'notes'"),
+    (("tables",), {}, "'tables'"),
+    (("tables", 0), 1, "a table"),
+    (("tables", 0, "rows"), [["1"]], "rows"),
+    (("tables", 0, "rows", 0, 0), 1, "rows"),
+    (("tables", 0, "columns"), [], "columns"),
+    (("pictures", 0), "p.png", "a picture"),
+    (("pictures", 0, "file"), "/etc/passwd", "beside the result"),
+    (("pictures", 0, "file"), "../p.png", "beside the result"),
+    (("pictures", 0, "file"), "/p.png", "beside the result"),
+    (("pictures", 0, "file"), "..\\p.png", "beside the result"),
+    (("pictures", 0, "file"), "p.json", "beside the result"),
+]
+
+
+@pytest.mark.parametrize("where, value, words", DAMAGED)
+def test_what_a_report_could_not_show_is_refused(tmp_path, where, value, words):
+    path, content = _saved(tmp_path)
+    assert study.load(path) == content
+    place = content
+    for step in where[:-1]:
+        place = place[step]
+    place[where[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=words) as error:
+        study.load(path)
+    assert "\n" not in str(error.value)
+
+
 def test_rows_fit_their_columns():
     with pytest.raises(ValueError, match="a row of 1 for 2 columns"):
         study.Table("t", ["a", "b"], [["1"]])

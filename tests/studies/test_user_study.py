@@ -93,6 +93,17 @@ def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(folders, tmp_pat
         assert np.array_equal(masked, truth)
 
 
+def test_a_question_may_hold_the_pages_own_marks(folders, tmp_path):
+    question = "@PICTURES@ or @PAIRS@ <b>?"
+    others = {"ns": [str(folders / "ns")]}
+    where = user_study_page.Folders([str(folders / "ours")], others, [], [])
+    target = tmp_path / "p.html"
+    key = user_study_page.build(target, where, None, 0, "small", question)
+    text = target.read_text(encoding="utf-8")
+    assert text.count("@PICTURES@ or @PAIRS@ &lt;b&gt;?") == 3  # title and two headings
+    assert all(f'id="{pair}"' in text for pair in key["pairs"])
+
+
 def test_the_page_names_no_method_and_no_picture_and_loads_nothing(folders, tmp_path):
     build(folders, tmp_path / "small.html", kind="secret kind")
     page = (tmp_path / "small.html").read_text(encoding="utf-8")
@@ -197,6 +208,7 @@ def test_every_file_is_counted_once_or_said_to_be_left_out(key, tmp_path):
         nobody=simulated(key, participant=" "),
         no_text=simulated(key, participant="p\ud800"),
         endless=simulated(key, "p6", answers=[{**answers[0], "seconds": float("inf")}]),
+        huge=simulated(key, "p7", answers=[{**answers[0], "seconds": 10**400}]),
         half=simulated(key, "p5", answers=answers[:3]),
         key=key,
     )
@@ -212,6 +224,7 @@ def test_every_file_is_counted_once_or_said_to_be_left_out(key, tmp_path):
         "twice": "answered twice",
         "bad_side": "no answer",
         "unknown": "no pair 'fff'",
+        "huge": "no answer",
         "nobody": "participant",
         "no_text": "participant",
         "endless": "no answer",
