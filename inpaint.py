@@ -63,6 +63,13 @@ def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
         filled = paint(photograph.rgb, mask)
     except UserError as error:
         raise UserError(f"{pair.image} with {pair.mask}: {error}") from error
+    except Exception as error:  # what is no want of memory is a bug and keeps its traceback
+        if not errors.is_memory(error):
+            raise
+        size = f"{photograph.size[1]}x{photograph.size[0]}"
+        raise UserError(
+            f"{pair.image} ({size}) needs more memory than there is; reduce or crop it"
+        ) from error
     photographs.write_photograph(pair.output, photograph, filled, mask, FLAGS.quality)
 
 

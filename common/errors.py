@@ -57,6 +57,20 @@ def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> N
     raise kind(f"{len(texts)} things to see to: {numbered}")
 
 
+# Exceptions by which libraries say that a photograph is too large for them, by name: importing them takes seconds.
+_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
+# OpenCV has one exception for everything; these are its codes for want of memory and for sizes it cannot count.
+_OPENCV_MEMORY = (-4, -211, -215)
+
+
+def is_memory(error: Exception) -> bool:
+    """Whether an exception of NumPy, OpenCV or TensorFlow says that something is too large."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    if type(error).__module__.startswith("cv2") or type(error).__name__ == "error":
+        return getattr(error, "code", None) in _OPENCV_MEMORY
+    return bool(names & set(_OF_MEMORY))
+
+
 def parse(argv: list[str]) -> list[str]:
     """Gives the flags the values of a command line, flagfiles in it expanded; UsageError where it cannot."""
     from absl import flags  # here, so that a bare Python gets a message and no traceback

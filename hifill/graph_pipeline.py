@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from common.images import WHITE
 from common.saved_model import any_between, paste, span_of_hole
-from hifill.photograph import LARGEST_SHARE
+from hifill.photograph import LARGEST_SHARE, THIN
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
@@ -23,10 +23,94 @@ _STRIP_VALUES = 16 << 20
 def fill(generate, config, image, hole):
     """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3]."""
     grid, size = config.grid, config.size
-    top, left, side = _choose_window(hole, grid, config.least_window)
-    window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
-    filled = _fill_window(generate, grid, size, window, window_hole)
-    return paste(image, filled, top, left)
+    long, side, starts, length, bounds = _plan(hole, grid, config.least_window)
+    several = tf.size(starts) > 1
+
+    def one_more(index, image, hole):
+        spans = _spans(bounds, long, starts[index], length)
+        top, left = _corner(spans, tf.shape(hole), side)
+        window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
+        filled = _fill_window(generate, grid, size, window, window_hole)
+        filled, part = paste(image, filled, top, left), _inside(spans, tf.shape(hole))
+        image = tf.cond(
+            several, lambda: tf.where((hole & part)[..., tf.newaxis], filled, image), lambda: filled
+        )
+        return index + 1, image, hole & ~part
+
+    _, image, _ = tf.while_loop(
+        lambda index, *_: index < tf.size(starts),
+        one_more,
+        (0, image, hole),
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None, None, 3]),
+            tf.TensorShape([None, None]),
+        ),
+        parallel_iterations=1,
+    )
+    return image
+
+
+def _plan(hole, grid, least):
+    """`photograph.plan`: (the long axis, side, starts [N] of the parts in their order, their length, hole's spans)."""
+    sides, bounds = tf.shape(hole), [span_of_hole(hole, axis) for axis in (0, 1)]
+    long = tf.cast(sides[1] > sides[0], tf.int32)
+    longest, shortest = tf.reduce_max(sides), tf.reduce_min(sides)
+    side = _choose_window(hole, grid, least)[2]
+    root = tf.cast(tf.sqrt(tf.cast(longest, tf.float64) * tf.cast(shortest, tf.float64)), tf.int32)
+    thin = tf.maximum(tf.maximum(root // grid * grid, grid), least)
+    is_thin = (longest > THIN * shortest) & (side > thin)
+    side = tf.where(is_thin, thin, side)
+    first, extent = tf.stack(bounds)[long, 0], tf.stack(bounds)[long, 1]
+    part, whole = LARGEST_SHARE
+    length = tf.where(is_thin & (extent * whole > thin * part), thin // 2, extent)
+    return long, side, _starts(hole, long, first, first + extent, length, side), length, bounds
+
+
+def _starts(hole, long, first, stop, length, side):
+    """As in `photograph`."""
+    total = tf.shape(hole)[long]
+    holes, known = (
+        tf.pad(tf.cumsum(tf.cast(lines, tf.int32)), [[1, 0]])
+        for lines in (tf.reduce_any(hole, axis=1 - long), tf.reduce_any(~hole, axis=1 - long))
+    )
+    starts = tf.range(first, stop, length)
+    held = tf.gather(holes, tf.minimum(starts + length, stop)) > tf.gather(holes, starts)
+    starts = tf.boolean_mask(starts, held)
+    middles = starts + (tf.minimum(starts + length, stop) - starts) // 2
+    corners = tf.maximum(0, tf.minimum(middles - side // 2, total - side))
+    seen = tf.gather(known, tf.minimum(corners + side, total)) > tf.gather(known, corners)
+    begin = tf.argmax(tf.cast(seen, tf.int32), output_type=tf.int32)
+    return tf.concat([starts[begin:], starts[:begin][::-1]], axis=0)
+
+
+def _spans(bounds, long, start, length):
+    """[(first, stop) of a part's rows, of its columns]."""
+    spans = []
+    for axis, (first, extent) in enumerate(bounds):
+        stop = first + extent
+        along = tf.equal(long, axis)
+        spans.append(
+            (tf.where(along, start, first), tf.where(along, tf.minimum(start + length, stop), stop))
+        )
+    return spans
+
+
+def _corner(spans, sides, side):
+    """(top, left) of the window around a part."""
+    return tuple(
+        tf.maximum(0, tf.minimum(first + (stop - first) // 2 - side // 2, sides[axis] - side))
+        for axis, (first, stop) in enumerate(spans)
+    )
+
+
+def _inside(spans, sides):
+    """[H, W] bool: a part's rows and columns."""
+    rows, columns = (
+        (tf.range(sides[axis]) >= first) & (tf.range(sides[axis]) < stop)
+        for axis, (first, stop) in enumerate(spans)
+    )
+    return rows[:, tf.newaxis] & columns
 
 
 def _choose_window(hole, grid, least=0):

@@ -3,7 +3,10 @@
 The generator sees S x S pixels, so the photograph is looked at through a square window at its own scale:
 * a window as large as the shorter side when the hole fits in it with context around (nothing is distorted, and
   the hole is seen larger than in the whole picture);
-* otherwise the whole photograph, extended to a square by reflection; what is reflected is context like any other.
+* otherwise the whole photograph, extended to a square by reflection; what is reflected is context like any other;
+* of a thin photograph, longer than 4 times its shorter side, a square with no more pixels than it has, extended in the
+  same way: one around the hole if it fits, otherwise several along it, each of which continues what is filled so far.
+  So memory is bounded by the photograph's own size.
 A window smaller than S is enlarged to it or, where the configuration does not `enlarge`, extended in the same way.
 The paper squeezes the whole photograph into a square and asks for multiples of 512; a square photograph whose side
 is a multiple of 32 is treated just so here. The window's result is pasted into the hole and nowhere else.
@@ -11,7 +14,8 @@ is a multiple of 32 is treated just so here. The window's result is pasted into 
 
 from __future__ import annotations
 
-from typing import Callable
+import math
+from typing import Callable, NamedTuple
 
 import cv2
 import numpy as np
@@ -24,6 +28,17 @@ from hifill.residual_aggregation import cells_touching, fill, reduced
 MIN_SIDE = 16
 # A hole longer than this share of the window, 3 / 4, leaves too little context around it.
 LARGEST_SHARE = (3, 4)
+# A photograph whose sides differ by more than this factor is thin.
+THIN = 4
+
+
+class Part(NamedTuple):
+    """Rows [top, bottom) and columns [left, right): what of the hole one window fills."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
 
 
 def inpaint(
@@ -49,16 +64,69 @@ def inpaint(
         raise UserError("the mask covers the whole image, so there is nothing to continue from")
     if not hole.any():
         return image.copy()
-    top, left, side = choose_window(hole, config.grid, config.least_window)
-    output = image.copy()
-    window = _cut(output, top, left, side)
-    window_hole = _cut(hole.view(np.uint8), top, left, side) > 0
-    _fill_window(generate, config.size, window, window_hole, down, up)
-    if not np.may_share_memory(window, output):  # it was extended by reflection
-        rows, columns = slice(top, min(top + side, height)), slice(left, min(left + side, width))
-        inside = window[: rows.stop - top, : columns.stop - left]
-        np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
+    output, unfilled = image.copy(), hole.copy()
+    side, parts = plan(hole, config.grid, config.least_window)
+    for part in parts:
+        top, left = _corner(part, hole.shape, side)
+        window = _cut(output, top, left, side)
+        window_hole = _cut(unfilled.view(np.uint8), top, left, side) > 0
+        _fill_window(generate, config.size, window, window_hole, down, up)
+        if not np.may_share_memory(window, output):  # it was extended by reflection
+            _paste(output, unfilled, window, top, left, part)
+        unfilled[part.top : part.bottom, part.left : part.right] = False
     return output
+
+
+def _paste(output, unfilled, window, top, left, part):
+    """Writes the part's hole from the window, whose corner is (top, left), into `output`."""
+    rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
+    inside = window[part.top - top : part.bottom - top, part.left - left : part.right - left]
+    np.copyto(output[rows, columns], inside, where=unfilled[rows, columns, None])
+
+
+def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
+    """[H, W] bool with a hole -> (side of the windows, the parts of the hole in the order they are filled in)."""
+    left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
+    whole = Part(top, top + height, left, left + width)
+    side, thin = choose_window(hole, grid, least)[2], _thin_side(*hole.shape, grid, least)
+    if max(hole.shape) <= THIN * min(hole.shape) or side <= thin:
+        return side, [whole]
+    axis = int(hole.shape[1] > hole.shape[0])
+    first, stop = whole[2 * axis : 2 * axis + 2]
+    share, of = LARGEST_SHARE
+    length = stop - first if (stop - first) * of <= thin * share else thin // 2
+    starts = _starts(hole, axis, first, stop, length, thin)
+    spans = [(start, min(start + length, stop)) for start in starts]
+    return thin, [Part(*s, *whole[2:]) if axis == 0 else Part(*whole[:2], *s) for s in spans]
+
+
+def _thin_side(height, width, grid, least):
+    return max(math.isqrt(height * width) // grid * grid, grid, least)
+
+
+def _starts(hole, axis, first, stop, length, side):
+    """Where parts with a hole begin: from the first whose window has a known pixel to the end, then back from it."""
+    starts = np.arange(first, stop, length)
+    holes, known = (
+        np.concatenate([[0], np.cumsum(lines)])
+        for lines in (hole.any(axis=1 - axis), ~hole.all(axis=1 - axis))
+    )
+    starts = starts[holes[np.minimum(starts + length, stop)] > holes[starts]]
+    stops = np.minimum(starts + length, stop)
+    corners = starts + (stops - starts) // 2 - side // 2
+    corners = np.maximum(0, np.minimum(corners, hole.shape[axis] - side))
+    seen = known[np.minimum(corners + side, hole.shape[axis])] > known[corners]
+    begin = int(np.argmax(seen))
+    return [*starts[begin:].tolist(), *starts[:begin][::-1].tolist()]
+
+
+def _corner(part, shape, side):
+    """(top, left) of the window around a part."""
+    spans = zip((part[:2], part[2:]), shape)
+    return tuple(
+        max(0, min(first + (stop - first) // 2 - side // 2, length - side))
+        for (first, stop), length in spans
+    )
 
 
 def choose_window(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, int, int]:

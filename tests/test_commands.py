@@ -542,3 +542,30 @@ def test_evaluation_says_what_is_missing(run_command, tmp_path):
         "evaluate", "--predictions=empty", "--output=x", "--size=64", "--count=1", cwd=tmp_path
     )
     one_line(process, 1, "empty", "chelsea")
+
+
+def test_a_photograph_that_needs_too_much_memory_is_one_failed_file(run_command, photo):
+    """The photographs after it are filled; PYTHONSTARTUP is no help, so a module stands in for the baselines' OpenCV."""
+    for folder in ("photos", "masks"):
+        (photo / folder).mkdir()
+    for name, height in (("a", 70), ("b", 71), ("c", 70)):
+        picture = np.full((height, 90, 3), 90, np.uint8)
+        cv2.imwrite(str(photo / "photos" / f"{name}.png"), picture)
+        cv2.imwrite(
+            str(photo / "masks" / f"{name}.png"),
+            cv2.circle(picture * 0, (40, 40), 9, (255,) * 3, -1),
+        )
+    (photo / "sitecustomize.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from common import baselines\n"
+        "real = baselines.inpaint\n"
+        "def inpaint(name, image, mask):\n"
+        "    if len(image) == 71: raise MemoryError\n"
+        "    return real(name, image, mask)\n"
+        "baselines.inpaint = inpaint\n"
+    )
+    flags = ("--model=telea", "--image=photos", "--mask=masks", "--output=out")
+    process = run_command("inpaint", *flags, cwd=photo, PYTHONPATH=str(photo))
+    one_line(process, 1, "b.png", "90x71", "memory")
+    assert "2 filled" in process.stdout

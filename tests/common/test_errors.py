@@ -183,3 +183,31 @@ def test_errors_are_raised_as_one_that_numbers_them():
         raise_together([file], ["by the way", "by the way"])
     assert str(raised.value).endswith(": (1) no file; (2) by the way")
     assert raised.value.exit_code == 1
+
+
+def _opencv_without_memory():
+    import cv2
+    import numpy as np
+
+    one = np.zeros((16, 60000, 3), np.uint8)
+    cv2.copyMakeBorder(one, 2**31 - 17, 0, 0, 0, cv2.BORDER_REFLECT)
+
+
+def test_want_of_memory_is_told_from_bugs():
+    import cv2
+    import numpy as np
+    import tensorflow as tf
+
+    from common.errors import is_memory
+
+    with pytest.raises(cv2.error) as raised:
+        _opencv_without_memory()
+    assert is_memory(raised.value)
+    with pytest.raises(MemoryError) as raised:
+        np.empty(1 << 55)
+    assert is_memory(raised.value)
+    assert is_memory(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
+    assert not is_memory(ValueError("ours"))
+    with pytest.raises(cv2.error) as raised:
+        cv2.cvtColor(np.zeros((2, 2), np.uint8), cv2.COLOR_BGR2RGBA)
+    assert not is_memory(raised.value)

@@ -29,6 +29,8 @@ CASES = {
     "tall, window in a corner": ((300, 80), (250, 300, 40, 80)),
     "wide hole, extended by reflection": ((60, 200), (10, 30, 10, 180)),
     "very wide hole, reflected often": ((17, 150), (0, 17, 30, 100)),
+    "thin, several windows": ((17, 900), (0, 17, 30, 860)),
+    "thin and tall, known at its end alone": ((900, 17), (0, 880, 0, 17)),
     "no patch without a hole pixel": ((50, 200), (2, 48, 2, 198)),
     "smaller than the generator": ((40, 33), (5, 15, 8, 20)),
     "smallest": ((16, 16), (3, 9, 4, 9)),

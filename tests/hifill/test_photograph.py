@@ -245,3 +245,24 @@ def test_wrong_arguments_are_errors_of_one_line(image, mask, words):
     with pytest.raises(UserError, match=words) as error:
         _inpaint(image, mask)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("height, width", [(16, 6000), (6000, 20), (40, 3000)])
+@pytest.mark.parametrize("known", ["both ends", "the end", "the beginning", "the middle"])
+def test_windows_of_a_thin_photograph_are_no_larger_than_it(height, width, known):
+    image, mask, generator = _image(height, width), np.ones((height, width), np.uint8), Generator()
+    along = mask if height > width else mask.T
+    length = len(along)
+    share = {"both ends": (0.1, 0.9), "the end": (0, 0.9), "the beginning": (0.1, 1)}
+    first, stop = (round(length * x) for x in share.get(known, (0, 1)))
+    along[:first] = along[stop:] = 0
+    if known == "the middle":
+        along[length // 2 : length // 2 + 40] = 0
+    side, parts = photograph.plan(mask > 0, GRID)
+    assert side >= GRID and side**2 <= height * width
+    found = _inpaint(image, mask, generator)
+    assert len(generator.calls) == len(parts) > 1
+    for _, hole in generator.calls:
+        assert not hole.all()  # each has something to continue from
+    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    assert np.mean((found != image)[mask > 0]) > 0.9
