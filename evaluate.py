@@ -82,6 +82,7 @@ flags.DEFINE_integer(
     "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for "
     f"zoom_to_inpaint, else {_SIZE}",
     lower_bound=0,
+    upper_bound=1 << 15,
 )
 flags.DEFINE_enum(
     "fit",
@@ -90,7 +91,7 @@ flags.DEFINE_enum(
     "center crops, or middle squares scaled to --size; default: as the paper of --table has the data set, else crop",
 )
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0, upper_bound=2**32 - 1)
 flags.DEFINE_string(
     "inception_graph",
     None,
@@ -306,6 +307,10 @@ def _check_distinct(flags_named, values):
 def _check_folders() -> None:
     _check_distinct("--model and --predictions", FLAGS.model + FLAGS.predictions)
     _check_distinct("--masks", FLAGS.masks)
+    if not FLAGS.masks or not all(FLAGS.masks):
+        raise UsageError(
+            f"--masks={','.join(FLAGS.masks)} names no masks; leave it out or name a kind"
+        )
     for folder in FLAGS.predictions:
         if not pathlib.Path(folder).is_dir():
             raise UserError(f"--predictions={folder} is not a folder")
@@ -336,6 +341,7 @@ def weights_of(name: str) -> str | None:
 def _checks() -> list:
     """What can be told before anything is loaded; the photographs are what the first gives."""
     checks = [photographs, lambda: painters.check_names(FLAGS.model), _check_use, _check_folders]
+    checks.append(lambda: datasets.check_output(FLAGS.dataset, place(), FLAGS.output))
     checks += [
         lambda kind=kind: mask_files.mask_source(mask_source(kind), FLAGS.mask_dir)
         for kind in FLAGS.masks

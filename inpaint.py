@@ -17,8 +17,11 @@ from absl import flags
 from tqdm import tqdm
 
 import painters
-from common import environment, errors, pairing, photographs
+from common import environment, errors, files, pairing, photographs
 from common.errors import UsageError, UserError
+
+# Age of a half-written file that no process can still be writing.
+_STALE = 3600
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
@@ -63,13 +66,6 @@ def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
         filled = paint(photograph.rgb, mask)
     except UserError as error:
         raise UserError(f"{pair.image} with {pair.mask}: {error}") from error
-    except Exception as error:  # what is no want of memory is a bug and keeps its traceback
-        if not errors.is_memory(error):
-            raise
-        size = f"{photograph.size[1]}x{photograph.size[0]}"
-        raise UserError(
-            f"{pair.image} ({size}) needs more memory than there is; reduce or crop it"
-        ) from error
     photographs.write_photograph(pair.output, photograph, filled, mask, FLAGS.quality)
 
 
@@ -85,7 +81,15 @@ def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
             filled += 1
         except UserError as error:
             failed.append(pair)
-            _say(f"error: {error}")
+            _say(f"error: {errors.one_line(error)}")
+        except Exception as error:  # what is no matter of size is a bug and keeps its traceback
+            if not errors.is_too_large(error):
+                raise
+            failed.append(pair)
+            _say(
+                f"error: {errors.one_line(pair.image)} needs more memory than there is "
+                f"({type(error).__name__}); reduce or crop it"
+            )
     seconds = time.perf_counter() - started
     print(
         f"{filled} filled, {skipped} skipped (they exist), {len(failed)} failed in {seconds:.1f} s"
@@ -102,10 +106,14 @@ def main(_) -> int:
     for name in ("image", "output"):
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing; see --help")
+    if FLAGS.weights and FLAGS.model not in painters.MODELS:
+        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} is no network")
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
     for pair in work:
         photographs.output_format(pair.output)  # an impossible extension fails before any work
     paint = painters.painter(FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res)
+    for folder in {pair.output.parent for pair in work}:
+        files.remove_partial(folder, seconds=_STALE)
     return 1 if fill_all(work, paint) else 0
 
 

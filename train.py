@@ -68,7 +68,7 @@ flags.DEFINE_integer("warmup_steps", 0, "over which the learning rate rises", lo
 flags.DEFINE_list("learning_rate_drops", [], "shares of --steps after which it is divided by 10")
 flags.DEFINE_float("adam_beta_1", None, "of Adam", lower_bound=0, upper_bound=1)
 flags.DEFINE_float("adam_beta_2", None, "of Adam", lower_bound=0, upper_bound=1)
-flags.DEFINE_integer("seed", 0, "of weights, data order, crops and holes", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "of weights, data order, crops and holes", 0, 2**32 - 1)
 flags.DEFINE_enum("strategy", None, STRATEGIES, "devices that train together (docs/distributed.md)")
 flags.DEFINE_integer("num_replicas", 0, "GPUs, or logical CPUs without one; 0: all", lower_bound=0)
 flags.DEFINE_integer("accumulate", 1, "micro-batches that --batch_size is cut into", lower_bound=1)
@@ -217,6 +217,7 @@ def _check_flags(recipes) -> None:
 def _check_output() -> None:
     if not FLAGS.output:
         raise UsageError("--output is missing: name a folder for the run")
+    datasets.check_output(FLAGS.dataset, place(), FLAGS.output)
 
 
 def _set_defaults(recipe) -> None:

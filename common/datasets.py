@@ -169,6 +169,20 @@ def _listed(name, data_dir, split, said_by):
     raise UserError(f"no {split} photographs below {said_by}={data_dir}. {expected_tree(name)}")
 
 
+def check_output(name: str, place: Place, output: str | None) -> None:
+    """UserError if what is written to `output` would be listed among the data set's photographs."""
+    if name == "sample" or not place.folder or not output:
+        return
+    written = pathlib.Path(output).resolve()
+    for split in SPLITS:
+        for folder in _candidates(name, pathlib.Path(place.folder), split):
+            if folder.resolve() in (written, *written.parents):
+                raise UserError(
+                    f"--output={output} lies among the photographs of {place.said_by}={place.folder} and would be "
+                    "listed with them; name a folder elsewhere"
+                )
+
+
 def wanted(name: str) -> str:
     """What has to say where the data set `name` lies, for messages."""
     if name not in _WITH_OWN_FLAG:

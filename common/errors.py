@@ -11,6 +11,8 @@ or interrupted, 2 wrong flags.
 
 from __future__ import annotations
 
+import errno
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
@@ -58,17 +60,31 @@ def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> N
 
 
 # Exceptions by which libraries say that a photograph is too large for them, by name: importing them takes seconds.
-_OF_MEMORY = ("MemoryError", "ResourceExhaustedError")
-# OpenCV has one exception for everything; these are its codes for want of memory and for sizes it cannot count.
-_OPENCV_MEMORY = (-4, -211, -215)
+# OpenCV has one for everything, and meets sizes it cannot count in many of its checks.
+_TOO_LARGE = {"MemoryError", "builtins.MemoryError", "cv2.error", "ResourceExhaustedError"}
+# What the system says of a path that a person can mend.
+_OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
+_LARGEST = 2**63 - 1
 
 
-def is_memory(error: Exception) -> bool:
+def is_too_large(error: Exception) -> bool:
     """Whether an exception of NumPy, OpenCV or TensorFlow says that something is too large."""
-    names = {kind.__name__ for kind in type(error).__mro__}
-    if type(error).__module__.startswith("cv2") or type(error).__name__ == "error":
-        return getattr(error, "code", None) in _OPENCV_MEMORY
-    return bool(names & set(_OF_MEMORY))
+    kinds = type(error).__mro__
+    return any({k.__name__, f"{k.__module__}.{k.__name__}"} & _TOO_LARGE for k in kinds)
+
+
+def one_line(text: object) -> str:
+    """`text` with its line breaks written out: names of files may hold them."""
+    return "\\n".join(str(text).splitlines())
+
+
+def _check_numbers(values: dict) -> None:
+    """UsageError for a flag that is no number that can be computed with."""
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"--{name}={value} is not a finite number")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise UsageError(f"--{name}={value} is too large")
 
 
 def parse(argv: list[str]) -> list[str]:
@@ -77,12 +93,18 @@ def parse(argv: list[str]) -> list[str]:
 
     from common import flagfiles
 
+    arguments = flagfiles.expand(argv[1:])
+    if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
+        raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
     try:
-        rest = flags.FLAGS([argv[0], *flagfiles.expand(argv[1:])])
+        rest = flags.FLAGS([argv[0], *arguments])
+    except SystemExit:  # only help ends here, with 1
+        sys.exit(0)
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if len(rest) > 1:
         raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
+    _check_numbers(flags.FLAGS.flag_values_dict())
     return rest
 
 
@@ -99,6 +121,9 @@ def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | N
 
     from absl import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding lacks
+            stream.reconfigure(errors="backslashreplace")
     app.run(
         lambda argv: sys.exit(_guarded(main, argv) or 0),
         flags_parser=lambda argv: _guarded(prepared, argv),
@@ -110,8 +135,16 @@ def _guarded(call, argv):
     try:
         return call(argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.filename is None or error.errno not in _OF_PATHS:
+            raise
+        print(
+            f"error: {one_line(error.filename)}: {error.strerror}; name another path",
+            file=sys.stderr,
+        )
+        sys.exit(UserError.exit_code)
     except KeyboardInterrupt:
         print("error: interrupted; what was finished is kept", file=sys.stderr)
         sys.exit(1)

@@ -13,6 +13,7 @@ import os
 import pathlib
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import Union
 
@@ -97,10 +98,16 @@ def _flush(path: pathlib.Path) -> None:
         os.close(handle)
 
 
-def remove_partial(folder: PathLike) -> None:
-    """Removes what processes that were killed while writing left in a folder (not below it)."""
+def remove_partial(folder: PathLike, seconds: float = 0) -> None:
+    """Removes what processes that were killed while writing left in a folder (not below it).
+
+    seconds: younger files stay; another process may be writing them.
+    """
+    latest = time.time() - seconds
     for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime <= latest or not seconds:
+                path.unlink()
 
 
 def _umask() -> int:

@@ -10,6 +10,7 @@ import pathlib
 
 from common.errors import UsageError
 
+_DEEPEST = 100  # flagfiles in a chain
 _BESIDE_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 
 
@@ -32,6 +33,8 @@ def _expand(arguments, including):
         if not separator:
             raise UsageError("write --flagfile=PATH, with the equals sign")
         path = _find(value)
+        if len(including) >= _DEEPEST:
+            raise UsageError(f"{path}: more than {_DEEPEST} flagfiles include each other")
         if path in including:
             raise UsageError(f"{path} includes itself")
         expanded += _expand(_lines(path), (*including, path))

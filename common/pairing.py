@@ -42,6 +42,8 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
     for flag, path in (("--image", image_path), ("--mask", mask_path)):
         if not path.exists():
             raise UserError(f"{flag}={path} does not exist; check its name")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{flag}={path} is neither a file nor a folder")
     try:
         found = _matches(image_path, mask_path)
     except UserError as error:
@@ -58,6 +60,12 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
         )
     if to_file:
         return _distinct([Pair(found[0][0], found[0][1], target)])
+    for source in (image_path, mask_path):
+        if source.is_dir() and target.is_dir() and target.samefile(source):
+            raise UserError(
+                f"--output={output} is the folder of --image or --mask: results would be taken for photographs the "
+                "next time; name another folder"
+            )
     return _distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
 
 

@@ -79,8 +79,8 @@ def _starts(hole, long, first, stop, length, side):
     starts = tf.boolean_mask(starts, held)
     middles = starts + (tf.minimum(starts + length, stop) - starts) // 2
     corners = tf.maximum(0, tf.minimum(middles - side // 2, total - side))
-    seen = tf.gather(known, tf.minimum(corners + side, total)) > tf.gather(known, corners)
-    begin = tf.argmax(tf.cast(seen, tf.int32), output_type=tf.int32)
+    seen = tf.gather(known, tf.minimum(corners + side, total)) - tf.gather(known, corners)
+    begin = tf.argmax(seen, output_type=tf.int32)
     return tf.concat([starts[begin:], starts[:begin][::-1]], axis=0)
 
 

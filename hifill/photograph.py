@@ -105,7 +105,7 @@ def _thin_side(height, width, grid, least):
 
 
 def _starts(hole, axis, first, stop, length, side):
-    """Where parts with a hole begin: from the first whose window has a known pixel to the end, then back from it."""
+    """Where parts with a hole begin: from the one whose window has most known lines to the end, then back."""
     starts = np.arange(first, stop, length)
     holes, known = (
         np.concatenate([[0], np.cumsum(lines)])
@@ -115,7 +115,7 @@ def _starts(hole, axis, first, stop, length, side):
     stops = np.minimum(starts + length, stop)
     corners = starts + (stops - starts) // 2 - side // 2
     corners = np.maximum(0, np.minimum(corners, hole.shape[axis] - side))
-    seen = known[np.minimum(corners + side, hole.shape[axis])] > known[corners]
+    seen = known[np.minimum(corners + side, hole.shape[axis])] - known[corners]
     begin = int(np.argmax(seen))
     return [*starts[begin:].tolist(), *starts[:begin][::-1].tolist()]
 

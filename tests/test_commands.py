@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import signal
 import subprocess
@@ -545,7 +546,7 @@ def test_evaluation_says_what_is_missing(run_command, tmp_path):
 
 
 def test_a_photograph_that_needs_too_much_memory_is_one_failed_file(run_command, photo):
-    """The photographs after it are filled; PYTHONSTARTUP is no help, so a module stands in for the baselines' OpenCV."""
+    """The photographs after it are filled."""
     for folder in ("photos", "masks"):
         (photo / folder).mkdir()
     for name, height in (("a", 70), ("b", 71), ("c", 70)):
@@ -567,5 +568,56 @@ def test_a_photograph_that_needs_too_much_memory_is_one_failed_file(run_command,
     )
     flags = ("--model=telea", "--image=photos", "--mask=masks", "--output=out")
     process = run_command("inpaint", *flags, cwd=photo, PYTHONPATH=str(photo))
-    one_line(process, 1, "b.png", "90x71", "memory")
+    one_line(process, 1, "b.png", "memory")
     assert "2 filled" in process.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--weights=x.npz"], 2, ["--weights=x.npz", "telea"]),
+        (["--mask=/dev/null"], 1, ["/dev/null", "neither"]),
+        (["--image=" + "n" * 300], 1, ["nnn"]),
+        (["--output=" + "n" * 300 + ".png"], 1, ["nnn"]),
+    ],
+)
+def test_ordinary_mistakes_are_one_line(run_command, photo, flags, code, words):
+    one_line(run_command("inpaint", "--model=telea", *FILL, *flags, cwd=photo), code, *words)
+
+
+def test_results_among_the_photographs_are_refused_the_first_time(run_command, photo):
+    (photo / "photos").mkdir()
+    (photo / "masks").mkdir()
+    cv2.imwrite(str(photo / "photos" / "a.jpg"), cv2.imread(str(photo / "photo.png")))
+    (photo / "masks" / "a.png").write_bytes((photo / "mask.png").read_bytes())
+    flags = ("--model=telea", "--image=photos", "--mask=masks", "--output=photos")
+    one_line(run_command("inpaint", *flags, cwd=photo), 1, "--output=photos")
+    nothing_written(photo / "photos", {"a.jpg"})
+
+
+def test_what_a_killed_process_left_is_removed(run_command, photo):
+    old, new = photo / ".partial-old.png", photo / ".partial-new.png"
+    for path in (old, new):
+        path.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    assert run_command("inpaint", "--model=telea", *FILL, cwd=photo).returncode == 0
+    assert not old.exists() and new.exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (["--masks="], 2, ["--masks="]),
+        (["--size=999999999"], 2, ["--size"]),
+        (["--dataset=folder", "--data_dir=.", "--output=./results"], 1, ["--output=./results"]),
+    ],
+)
+def test_evaluate_refuses_what_it_would_list_or_cannot_make(run_command, photo, flags, code, words):
+    one_line(run_command("evaluate", "--model=telea", "--count=1", *flags, cwd=photo), code, *words)
+
+
+@pytest.mark.default_environment
+def test_train_refuses_an_output_among_its_photographs(run_command, photo):
+    flags = ("--dataset=folder", "--data_dir=.", "--output=run", "--masks=irregular", "--steps=1")
+    one_line(run_command("train", *flags, cwd=photo), 1, "--output=run")
+    one_line(run_command("train", *flags, "--learning_rate=nan", cwd=photo), 2, "--learning_rate")

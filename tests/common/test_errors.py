@@ -198,16 +198,56 @@ def test_want_of_memory_is_told_from_bugs():
     import numpy as np
     import tensorflow as tf
 
-    from common.errors import is_memory
+    from common.errors import is_too_large
 
     with pytest.raises(cv2.error) as raised:
         _opencv_without_memory()
-    assert is_memory(raised.value)
+    assert is_too_large(raised.value)
     with pytest.raises(MemoryError) as raised:
         np.empty(1 << 55)
-    assert is_memory(raised.value)
-    assert is_memory(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
-    assert not is_memory(ValueError("ours"))
-    with pytest.raises(cv2.error) as raised:
-        cv2.cvtColor(np.zeros((2, 2), np.uint8), cv2.COLOR_BGR2RGBA)
-    assert not is_memory(raised.value)
+    assert is_too_large(raised.value)
+    assert is_too_large(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating"))
+    assert not is_too_large(ValueError("ours"))
+
+
+@pytest.mark.parametrize("flag", ["--help", "--helpfull", "--helpshort"])
+def test_help_is_no_failure(command, flag):
+    process = _run(command(), flag)
+    assert process.returncode == 0 and "--number" in process.stdout + process.stderr
+
+
+def test_undefok_is_refused(command):
+    _one_line(_run(command(), "--undefok=nubmer", "--nubmer=3"), 2, "--undefok")
+
+
+def test_numbers_that_cannot_be_computed_with_are_refused(command, tmp_path):
+    line = command()
+    script = pathlib.Path(line[1])
+    text = script.read_text().replace(
+        "flags.DEFINE_bool", 'flags.DEFINE_float("share", 0, "x", 0)\nflags.DEFINE_bool'
+    )
+    script.write_text(text)
+    for value in ("nan", "inf"):
+        _one_line(_run(line, f"--share={value}"), 2, "--share")
+    _one_line(_run(line, f"--number={10**22}"), 2, "--number")
+
+
+def test_a_line_break_in_a_name_does_not_split_the_message(command):
+    _one_line(_run(command(main="raise errors.UserError('a\\nb.png is empty')")), 1, "b.png")
+
+
+def test_a_path_the_system_refuses_is_one_line(command):
+    _one_line(_run(command(main="open('n' * 300)")), 1, "nnn", "name another")
+    _one_line(_run(command(), "--flagfile=" + "n" * 300), 1, "nnn")
+
+
+def test_a_long_chain_of_flagfiles_is_one_line(command, tmp_path):
+    for number in range(1200):
+        (tmp_path / f"{number}.cfg").write_text(f"--flagfile={tmp_path}/{number + 1}.cfg\n")
+    _one_line(_run(command(), "--flagfile=0.cfg", cwd=tmp_path), 2, "100 flagfiles")
+
+
+def test_what_the_terminal_cannot_write_is_escaped(command, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    process = _run(command(main="print('\\u00fc')"))
+    assert process.returncode == 0 and "\\xfc" in process.stdout
