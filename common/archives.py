@@ -6,9 +6,20 @@ when it is thrown away. So it writes into a `_Sink`, which keeps the first failu
 
 from __future__ import annotations
 
+import lzma
+import zipfile
+import zlib
+
 import numpy as np
 
 from common import files
+
+# What reading an archive that is damaged or crafted raises. RuntimeError: encrypted, an unknown method
+# (NotImplementedError), a header nested too deep (RecursionError). MemoryError: a shape that it claims.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
 
 
 def write(path: files.PathLike, arrays: dict, durable: bool = False) -> None:

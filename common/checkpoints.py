@@ -16,7 +16,6 @@ import os
 import pathlib
 import re
 import shutil
-import zipfile
 
 import numpy as np
 
@@ -136,7 +135,8 @@ def _read(path, only_header=False):
             header = json.loads(str(archive[_HEADER]))
             names = [] if only_header else [name for name in archive.files if name != _HEADER]
             arrays = {name: archive[name] for name in names}
-        int(header["step"])
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        if type(header["step"]) is not int or header["step"] < 0:
+            raise ValueError(f"step {header['step']}")
+    except archives.DAMAGED as error:
         raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
     return header, arrays

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import zipfile
 
 import numpy as np
 from tensorflow import keras
@@ -100,7 +99,7 @@ def read_any(path: PathLike) -> tuple[str, dict, dict]:
         header = json.loads(str(arrays.pop(_HEADER)))
         owner, config = header["model"], header["config"]
         known = header["format"] == _FORMAT
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+    except archives.DAMAGED as error:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
     arrays = {
         name: array.astype(np.float32) if array.dtype == np.float16 else array
@@ -124,7 +123,9 @@ def assign(layer, arrays: dict, source: str) -> None:
 
 
 def check(variables: dict, arrays: dict, source: str) -> None:
-    """UserError unless both dicts have the same names and shapes; names the first that do not fit."""
+    """UserError unless both dicts have the same names and shapes, and the arrays finite numbers; names the first that
+    do not fit.
+    """
     problems = [f"{name} is missing" for name in variables if name not in arrays]
     problems += [f"{name} is unknown" for name in arrays if name not in variables]
     problems += [
@@ -132,6 +133,16 @@ def check(variables: dict, arrays: dict, source: str) -> None:
         for name, variable in variables.items()
         if name in arrays and tuple(arrays[name].shape) != tuple(variable.shape)
     ]
+    problems = problems or [
+        f"{name} {fault}" for name, array in arrays.items() if (fault := _fault(array))
+    ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
+
+
+def _fault(array):
+    """What keeps an array from being weights, or None."""
+    if np.asarray(array).dtype.kind not in "fiub":
+        return "holds no numbers"
+    return None if np.isfinite(array).all() else "holds values that are not finite"

@@ -13,6 +13,17 @@ import dataclasses
 GATES = ("gc", "ds", "pw", "sc")  # H Table 1: GC, LWGC-ds, LWGC-pw, LWGC-sc
 RGB_HEADS = ("gated", "plain", "subpixel")
 STARTS = ("zero", "membrane")
+# Far beyond every network that can be run; a damaged file must not ask for a million layers.
+_BOUNDS = {
+    "size": (64, 8192),
+    "channels": (1, 1024),
+    "coarse_plain_layers": (0, 100),
+    "coarse_decoder_layers": (0, 100),
+    "refinement_first_kernel": (1, 31),
+    "temperature": (0.0, 1e4),
+    "discriminator_kernel": (1, 31),
+    "discriminator_channels": (1, 1024),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +65,11 @@ class HiFillConfig:
     discriminator_channels: int = 64
 
     def __post_init__(self) -> None:
+        self._check_types()
+        for name, (least, most) in _BOUNDS.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # nor is NaN
+                raise ValueError(f"{name} {value} is not between {least} and {most}")
         for gate in (self.coarse_gate, self.refinement_gate):
             if gate not in GATES:
                 raise ValueError(f"gate '{gate}' is not one of {', '.join(GATES)}")
@@ -70,6 +86,13 @@ class HiFillConfig:
             )
         if self.fuse_scores and self.fill_hole_only:
             raise ValueError("fused scores need every patch's row: set fill_hole_only=False")
+
+    def _check_types(self):
+        for field in dataclasses.fields(self):
+            value, kind = getattr(self, field.name), type(field.default)
+            fits = type(value) in ((int, float) if kind is float else (kind,))
+            if not fits:
+                raise ValueError(f"{field.name} {value!r} is not of type {kind.__name__}")
 
     @property
     def grid(self) -> int:

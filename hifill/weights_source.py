@@ -46,7 +46,7 @@ def load(weights: str, dtype: str = "float32") -> HiFill:
         raise UserError(
             f"--weights={weights} is a folder; name a file in it, or a checkpoint's prefix"
         )
-    if path.is_file() and not path.name.endswith(_CHECKPOINT_PARTS):
+    if path.is_file() and not path.name.endswith((".pb", *_CHECKPOINT_PARTS)):
         raise UserError(
             f"--weights={weights} is no weights file; give an .npz of train.py, a .pb or a checkpoint's prefix"
         )

@@ -289,3 +289,25 @@ def test_code_in_a_file_is_not_run(saved):
     run, path = saved
     _rewrite(path, evil=np.array([{1: 2}], dtype=object))
     _refused(run, path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    ['{"step": -1}', '{"step": 2.5}', '{"step": Infinity}', "[" * 100_000],
+    ids=["negative", "fraction", "infinite", "deep"],
+)
+def test_a_header_without_a_proper_step_is_refused(saved, header):
+    run, path = saved
+    with np.load(path) as archive:
+        content = dict(archive)
+    np.savez(path, **{**content, HEADER: np.array(header)})
+    _refused(run, path, "not a checkpoint")
+
+
+def test_an_encrypted_archive_is_no_checkpoint(saved):
+    run, path = saved
+    content = bytearray(path.read_bytes())
+    for at in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
+        content[at] |= 1
+    path.write_bytes(bytes(content))
+    _refused(run, path, "not a checkpoint")

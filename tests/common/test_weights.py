@@ -8,6 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -327,3 +328,73 @@ def test_many_problems_make_a_short_message(path):
     with pytest.raises(UserError, match=r"and [0-9]+ more") as error:
         weights.assign(_net(), {f"x{name}": value for name, value in arrays.items()}, "f")
     assert len(str(error.value)) < 500
+
+
+def _zip_flag(path, offset, value):
+    """Sets two bytes of the first entry, `offset` into its local header, there and in the directory."""
+    content = bytearray(path.read_bytes())
+    for start in (content.index(b"PK\x03\x04"), content.index(b"PK\x01\x02") + 2):
+        content[start + offset : start + offset + 2] = value.to_bytes(2, "little")
+    path.write_bytes(bytes(content))
+
+
+@pytest.mark.parametrize(
+    "offset, value",
+    [(6, 1), (8, 99)],
+    ids=["encrypted", "unknown method"],
+)
+def test_an_archive_that_zipfile_cannot_unpack_is_an_error(path, offset, value):
+    _zip_flag(path, offset, value)
+    with pytest.raises(UserError, match=r"net\.npz is not a weights file") as error:
+        weights.read(path, "net")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "method, at", [(zipfile.ZIP_DEFLATED, 0), (zipfile.ZIP_LZMA, 4)], ids=["deflated", "LZMA"]
+)
+def test_damage_in_compressed_data_is_an_error(path, method, at):
+    """A block of an unknown type, a property that LZMA does not have."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    damaged = bytearray(path.read_bytes())
+    damaged[30 + len(next(iter(content))) + at] = 0xFF
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
+        weights.read(path, "net")
+
+
+def test_a_claimed_shape_is_an_error(path):
+    """An array of 2**60 numbers, by its header."""
+    head = io.BytesIO()
+    claim = {"descr": "<f4", "fortran_order": False, "shape": (2**60,)}
+    np.lib.format.write_array_header_1_0(head, claim)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.npy", head.getvalue())
+    with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
+        weights.read(path, "net")
+
+
+def test_a_deep_header_is_an_error(path):
+    _rewrite(path, **{HEADER: np.array("[" * 100_000)})
+    with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
+        weights.read(path, "net")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(path, value):
+    kernel = _content(path)["blocks/0/kernel"]
+    kernel.flat[0] = value
+    _rewrite(path, **{"blocks/0/kernel": kernel})
+    with pytest.raises(UserError, match=r"blocks/0/kernel holds values that are not finite"):
+        weights.assign(_net(), weights.read(path, "net")[1], str(path))
+
+
+def test_arrays_of_text_are_refused(path):
+    kernel = _content(path)["blocks/0/kernel"]
+    _rewrite(path, **{"blocks/0/kernel": kernel.astype(str)})
+    with pytest.raises(UserError, match=r"blocks/0/kernel holds no numbers"):
+        weights.assign(_net(), weights.read(path, "net")[1], str(path))
