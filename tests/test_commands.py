@@ -620,4 +620,3 @@ def test_evaluate_refuses_what_it_would_list_or_cannot_make(run_command, photo, 
 def test_train_refuses_an_output_among_its_photographs(run_command, photo):
     flags = ("--dataset=folder", "--data_dir=.", "--output=run", "--masks=irregular", "--steps=1")
     one_line(run_command("train", *flags, cwd=photo), 1, "--output=run")
-    one_line(run_command("train", *flags, "--learning_rate=nan", cwd=photo), 2, "--learning_rate")

@@ -89,9 +89,9 @@ def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
 
 @pytest.mark.parametrize("name, size", [("shipped", 128), ("shipped_256", 256)])
 def test_a_flagfile_of_the_shipped_weights_trains_their_networks_on_the_hole_alone(
-    given, monkeypatch, tmp_path, name, size
+    given, monkeypatch, tmp_path_factory, name, size
 ):
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path_factory.mktemp("beside"))  # of the photographs
     before = pathlib.Path("runs/shipped/weights.npz")
     before.parent.mkdir(parents=True)
     before.touch()

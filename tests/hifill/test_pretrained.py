@@ -27,6 +27,7 @@ def test_they_are_of_the_shipped_configuration_and_small(model):
     assert path.stem in (FOLDER.parents[1] / "docs" / "models" / f"{path.stem}.md").read_text()
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
 def test_they_fill_better_than_what_learns_nothing(model, kind):
     """L1 over the hole of photographs that are in no training set of theirs, at the size of the generator."""
