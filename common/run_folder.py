@@ -75,8 +75,8 @@ class RunFolder:
 
     def _changes(self, path):
         try:
-            before = json.loads(path.read_text(encoding="utf-8"))["options"]
-        except (OSError, ValueError, KeyError):
+            before = dict(json.loads(path.read_text(encoding="utf-8"))["options"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return []
         names = sorted(before.keys() | self.options.keys())
         pairs = [(name, before.get(name), self.options.get(name)) for name in names]

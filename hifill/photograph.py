@@ -163,4 +163,6 @@ def _fill_window(generate, size, window, hole, down, up):
     mask = touched[None, ..., None].astype(np.float32)
     _, refined, attention = generate(low[None] / WHITE, mask)
     generated = np.asarray(refined)[0] * WHITE
+    if not np.isfinite(generated).all():
+        raise UserError("the network gives NaN or infinite values; its weights are not usable")
     fill(window, hole, low, touched, generated, np.asarray(attention)[0], up)

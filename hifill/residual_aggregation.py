@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from common.errors import UserError
-from common.images import WHITE
+from common.images import WHITE, check_array
 from hifill.patches import UP, axis_of, gather, smooth_part
 
 # How a photograph is reduced; all but the first take single pixels or their neighbours and alias.
@@ -45,7 +45,7 @@ def aggregate_residuals(
 
     Args:
       image: uint8 [H, W, 3]; ignored under the mask.
-      mask: [H, W], uint8 {0, 1} or {0, 255}, nonzero = hole.
+      mask: [H, W], uint8 or bool, nonzero = hole.
       generated_512: [S, S, 3] the generator's completion of the whole image: uint8, float in [0, 1], or float in
         0..255 (told apart by its maximum).
       attention: [N, N] float, row j holds the weights of the context patches for patch j.
@@ -53,14 +53,36 @@ def aggregate_residuals(
 
     Returns:
       uint8 [H, W, 3], equal to `image` where the mask is 0.
+
+    Raises:
+      UserError: other types or shapes, N not the square of a divisor of S, or values that are not finite.
     """
-    generated = _to_levels(generated_512)
+    is_bool = getattr(mask, "dtype", None) == bool
+    check_array(image, mask.astype(np.uint8) if is_bool else mask)
+    generated = _to_levels(_checked(generated_512, "completion", 3))
+    attention = _checked(attention, "attention", 2)
+    patches = math.isqrt(len(attention))
+    if attention.shape != (patches**2,) * 2 or not patches or len(generated) % patches:
+        raise UserError(
+            f"the attention has shape {attention.shape}; a completion of {len(generated)} pixels needs [N, N], N the "
+            "square of a divisor"
+        )
+    if generated.shape != (len(generated), len(generated), 3):
+        raise UserError(f"the completion has shape {generated.shape}; expected [S, S, 3]")
     size = generated.shape[0]
     hole = np.asarray(mask) > 0
     low = reduced(image, size, hole, down)
     output = image.copy()
-    fill(output, hole, low, cells_touching(hole, size), generated, np.asarray(attention), up)
+    fill(output, hole, low, cells_touching(hole, size), generated, attention, up)
     return output
+
+
+def _checked(array, name, axes):
+    """`array` as NumPy's; UserError unless it holds numbers along so many axes."""
+    found = np.asarray(array)
+    if found.ndim != axes or found.dtype.kind not in "fiu" or not found.size:
+        raise UserError(f"the {name} has shape {found.shape} of {found.dtype}; see the docstring")
+    return found
 
 
 def _to_levels(generated):
@@ -151,6 +173,7 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
 
     Raises:
       ValueError: unknown `up`.
+      UserError: NaN or infinity in what is read of the attention.
     """
     if up not in UP:
         raise ValueError(f"up '{up}' is not one of {', '.join(UP)}")
@@ -160,6 +183,8 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
     if not len(targets):
         return
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
+    if not np.isfinite(weights).all():
+        raise UserError("the attention holds NaN or infinite values")
     completed = np.where(touched[..., None], generated, low)
     smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2], up)
     step = max(1, _STRIP_VALUES // (max(len(sources), len(targets)) * columns.length * 3))

@@ -299,6 +299,15 @@ def test_a_changed_option_is_logged_and_a_start_that_fails_changes_nothing(train
     assert json.loads((folder / "options.json").read_text())["options"] == {"steps": 3}
 
 
+@pytest.mark.parametrize("text", ["[]", '{"options": []}', "3", "[" * 100_000])
+def test_a_damaged_record_of_options_is_written_anew(train, tmp_path, text):
+    train(2)
+    path = tmp_path / "run" / "options.json"
+    path.write_text(text)
+    train(3)
+    assert json.loads(path.read_text())["options"] == {"steps": 3}
+
+
 def test_an_interrupt_keeps_the_last_whole_step(train, tmp_path, monkeypatch):
     report = progress.Progress.on_train_batch_end
 

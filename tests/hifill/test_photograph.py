@@ -247,6 +247,19 @@ def test_wrong_arguments_are_errors_of_one_line(image, mask, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize("which, words", [(1, "network"), (2, "attention")])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_a_network_gives_must_be_finite(which, words, bad):
+    class Broken(Generator):
+        def __call__(self, image, mask):
+            found = [np.array(x) for x in super().__call__(image, mask)]
+            found[which][:] = bad
+            return found
+
+    with pytest.raises(UserError, match=f"{words}.*NaN or infinite"):
+        _inpaint(_image(64, 64), _mask(64, 64), Broken())
+
+
 @pytest.mark.parametrize("height, width", [(16, 6000), (6000, 20), (40, 3000)])
 @pytest.mark.parametrize("known", ["both ends", "the end", "the beginning", "the middle"])
 def test_windows_of_a_thin_photograph_are_no_larger_than_it(height, width, known):

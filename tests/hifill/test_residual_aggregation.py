@@ -198,6 +198,34 @@ def test_completion_in_any_range():
         assert np.abs(found.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize(
+    "place, value, words",
+    [
+        (0, [[1]], "image"),
+        (0, np.zeros((64, 64, 3), np.float32), "image"),
+        (0, np.zeros((0, 64, 3), np.uint8), "differ|empty"),
+        (1, "mask.png", "mask"),
+        (1, np.ones((64, 63), np.uint8), "differ"),
+        (1, np.full((64, 64), np.nan), "mask"),
+        (2, "completion", "completion"),
+        (2, np.zeros((S, S + 1, 3), np.float32), "completion"),
+        (2, np.zeros((1, S, S, 3), np.float32), "completion"),
+        (3, [[1.0, 2.0]], "attention"),
+        (3, "attention", "attention"),
+        (3, np.ones((N * N, N * N - 1), np.float32), "attention"),
+        (3, np.ones((7, 7), np.float32), "attention"),
+        (3, np.ones((25, 25), np.float32), "attention"),  # 5 patches do not divide S
+        (3, np.full((N * N, N * N), np.nan, np.float32), "attention"),
+    ],
+)
+def test_wrong_arguments_are_errors_of_one_line(place, value, words):
+    case = list(_case(64, 64))
+    case[place] = value
+    with pytest.raises(UserError, match=words) as error:
+        aggregate_residuals(*case)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_completion_must_be_finite(bad):
     image, mask, generated, attention = _case(64, 64)
