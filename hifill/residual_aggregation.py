@@ -57,7 +57,7 @@ def aggregate_residuals(
     Raises:
       UserError: other types or shapes, N not the square of a divisor of S, or values that are not finite.
     """
-    is_bool = getattr(mask, "dtype", None) == bool
+    is_bool = isinstance(mask, np.ndarray) and mask.dtype.kind == "b"
     check_array(image, mask.astype(np.uint8) if is_bool else mask)
     generated = _to_levels(_checked(generated_512, "completion", 3))
     attention = _checked(attention, "attention", 2)
