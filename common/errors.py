@@ -61,7 +61,7 @@ def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> N
 
 # Exceptions by which libraries say that a photograph is too large for them, by name: importing them takes seconds.
 # OpenCV has one for everything, and meets sizes it cannot count in many of its checks.
-_TOO_LARGE = {"MemoryError", "builtins.MemoryError", "cv2.error", "ResourceExhaustedError"}
+_TOO_LARGE = {"MemoryError", "cv2.error", "ResourceExhaustedError"}
 # What the system says of a path that a person can mend.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
 _LARGEST = 2**63 - 1

@@ -25,8 +25,8 @@ def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
     A graph may know H and W when it is traced or not. Without any known pixel the picture is 0.
     """
-    fill_known_size = _fill_in_loops if None in image.shape[1:3] else _fill
-    return fill_known_size(tf.where(mask > 0, 0.0, image), 1.0 - mask)
+    solve = _fill_in_loops if None in image.shape[1:3] else _fill
+    return solve(tf.where(mask > 0, 0.0, image), 1.0 - mask)
 
 
 def _fill(values, known):

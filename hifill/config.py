@@ -76,9 +76,7 @@ class HiFillConfig:
         for name, known in (("rgb_head", RGB_HEADS), ("start", STARTS)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} '{getattr(self, name)}' is not one of {', '.join(known)}")
-        if min(self.channels, self.discriminator_channels) < 1:
-            raise ValueError(f"channels {self.channels}, {self.discriminator_channels}: at least 1")
-        if self.size % 32 or self.size < 64:
+        if self.size % 32:
             raise ValueError(f"size {self.size} is not a multiple of 32 of at least 64")
         if self.overlap and self.fill_hole_only:
             raise ValueError(

@@ -122,11 +122,8 @@ def _choose_window(hole, grid, least=0):
     inner = tf.reduce_min(sides) // grid * grid
     outer = -(-tf.reduce_max(sides) // grid) * grid
     side = tf.maximum(least, tf.where(extent * parts > inner * part, outer, inner))
-    top, left = (
-        tf.maximum(0, tf.minimum(first + length // 2 - side // 2, sides[axis] - side))
-        for axis, (first, length) in enumerate(bounds)
-    )
-    return top, left, side
+    spans = [(first, first + length) for first, length in bounds]
+    return *_corner(spans, sides, side), side
 
 
 def _cut(array, top, left, side):

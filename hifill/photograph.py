@@ -142,11 +142,8 @@ def choose_window(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, int
     if max(hole_height, hole_width) * whole > side * part:
         side = -(-max(height, width) // grid) * grid
     side = max(side, least)
-    starts = []
-    for first, extent, length in ((top, hole_height, height), (left, hole_width, width)):
-        centred = first + extent // 2 - side // 2
-        starts.append(max(0, min(centred, length - side)))
-    return starts[0], starts[1], side
+    whole = Part(top, top + hole_height, left, left + hole_width)
+    return *_corner(whole, hole.shape, side), side
 
 
 def _cut(array, top, left, side):
