@@ -24,19 +24,14 @@ import pathlib
 from absl import flags
 
 import painters
-from common import (
-    baselines,
-    datasets,
-    environment,
-    errors,
-    evaluation,
-    files,
-    mask_files,
-    masks,
-    scores,
-    set_scores,
-)
+from common import command_line, environment, errors, storage
+from common.data import datasets
 from common.errors import UsageError, UserError
+from common.masks import files as mask_files
+from common.masks import random as random_masks
+from common.scoring import baselines, protocol
+from common.scoring import sets as set_scores
+from common.scoring import tables as scores
 
 # Data sets that the papers report.
 _REPORTED = ("div2k", "places2")
@@ -87,7 +82,7 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "fit",
     None,
-    tuple(evaluation.FITS),
+    tuple(protocol.FITS),
     "center crops, or middle squares scaled to --size; default: as the paper of --table has the data set, else crop",
 )
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
@@ -134,7 +129,7 @@ def layout() -> str:
     named = [name for name in painters.MODELS if name in FLAGS.model]
     if FLAGS.table or len(named) == 1:
         return FLAGS.table or named[0]
-    strokes = {pathlib.Path(kind).name for kind in FLAGS.masks} <= set(masks.STROKE_KINDS)
+    strokes = {pathlib.Path(kind).name for kind in FLAGS.masks} <= set(random_masks.STROKE_KINDS)
     zooms = FLAGS.dataset == "div2k" or (FLAGS.dataset == "places2" and strokes)
     return "zoom_to_inpaint" if zooms else "hifill"
 
@@ -227,19 +222,19 @@ def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, 
     """Makes the set of one of --masks, paints and scores it; returns the scores and those of whole sets."""
     kind = pathlib.Path(given).name
     folder = pathlib.Path(FLAGS.output) / kind
-    cases = evaluation.make_set(
+    cases = protocol.make_set(
         paths, mask_source(given), FLAGS.mask_dir, size(), FLAGS.seed, folder, fit()
     )
     found, folders = [], {}
     for name, painter in paint.items():
         folders[name] = folder / "predictions" / name
-        seconds = evaluation.paint(cases, painter, folders[name], f"{name}, {kind}")
-        found += evaluation.score(cases, folders[name], name, kind, seconds)
+        seconds = protocol.paint(cases, painter, folders[name], f"{name}, {kind}")
+        found += protocol.score(cases, folders[name], name, kind, seconds)
     for painted in FLAGS.predictions:
         name = pathlib.Path(painted).name
         folders[name] = pathlib.Path(painted)
-        found += evaluation.score(cases, folders[name], name, kind)
-    evaluation.picture_grid(cases, folders, folder / "pictures.png")
+        found += protocol.score(cases, folders[name], name, kind)
+    protocol.picture_grid(cases, folders, folder / "pictures.png")
     return found, of_sets(kind, cases, folders, network)
 
 
@@ -248,7 +243,7 @@ def inception():
     if not (FLAGS.inception_graph or FLAGS.inception_weights):
         return None
     environment.start_tensorflow()
-    module = importlib.import_module("common.inception")
+    module = importlib.import_module("common.scoring.inception")
     return module.load(FLAGS.inception_graph, FLAGS.inception_weights)
 
 
@@ -285,15 +280,15 @@ def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> Non
         + ("By share of the picture that is hole:", scores.table(bins, layout()))
     )
     print(f"\n{tables}\n")
-    files.write_text(output / "table.md", tables + "\n")
+    storage.write_text(output / "table.md", tables + "\n")
     scores.write_json(output / "scores.json", found, summaries + bins, rows)
     scores.write_csv(output / "scores.csv", found)
     if sets:
-        files.write_text(output / "sets.json", json.dumps(sets, indent=1, ensure_ascii=False))
+        storage.write_text(output / "sets.json", json.dumps(sets, indent=1, ensure_ascii=False))
     chosen = {"model": methods(), "size": size(), "data_dir": place().folder}
     run = {"flags": {**FLAGS.flag_values_dict(), **chosen}, "versions": environment.versions()}
     run["git_commit"] = environment.git_commit()
-    files.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
+    storage.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
     print(f"Tables, scores per image, masks and pictures are in {output}")
 
 
@@ -376,4 +371,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    errors.run(main, environment.check)
+    command_line.run(main, environment.check)

@@ -13,8 +13,9 @@ from __future__ import annotations
 from absl import flags
 
 import painters
-from common import environment, errors, pretrained
+from common import command_line, environment
 from common.errors import UsageError
+from common.models import pretrained
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.MODELS)}")
@@ -47,7 +48,7 @@ def main(_) -> None:
     _check_flags()
     weights = painters.chosen_weights(FLAGS.model, FLAGS.weights)
     environment.start_tensorflow()  # takes seconds, so after the flags are checked
-    from common import saved_model
+    from common.models import saved_model
 
     saved_model.check_folder(FLAGS.output)
     export, weights_source = _modules(FLAGS.model)
@@ -60,4 +61,4 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main, environment.check)
+    command_line.run(main, environment.check)

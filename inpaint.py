@@ -17,8 +17,10 @@ from absl import flags
 from tqdm import tqdm
 
 import painters
-from common import environment, errors, files, pairing, photographs
+from common import command_line, environment, errors, storage
 from common.errors import UsageError, UserError
+from common.filling import photographs
+from common.images import pairing
 
 # Age of a half-written file that no process can still be writing.
 _STALE = 3600
@@ -113,9 +115,9 @@ def main(_) -> int:
         photographs.output_format(pair.output)  # an impossible extension fails before any work
     paint = painters.painter(FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res)
     for folder in {pair.output.parent for pair in work}:
-        files.remove_partial(folder, seconds=_STALE)
+        storage.remove_partial(folder, seconds=_STALE)
     return 1 if fill_all(work, paint) else 0
 
 
 if __name__ == "__main__":
-    errors.run(main, environment.check)
+    command_line.run(main, environment.check)

@@ -1,7 +1,7 @@
 """What `--model`, `--weights`, `--precision` and `--high_res` mean to every command: a function that fills a hole.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
-the known pixels unchanged. The papers' models need weights; `common.baselines` and PatchMatch, whose library is
+the known pixels unchanged. The papers' models need weights; `common.scoring.baselines` and PatchMatch, whose library is
 optional, do not.
 
 This is also where the two papers meet: `--high_res=residual` gives Zoom-to-Inpaint's completion of a reduced photograph
@@ -17,8 +17,10 @@ from typing import Callable
 
 import numpy as np
 
-from common import baselines, environment, patchmatch, pretrained
+from common import environment
 from common.errors import UsageError
+from common.models import pretrained
+from common.scoring import baselines, patchmatch
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 

@@ -21,12 +21,18 @@ setup(
         "Topic :: Scientific/Engineering :: Image Processing",
     ],
     python_requires=">=3.9",
-    packages=["benchmarks", "common", "configs", "hifill", "studies", "zoom_to_inpaint"],
+    packages=[
+        *("benchmarks", "configs", "hifill", "zoom_to_inpaint"),
+        *("common", "common.data", "common.filling", "common.images", "common.masks"),
+        *("common.models", "common.scoring", "common.training"),
+        *("studies", "studies.evidence", "studies.hifill", "studies.kit", "studies.publish"),
+        *("studies.user_study", "studies.zoom"),
+    ],
     py_modules=["evaluate", "export", "inpaint", "painters", "train"],
     package_data={
         "configs": ["**/*"],
         "hifill": ["weights/*"],
-        "studies": ["*.html", "*.js"],
+        "studies.user_study": ["*.html", "*.js"],
         "zoom_to_inpaint": ["weights/*"],
     },
     install_requires=[

@@ -20,8 +20,10 @@ import sys
 from absl import flags
 from absl.testing import flagsaver
 
-from common import datasets, environment, errors, signals
+from common import command_line, environment, errors
+from common.data import datasets
 from common.errors import UsageError
+from common.training import devices, signals
 
 FLAGS = flags.FLAGS
 MODELS = ("hifill", "zoom_to_inpaint")
@@ -127,14 +129,14 @@ def reduce_to(recipe) -> int | None:
 
 def holes():
     """The source of the masks that the flags name."""
-    from common import mask_files
+    from common.masks import files as mask_files
 
     return mask_files.mask_source(FLAGS.masks, FLAGS.mask_dir)
 
 
 def samples(recipe, paths):
     """The endless training samples of photographs that the flags describe, in the sizes of the recipe."""
-    from common import pipeline
+    from common.data import pipeline
 
     side = reduce_to(recipe)
     decoded = pipeline.Photographs(paths, _cache(side), side)
@@ -145,15 +147,15 @@ def samples(recipe, paths):
 
 def _cache(side):
     """The cache that the flags describe."""
-    from common import decoded_cache
+    from common.data import cache
 
     if FLAGS.cache == "none" or FLAGS.dry_run:  # which writes nothing
-        return decoded_cache.NoCache()
+        return cache.NoCache()
     if FLAGS.cache == "ram":
-        return decoded_cache.MemoryCache(int(FLAGS.cache_gb * (1 << 30)))
+        return cache.MemoryCache(int(FLAGS.cache_gb * (1 << 30)))
     folder = FLAGS.cache_dir or pathlib.Path(FLAGS.output, "cache")
     limit = int(FLAGS.cache_disk_gb * (1 << 30))
-    return decoded_cache.DiskCache(folder, limit, variant=str(side))
+    return cache.DiskCache(folder, limit, variant=str(side))
 
 
 def _report(decoded, run) -> None:
@@ -167,11 +169,13 @@ def _report(decoded, run) -> None:
 
 def validation_set(recipe, paths, mask_source):
     """The first of the photographs with fixed holes: the middle of what training crops at random."""
-    from common import images, pipeline, validation
+    from common.data import pipeline
+    from common.images import convert
+    from common.training import validation
 
     side = reduce_to(recipe)
     fixed_set = validation.FixedSet(
-        lambda i: pipeline.reduced(images.read_rgb(paths[i]), side),
+        lambda i: pipeline.reduced(convert.read_rgb(paths[i]), side),
         *(min(FLAGS.validation_images, len(paths)), mask_source, FLAGS.seed),
         *(recipe.preview_size or recipe.size, recipe.size, recipe.holes),
     )
@@ -239,7 +243,7 @@ def _check_stages(commands: dict) -> None:
     for words in commands.values():
         with flagsaver.flagsaver():
             FLAGS.unparse_flags()
-            errors.parse([sys.argv[0], *words])
+            command_line.parse([sys.argv[0], *words])
             recipe = recipes[FLAGS.model]
             _set_defaults(recipe)
             found += errors.collect(_checks(recipes))[1]
@@ -249,9 +253,9 @@ def _check_stages(commands: dict) -> None:
 
 def schedule():
     """The `runs.Schedule` that the flags give."""
-    from common import runs
+    from common.training import loop
 
-    return runs.Schedule(
+    return loop.Schedule(
         steps=FLAGS.steps,
         log_every=FLAGS.log_every,
         picture_every=FLAGS.picture_every,
@@ -273,7 +277,7 @@ def build():
     """
     from tensorflow import keras
 
-    from common import pipeline, replicas
+    from common.data import pipeline
 
     recipes = _recipes()
     chosen = recipes[FLAGS.model]
@@ -282,11 +286,11 @@ def build():
     errors.raise_together(problems, chosen.remarks())
     if place().folder and not FLAGS.data_dir:  # for the run's record: the environment may change
         FLAGS[f"{FLAGS.dataset}_dir"].value = place().folder
-    strategy = replicas.strategy(FLAGS.num_replicas, FLAGS.strategy)
+    strategy = devices.strategy(FLAGS.num_replicas, FLAGS.strategy)
     keras.utils.set_random_seed(FLAGS.seed)
     recipe = chosen.make(strategy, FLAGS.weights)
     data = samples(recipe, found.train)
-    dataset_from = replicas.distribute(
+    dataset_from = devices.distribute(
         strategy, data, recipe.images_per_step, pipeline.training_dataset
     )
     fixed_set = validation_set(recipe, found.validation, data.mask_source)
@@ -295,19 +299,19 @@ def build():
 
 def train(stop: signals.StopRequest) -> None:
     """One run, until it is done or `stop` is set."""
-    from common import replicas, runs
+    from common.training import loop
 
     strategy, recipe, data, note, *sets = build()
-    with replicas.run_folder(strategy, FLAGS.output) as folder:
-        run = runs.RunFolder(folder, FLAGS.flag_values_dict())
+    with devices.run_folder(strategy, FLAGS.output) as folder:
+        run = loop.RunFolder(folder, FLAGS.flag_values_dict())
         run.log(f"--dataset={FLAGS.dataset}: {note}")
         _report(data.photographs, run)
-        runs.train(recipe, *sets, schedule(), run, stop)
+        loop.train(recipe, *sets, schedule(), run, stop)
 
 
 def dry_run() -> None:
     """Everything of a run but the run."""
-    from common import dry_run, learning_rate
+    from common.training import dry_run, learning_rate
 
     _, recipe, _, note, *sets = build()
     drops = [float(share) for share in FLAGS.learning_rate_drops]
@@ -344,4 +348,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    errors.run(main, prepare)
+    command_line.run(main, prepare)

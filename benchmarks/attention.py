@@ -17,7 +17,9 @@ import cv2
 import numpy as np
 from absl import app, flags
 
-from common import environment, images, mask_files, pairing
+from common import environment
+from common.images import convert, pairing
+from common.masks import files as mask_files
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("image", None, "photographs, file or folder", required=True)
@@ -43,7 +45,7 @@ def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> t
     layer = model.refinement.attention
     layer.config = dataclasses.replace(model.config, temperature=factor)
     try:
-        unit = true_low[np.newaxis] / images.WHITE
+        unit = true_low[np.newaxis] / convert.WHITE
         attention = model((unit * 2.0 - 1.0, mask))[2].dense().numpy()[0]
     finally:
         layer.config = model.config
@@ -82,7 +84,7 @@ def main(_):
     model = model.at_size(hifill.PAPER.size)
     found = {float(factor): [] for factor in FLAGS.factors}
     for pair in pairing.pairs(FLAGS.image, FLAGS.mask, "."):
-        photograph = images.read_rgb(pair.image)
+        photograph = convert.read_rgb(pair.image)
         hole = mask_files.read_mask(pair.mask) > 0
         seen = window(photograph, hole, model.config.size)
         for factor, measured in found.items():

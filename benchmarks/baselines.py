@@ -17,7 +17,9 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import machine
-from common import baselines, environment, files, mask_files
+from common import environment, storage
+from common.masks import files as mask_files
+from common.scoring import baselines
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("methods", ["harmonic"], f"of {', '.join(baselines.NAMES)}")
@@ -52,7 +54,7 @@ def main(_):
             found = results[f"{method}_{side}"] = measure(method, side, FLAGS.repeats, FLAGS.seed)
             print(f"{method} {side}", ", ".join(f"{k} {v:.3g}" for k, v in found.items()))
     if FLAGS.output:
-        files.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import machine
-from common import environment, files
+from common import environment, storage
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("sides", ["512", "2048", "4096", "8192"], "of square photographs")
@@ -120,7 +120,7 @@ def main(_):
     if FLAGS.training:
         results["training_step"] = _say("training step", training_step())
     if FLAGS.output:
-        files.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
 
 
 def _say(label, values):

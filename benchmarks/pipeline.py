@@ -37,7 +37,9 @@ from absl import app, flags
 from tqdm import tqdm
 
 from benchmarks import machine
-from common import datasets, environment, files, images
+from common import environment, storage
+from common.data import datasets
+from common.images import convert
 
 FLAGS = flags.FLAGS
 HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
@@ -72,12 +74,12 @@ def photograph(seed: int) -> np.ndarray:
         centre = (int(rng.integers(WIDTH)), int(rng.integers(HEIGHT)))
         cv2.circle(image, centre, int(rng.integers(10, 133)), rng.uniform(size=3).tolist(), -1)
     image += 0.012 * rng.standard_normal(image.shape, np.float32)
-    return images.to_uint8(image)
+    return convert.to_uint8(image)
 
 
 def make_photographs(folder: pathlib.Path) -> list[str]:
     """Paths of the photographs, those that are missing made first, on all processors: half a second each."""
-    from common import image_files
+    from common.images import files as image_files
 
     def make(number):
         path = folder / f"{number:04d}.png"
@@ -104,7 +106,7 @@ class Decoding:
 
     def __call__(self, path):
         started = time.thread_time()
-        image = images.read_rgb(path)
+        image = convert.read_rgb(path)
         with self._lock:
             self.seconds += time.thread_time() - started
         return image
@@ -116,11 +118,12 @@ def measure(case: dict) -> dict:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
     import tensorflow as tf
 
-    from common import mask_files, pipeline
+    from common.data import pipeline
+    from common.masks import files as mask_files
     from zoom_to_inpaint.training import reduced_to
 
     result = {"rate_gflops": machine.best_rate()}
-    decode = machine.median_seconds(lambda: images.read_rgb(case["paths"][0]), 7)
+    decode = machine.median_seconds(lambda: convert.read_rgb(case["paths"][0]), 7)
     result["decode_ms"] = 1000 * decode
     pipeline.read_rgb = decoding = Decoding()
     photographs = pipeline.Photographs(case["paths"], _cache(case))
@@ -145,13 +148,13 @@ def measure(case: dict) -> dict:
 
 
 def _cache(case):
-    from common import decoded_cache
+    from common.data import cache
 
     if case["cache"] == "none":
-        return decoded_cache.NoCache()
+        return cache.NoCache()
     if case["cache"] == "ram":
-        return decoded_cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
-    return decoded_cache.DiskCache(pathlib.Path(case["folder"], "cache"), 100 << 30)
+        return cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
+    return cache.DiskCache(pathlib.Path(case["folder"], "cache"), 100 << 30)
 
 
 def _count(batches, case, decoding):
@@ -228,7 +231,7 @@ def main(_):
         if FLAGS.list_files:
             results["list"] = _say("list of files", list_files(FLAGS.list_files))
     if FLAGS.output:
-        files.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
 
 
 def _say(label, values):

@@ -18,7 +18,7 @@ import numpy as np
 from absl import app, flags
 
 from benchmarks import machine
-from common import environment, files
+from common import environment, storage
 
 FLAGS = flags.FLAGS
 PARTS = ("inference", "photographs", "training")
@@ -45,22 +45,22 @@ def photograph(side: int, kind: str, lowest=0.05, highest=0.15):
     """Smooth random image [side, side, 3] uint8 and the first stroke mask whose hole is within the shares."""
     import cv2
 
-    from common import masks
+    from common.masks import random as random_masks
 
     rng = np.random.default_rng(0)
     image = cv2.resize(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), (side, side))
     small = next(
         mask
-        for mask in (masks.stroke_mask(256, 256, kind, seed) for seed in range(1000))
+        for mask in (random_masks.stroke_mask(256, 256, kind, seed) for seed in range(1000))
         if lowest <= mask.mean() <= highest
     )
     return image, cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
 
 
 def batch(image, mask):
-    from common import images
+    from common.images import convert
 
-    return images.to_unit(image)[None], mask[None, ..., None].astype(np.float32)
+    return convert.to_unit(image)[None], mask[None, ..., None].astype(np.float32)
 
 
 def inference() -> dict:
@@ -130,7 +130,7 @@ def watching_seconds(trainer) -> float:
     """What finding steps that are not finite adds: norms of all gradients, copies of what a forward pass assigns."""
     import tensorflow as tf
 
-    from common import updates
+    from common.training import updates
 
     gradients = [tf.zeros(v.shape) + 1.0 for part in trainer.parts.values() for v in part.variables]
 
@@ -175,7 +175,7 @@ def main(_):
                 "training": training,
             }[part]()
     if FLAGS.output:
-        files.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
 
 
 def _say(label, values):

@@ -1,9 +1,8 @@
 """Errors meant for the person at the keyboard.
 
 `UserError` is raised for everything a user can mend: a missing file, a mask of another size, weights of
-another model. Its text is one line: what is wrong, with which file or flag, what to do. `run` is the entry
-point of every command: it turns such an error into that one line on stderr and an exit code, so that no
-traceback is shown for a mistake that is not ours. Anything else is a bug and keeps its traceback.
+another model. Its text is one line: what is wrong, with which file or flag, what to do. `common.command_line.run`
+prints it.
 
 Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed),
 or interrupted, 2 wrong flags.
@@ -11,9 +10,6 @@ or interrupted, 2 wrong flags.
 
 from __future__ import annotations
 
-import errno
-import math
-import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Callable
 
@@ -62,9 +58,6 @@ def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> N
 # Exceptions by which libraries say that a photograph is too large for them, by name: importing them takes seconds.
 # OpenCV has one for everything, and meets sizes it cannot count in many of its checks.
 _TOO_LARGE = {"MemoryError", "cv2.error", "ResourceExhaustedError"}
-# What the system says of a path that a person can mend.
-_OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
-_LARGEST = 2**63 - 1
 
 
 def is_too_large(error: Exception) -> bool:
@@ -76,75 +69,3 @@ def is_too_large(error: Exception) -> bool:
 def one_line(text: object) -> str:
     """`text` with its line breaks written out: names of files may hold them."""
     return "\\n".join(str(text).splitlines())
-
-
-def _check_numbers(values: dict) -> None:
-    """UsageError for a flag that is no number that can be computed with."""
-    for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise UsageError(f"--{name}={value} is not a finite number")
-        if isinstance(value, int) and abs(value) > _LARGEST:
-            raise UsageError(f"--{name}={value} is too large")
-
-
-def parse(argv: list[str]) -> list[str]:
-    """Gives the flags the values of a command line, flagfiles in it expanded; UsageError where it cannot."""
-    from absl import flags  # here, so that a bare Python gets a message and no traceback
-
-    from common import flagfiles
-
-    arguments = flagfiles.expand(argv[1:])
-    if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
-        raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
-    try:
-        rest = flags.FLAGS([argv[0], *arguments])
-    except SystemExit:  # only help ends here, with 1
-        sys.exit(0)
-    except flags.Error as error:
-        raise UsageError(" ".join(str(error).split())) from error
-    if len(rest) > 1:
-        raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
-    _check_numbers(flags.FLAGS.flag_values_dict())
-    return rest
-
-
-def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None) -> None:
-    """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0).
-
-    prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.
-    """
-
-    def prepared(argv: list[str]) -> list[str]:
-        if prepare is not None:
-            prepare()
-        return parse(argv)
-
-    from absl import app
-
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding lacks
-            stream.reconfigure(errors="backslashreplace")
-    app.run(
-        lambda argv: sys.exit(_guarded(main, argv) or 0),
-        flags_parser=lambda argv: _guarded(prepared, argv),
-    )
-
-
-def _guarded(call, argv):
-    """`call(argv)`; what a person can mend, and Ctrl-C, end the program with one line."""
-    try:
-        return call(argv)
-    except UserError as error:
-        print(f"error: {one_line(error)}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        if error.filename is None or error.errno not in _OF_PATHS:
-            raise
-        print(
-            f"error: {one_line(error.filename)}: {error.strerror}; name another path",
-            file=sys.stderr,
-        )
-        sys.exit(UserError.exit_code)
-    except KeyboardInterrupt:
-        print("error: interrupted; what was finished is kept", file=sys.stderr)
-        sys.exit(1)

@@ -31,20 +31,14 @@ from tensorflow import keras
 
 import hifill
 import zoom_to_inpaint
-from common import (
-    datasets,
-    environment,
-    errors,
-    evaluation,
-    files,
-    images,
-    mask_files,
-    photographs,
-    pipeline,
-    runs,
-    scores,
-)
+from common import command_line, environment, storage
+from common.data import datasets, pipeline
 from common.errors import UsageError
+from common.filling import photographs
+from common.images import convert
+from common.masks import files as mask_files
+from common.scoring import protocol, tables
+from common.training import loop
 from hifill import weights_source as hifill_weights
 from zoom_to_inpaint import weights_source as zoom_weights
 from zoom_to_inpaint.training import JointTraining, TrainingOptions, reduced_to
@@ -114,15 +108,15 @@ def save_parts(model, path) -> None:
     zoom_weights.save_network(model, "refinement", path)
 
 
-def make_recipe(model, options: TrainingOptions) -> runs.Recipe:
-    """Z's joint training of `model` for `common.runs.train`."""
+def make_recipe(model, options: TrainingOptions) -> loop.Recipe:
+    """Z's joint training of `model` for `common.training.loop.train`."""
     trainer = JointTraining(model, options)
 
     def preview(image, mask):
         coarse, _, _, output = model.generate(image, mask)
         return {name: np.clip(x, 0.0, 1.0) for name, x in (("hifill", coarse), ("zoomed", output))}
 
-    return runs.Recipe(
+    return loop.Recipe(
         trainer=trainer,
         layers={**trainer.networks(), "discriminator": trainer.discriminator},
         optimizers=trainer.state(),
@@ -139,17 +133,17 @@ def held_out(paths, config, masks: str, resize: bool, seed: int, folder: pathlib
     crops = []
     for index, path in enumerate(paths):
         rng = np.random.default_rng((seed, index))
-        photograph = images.read_rgb(path)
+        photograph = convert.read_rgb(path)
         crop = pipeline.random_crop(photograph, config.crop_size, rng, resize, flip=False)
-        small = reduced_to(images.to_unit(np.ascontiguousarray(crop))[None], config.size)
+        small = reduced_to(convert.to_unit(np.ascontiguousarray(crop))[None], config.size)
         crops.append(str(folder / "crops" / f"{index:04d}_{pathlib.Path(path).stem}.png"))
-        images.write_png(crops[-1], images.to_uint8(np.asarray(small)[0]))
-    return evaluation.make_set(crops, masks, None, config.size, seed, folder)
+        convert.write_png(crops[-1], convert.to_uint8(np.asarray(small)[0]))
+    return protocol.make_set(crops, masks, None, config.size, seed, folder)
 
 
 def preview_set(cases) -> tuple:
     """(image, mask) float32 batches of some cases."""
-    image = [images.to_unit(images.read_rgb(case.image)) for case in cases]
+    image = [convert.to_unit(convert.read_rgb(case.image)) for case in cases]
     mask = [photographs.read_mask(case.mask)[..., None].astype(np.float32) for case in cases]
     return np.stack(image), np.stack(mask)
 
@@ -159,13 +153,13 @@ def compare(methods: dict, cases: list, masks: str, output: pathlib.Path) -> str
     found, folders = [], {}
     for name, painter in methods.items():
         folders[name] = output / "test" / "predictions" / name
-        seconds = evaluation.paint(cases, painter, folders[name], name)
-        found += evaluation.score(cases, folders[name], name, masks, seconds)
-    summaries = scores.summarise(found)
-    table = scores.table(summaries, "zoom_to_inpaint", spread=True)
-    evaluation.picture_grid(cases, folders, output / "pictures.png")
-    scores.write_json(output / "scores.json", found, summaries)
-    files.write_text(output / "table.md", table)
+        seconds = protocol.paint(cases, painter, folders[name], name)
+        found += protocol.score(cases, folders[name], name, masks, seconds)
+    summaries = tables.summarise(found)
+    table = tables.table(summaries, "zoom_to_inpaint", spread=True)
+    protocol.picture_grid(cases, folders, output / "pictures.png")
+    tables.write_json(output / "scores.json", found, summaries)
+    storage.write_text(output / "table.md", table)
     return table
 
 
@@ -208,13 +202,13 @@ def main(_) -> int:
         *(recipe.size, FLAGS.seed, FLAGS.resize, True, recipe.mask_size),
     )
     output = pathlib.Path(FLAGS.output)
-    run = runs.RunFolder(output, FLAGS.flag_values_dict())
+    run = loop.RunFolder(output, FLAGS.flag_values_dict())
     cases = held_out(test, model.config, FLAGS.masks, FLAGS.resize, FLAGS.seed, output / "test")
-    runs.train(
+    loop.train(
         recipe,
         lambda first: pipeline.training_dataset(samples, FLAGS.batch_size, first),
         preview_set(cases[:4]),
-        runs.Schedule(FLAGS.steps, 20, 200, 200, minutes=FLAGS.minutes),
+        loop.Schedule(FLAGS.steps, 20, 200, 200, minutes=FLAGS.minutes),
         run,
     )
     methods = {"hifill": hifill_weights.load(FLAGS.hifill_weights).inpaint}
@@ -226,4 +220,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    errors.run(main, define_flags)
+    command_line.run(main, define_flags)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from common.composite import Composite
+from common.models.composite import Composite
 from hifill import rgb_head
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution

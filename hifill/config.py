@@ -57,7 +57,7 @@ class HiFillConfig:
         "gated"  # H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
     )
     # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which
-    # both networks then add what they predict (`common.membrane`).
+    # both networks then add what they predict (`common.models.membrane`).
     start: str = "zero"
     # A photograph smaller than `size` is enlarged to it; False: extended by reflection, so that no pixel is resampled.
     enlarge: bool = True

@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 from absl import flags
 
-from common import datasets, environment, errors, images, pictures
+from common import command_line, environment
+from common.data import datasets
 from common.errors import UserError
+from common.images import convert, grid
 from hifill import demo_masks
 
 FLAGS = flags.FLAGS
@@ -56,20 +58,20 @@ def write_inputs(output: pathlib.Path) -> None:
     for subject in demo_masks.SUBJECTS:
         if subject.photograph not in found:
             raise UserError(f"scikit-image came without {subject.photograph}; reinstall it")
-        photograph = images.read_rgb(found[subject.photograph])
+        photograph = convert.read_rgb(found[subject.photograph])
         picture = demo_masks.picture(subject, photograph)
         hole = demo_masks.mask(subject, picture.shape[:2])
-        images.write_png(output / "photographs" / f"{subject.name}.png", picture)
-        images.write_png(output / "masks" / f"{subject.name}.png", hole * images.WHITE)
+        convert.write_png(output / "photographs" / f"{subject.name}.png", picture)
+        convert.write_png(output / "masks" / f"{subject.name}.png", hole * convert.WHITE)
 
 
 def before_and_after(output: pathlib.Path, name: str) -> list[np.ndarray]:
     """[the photograph with its hole tinted, the filled one], uint8 [H, W, 3] each."""
     before, hole, after = (
-        images.read_rgb(output / folder / f"{name}.png")
+        convert.read_rgb(output / folder / f"{name}.png")
         for folder in ("photographs", "masks", "filled")
     )
-    painted = pictures.paint_hole(before, hole[..., 0])
+    painted = grid.paint_hole(before, hole[..., 0])
     return [cv2.addWeighted(before, 0.5, painted, 0.5, 0), after]
 
 
@@ -88,10 +90,10 @@ def main(_) -> int:
     for subject in demo_masks.SUBJECTS:
         row = before_and_after(output, subject.name)
         path = output / f"{subject.name}.png"
-        images.write_png(path, pictures.grid([row], _LABELS, _LARGE))
+        convert.write_png(path, grid.grid([row], _LABELS, _LARGE))
         rows.append(row)
         print(f"  {path}   {_described(subject, row[0].shape)}")
-    images.write_png(output / "overview.png", pictures.grid(rows, _LABELS, _SMALL))
+    convert.write_png(output / "overview.png", grid.grid(rows, _LABELS, _SMALL))
     print(f"  {output / 'overview.png'}   all of them")
     print(f"The files as they were written: {output / 'filled'}")
     print(f"{len(rows)} photographs in {time.perf_counter() - started:.0f} seconds")
@@ -104,4 +106,4 @@ def _described(subject, shape):
 
 
 if __name__ == "__main__":
-    errors.run(main, define_flags)
+    command_line.run(main, define_flags)

@@ -15,7 +15,11 @@ import pathlib
 
 from absl import flags
 
-from common import datasets, environment, errors, images, mask_files, photographs, pictures
+from common import command_line, environment
+from common.data import datasets
+from common.filling import photographs
+from common.images import convert, grid
+from common.masks import files as mask_files
 from hifill.demo import command
 
 FLAGS = flags.FLAGS
@@ -35,10 +39,10 @@ def define_flags() -> None:
 def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Path:
     """Fills a hole in the photograph of 1411 x 1411 pixels; returns the picture to look at."""
     photograph = next(p for p in datasets.files("sample", None, "test") if p.endswith(_PHOTOGRAPH))
-    image = images.read_rgb(photograph)
+    image = convert.read_rgb(photograph)
     mask = mask_files.mask_source("object")(*image.shape[:2], _MASK_SEED)
     mask_path, result = output / "photograph_mask.png", output / "photograph_filled.png"
-    images.write_png(mask_path, mask * images.WHITE)
+    convert.write_png(mask_path, mask * convert.WHITE)
     arguments = {"image": photograph, "mask": mask_path, "output": result}
     command(
         "inpaint",
@@ -49,8 +53,8 @@ def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Pat
     )
     filled = photographs.read_photograph(result).rgb
     side_by_side = output / "photograph.png"
-    row = [pictures.paint_hole(image, mask), filled, image]
-    images.write_png(side_by_side, pictures.grid([row], ["input", "HiFill", "truth"], cell=705))
+    row = [grid.paint_hole(image, mask), filled, image]
+    convert.write_png(side_by_side, grid.grid([row], ["input", "HiFill", "truth"], cell=705))
     return side_by_side
 
 
@@ -82,4 +86,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    errors.run(main, define_flags)
+    command_line.run(main, define_flags)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from common.composite import Composite
+from common.models.composite import Composite
 from hifill.config import HiFillConfig
 
 _WIDTHS = (1, 2, 4, 4, 4, 4)

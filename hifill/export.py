@@ -2,16 +2,16 @@
 
 `hifill.photograph` and `hifill.residual_aggregation` work in NumPy and OpenCV around the generator. Here the same
 steps are TensorFlow ops (`hifill.graph_pipeline`), so that what is served takes a photograph of any size and gives
-the photograph with its hole filled. Signatures and errors are those of `common.saved_model`; the result is that of
-`HiFill.inpaint` within one level.
+the photograph with its hole filled. Signatures and errors are those of `common.models.saved_model`; the result is that
+of `HiFill.inpaint` within one level.
 """
 
 from __future__ import annotations
 
 import tensorflow as tf
 
-from common import saved_model
-from common.files import PathLike
+from common.models import saved_model
+from common.storage import PathLike
 from hifill import graph_pipeline
 from hifill.model import HiFill
 from hifill.photograph import MIN_SIDE
@@ -20,7 +20,7 @@ _TITLE = "HiFill"
 
 
 def build_module(model: HiFill) -> tf.Module:
-    """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.saved_model`."""
+    """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.models.saved_model`."""
     generate, config = model.generate, model.config
 
     def fill(image, hole):

@@ -1,7 +1,7 @@
 """The pipeline of `hifill.photograph` and `hifill.residual_aggregation` as TensorFlow ops, for `hifill.export`.
 
 Window, average down, generator, residual aggregation, paste: the same steps with the same numbers, within one level,
-because sums are rounded in another order. Known pixels are equal. Input is checked by `common.saved_model`.
+because sums are rounded in another order. Known pixels are equal. Input is checked by `common.models.saved_model`.
 
 The window's side is a multiple of the grid, so all patches are alike: p pixels and S / n cells, which makes every
 halo whole cells. Rows of all patches are gathered together and a few at a time, so memory beside the image and its
@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from common.images import WHITE
-from common.saved_model import any_between, paste, span_of_hole
+from common.images.convert import WHITE
+from common.models.saved_model import any_between, paste, span_of_hole
 from hifill.photograph import LARGEST_SHARE, THIN
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.

@@ -16,10 +16,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import membrane, pretrained, weights
-from common.composite import BuiltByCalling
 from common.errors import UserError
-from common.files import PathLike
+from common.models import membrane, pretrained, weights
+from common.models.composite import BuiltByCalling
+from common.storage import PathLike
 from hifill import photograph
 from hifill.coarse_network import CoarseNetwork
 from hifill.config import PAPER, HiFillConfig
@@ -135,7 +135,7 @@ class HiFill(BuiltByCalling, keras.Model):
         return model
 
     def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
-        """Writes configuration and weights, float32 or half as large, to one weights file (`common.weights`)."""
+        """Writes configuration and weights, float32 or half as large, to one weights file (`common.models.weights`)."""
         weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
 
     @classmethod

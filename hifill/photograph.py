@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 
 from common.errors import UserError
-from common.images import WHITE, check_array
+from common.images.convert import WHITE, check_array
 from hifill.config import HiFillConfig
 from hifill.residual_aggregation import cells_touching, fill, reduced
 

@@ -7,11 +7,11 @@ import dataclasses
 import tensorflow as tf
 from absl import flags
 
-from common import pretrained
 from common.errors import UsageError
-from common.replicas import check_batch_size
-from common.runs import Recipe, options_from_flags
-from common.trainer import check_precision
+from common.models import pretrained
+from common.training.devices import check_batch_size
+from common.training.loop import Recipe, options_from_flags
+from common.training.trainer import check_precision
 from hifill import weights_source
 from hifill.config import CONFIGS, GATES
 from hifill.model import HiFill

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from common.composite import Composite
+from common.models.composite import Composite
 from hifill import rgb_head
 from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import HiFillConfig

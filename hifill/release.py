@@ -18,8 +18,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from common import weights
 from common.errors import UserError
+from common.models import weights
 from hifill.config import RELEASE
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from common.scores import Reference
+from common.scoring.tables import Reference
 
 
 class Scores(NamedTuple):
-    """A cell of Table 2; the first two under the names of `common.metrics`."""
+    """A cell of Table 2; the first two under the names of `common.scoring.metrics`."""
 
     l1_levels: float
     ms_ssim: float
@@ -55,7 +55,7 @@ TABLE_2 = {
 }
 
 # Sections 4 and 4.3: DIV2K "down-sampled"; for Table 2 "we linearly scale images and masks". Values:
-# `common.evaluation.FITS`.
+# `common.scoring.protocol.FITS`.
 FITS = {"div2k": "resize", "places2": "resize"}
 SIZE = 512  # side of the pictures that all methods were compared at, the networks' own
 IMAGES = 36_500  # section 4.3: "all 36,500 images of the Places2 validation set"

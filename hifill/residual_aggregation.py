@@ -23,7 +23,7 @@ import cv2
 import numpy as np
 
 from common.errors import UserError
-from common.images import WHITE, check_array
+from common.images.convert import WHITE, check_array
 from hifill.patches import UP, axis_of, gather, smooth_part
 
 # How a photograph is reduced; all but the first take single pixels or their neighbours and alias.

@@ -14,8 +14,8 @@ import functools
 
 import tensorflow as tf
 
-from common import updates
-from common.trainer import CommonOptions, Trainer
+from common.training import updates
+from common.training.trainer import CommonOptions, Trainer
 from hifill import losses
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill

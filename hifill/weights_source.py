@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import pathlib
 
-from common import pretrained
 from common.errors import UserError
+from common.models import pretrained
 from hifill.config import PAPER
 from hifill.model import HiFill
 from hifill.release import load_release

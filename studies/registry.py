@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 from common.errors import UsageError
-from studies.study import Study
+from studies.kit.study import Study
 
 ALL = "all"
 NAMES = (
@@ -29,11 +29,15 @@ NAMES = (
     "hifill_figure_7",
     "evidence",
 )
+# Of studies whose module is not PAPER.TABLE_OR_FIGURE.
+MODULES = {"zoom_table_8_user_study": "zoom.table_8", "evidence": "evidence.study"}
 
 
 def study(name: str) -> Study:
     """The study of a name in `NAMES`."""
-    return importlib.import_module(f"studies.{name}").STUDY
+    paper, _, item = name.partition("_")
+    module = MODULES.get(name, f"{paper}.{item}")
+    return importlib.import_module(f"studies.{module}").STUDY
 
 
 def chosen(names: list[str]) -> list[Study]:

@@ -22,9 +22,12 @@ if __package__ in (None, ""):  # started as a file: modules here must not hide o
 
 from absl import flags
 
-from common import datasets, environment, errors, files
+from common import command_line, environment, storage
+from common.data import datasets
 from common.errors import UsageError, UserError
-from studies import bench, networks, registry, report, study
+from studies import registry
+from studies.kit import bench, networks, study
+from studies.publish import report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("list", False, "print every study: id, paper, what, needs, state")
@@ -147,7 +150,7 @@ def main(_) -> int:
 def _check(studies: list[study.Study]) -> list[study.Study]:
     """`studies`, once the flags that all of them read make sense."""
     _check_use(studies)
-    place = files.existing_part(output())
+    place = storage.existing_part(output())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UserError(
             f"--output={FLAGS.output} cannot be written: {place} is no folder, or closed to you"
@@ -180,4 +183,4 @@ def _check_use(studies: list[study.Study]) -> None:
 
 
 if __name__ == "__main__":
-    errors.run(main, environment.check)
+    command_line.run(main, environment.check)

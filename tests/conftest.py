@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from absl import flags
 
-from common import errors
+from common import command_line
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
@@ -133,7 +133,7 @@ def parse(train):
 
     def parsed(*arguments):
         flags.FLAGS.unparse_flags()
-        errors.parse(["train.py", *map(str, arguments)])
+        command_line.parse(["train.py", *map(str, arguments)])
 
     return parsed
 

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from common import datasets, evaluation
+from common.data import datasets
 from common.errors import UserError
+from common.scoring import protocol
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILL = ("--image=photo.png", "--mask=mask.png", "--output=out.png")
@@ -288,7 +289,9 @@ def test_no_photograph_is_trained_on_and_validated_on(
     assert scored and not trained_on & scored
     assert trained_on | scored == set(range(0, 240, 8))
     plans = []
-    monkeypatch.setattr("common.dry_run.run", lambda *arguments: plans.append(arguments[5]))
+    monkeypatch.setattr(
+        "common.training.dry_run.run", lambda *arguments: plans.append(arguments[5])
+    )
     train.main([])
     said = f"{len(trained_on)} photographs to train on; {len(scored)} others"
     assert said in plans[0]["data"] and "held out" in plans[0]["data"]
@@ -429,7 +432,7 @@ def test_evaluation_crops_and_reduces_as_the_papers_say(
     process = run_command("evaluate", *flags, "--output=out", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     found = cv2.imread(str(tmp_path / "out" / "small" / "images" / "a.png"))
-    assert (found == evaluation.FITS[fit](pixels, 256)).all()
+    assert (found == protocol.FITS[fit](pixels, 256)).all()
     assert f"256x256 (--fit={fit})" in process.stdout
     assert ("| paper: Ours" in process.stdout) == (layout == "zoom_to_inpaint")
     if (dataset, layout) == ("places2", "zoom_to_inpaint"):
@@ -489,8 +492,8 @@ STAND_IN = """
 import sys
 import numpy as np
 import evaluate
-from common import errors
-from common.inception import Inception
+from common import command_line
+from common.scoring.inception import Inception
 
 def run(batch):
     features = batch.mean(axis=(1, 2))
@@ -498,7 +501,7 @@ def run(batch):
     return features, powers / powers.sum(axis=1, keepdims=True)
 
 evaluate.inception = lambda: Inception("Stand-in", run)
-errors.run(evaluate.main)
+command_line.run(evaluate.main)
 """
 
 
@@ -559,7 +562,7 @@ def test_a_photograph_that_needs_too_much_memory_is_one_failed_file(run_command,
     (photo / "sitecustomize.py").write_text(
         "import sys\n"
         f"sys.path.insert(0, {str(ROOT)!r})\n"
-        "from common import baselines\n"
+        "from common.scoring import baselines\n"
         "real = baselines.inpaint\n"
         "def inpaint(name, image, mask):\n"
         "    if len(image) == 71: raise MemoryError\n"

@@ -14,8 +14,10 @@ import pytest
 from absl import flags
 
 import painters
-from common import baselines, errors, images
+from common import command_line
 from common.errors import UsageError, UserError
+from common.images import convert
+from common.scoring import baselines
 
 FLAGS = flags.FLAGS
 
@@ -29,7 +31,7 @@ def parse(evaluate, tmp_path, monkeypatch):
 
     def parsed(*arguments):
         FLAGS.unparse_flags()
-        errors.parse(["evaluate.py", *map(str, arguments)])
+        command_line.parse(["evaluate.py", *map(str, arguments)])
 
     return parsed
 
@@ -86,7 +88,7 @@ def test_without_a_model_those_with_weights_are_scored_beside_the_baselines(
     content = json.loads(pathlib.Path("results/scores.json").read_text())
     assert [score["method"] for score in content["images"]] == [*names, *baselines.NAMES]
     # As in Zoom-to-Inpaint's Table 2, whose rows stand below.
-    assert images.read_rgb("results/small/images/0801.png").shape == (256, 256, 3)
+    assert convert.read_rgb("results/small/images/0801.png").shape == (256, 256, 3)
     assert "256x256 (--fit=crop)" in said and "| paper: Ours" in said
     run = json.loads(pathlib.Path("results/run.json").read_text())["flags"]
     assert (run["model"], run["size"]) == ([*names, *baselines.NAMES], 256)

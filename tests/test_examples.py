@@ -11,8 +11,12 @@ import tensorflow as tf
 from tensorflow import keras
 
 import hifill
-from common import mask_files, metrics, pipeline, runs, weights
+from common.data import pipeline
 from common.errors import UsageError
+from common.masks import files as mask_files
+from common.models import weights
+from common.scoring import metrics
+from common.training import loop
 from examples import zoomed_hifill
 from zoom_to_inpaint import weights_source
 from zoom_to_inpaint.training import JointTraining, TrainingOptions
@@ -143,12 +147,12 @@ def test_trains_and_compares(models, eagerly, photographs, tmp_path):
         *(pipeline.Photographs(train), mask_files.mask_source("irregular")),
         *(recipe.size, 0, True, True, recipe.mask_size),
     )
-    run = runs.RunFolder(tmp_path / "run", {})
-    runs.train(
+    run = loop.RunFolder(tmp_path / "run", {})
+    loop.train(
         recipe,
         lambda first: pipeline.training_dataset(samples, 1, first),
         zoomed_hifill.preview_set(cases),
-        runs.Schedule(steps=2, log_every=1),
+        loop.Schedule(steps=2, log_every=1),
         run,
     )
     written = {path.name for path in (tmp_path / "run").glob("*.npz")}

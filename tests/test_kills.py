@@ -67,7 +67,7 @@ import os, signal, sys
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
-from common import checkpoints, run_folder, runs
+from common.training import checkpoints, loop, run_folder
 
 folder, point, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 
@@ -123,7 +123,7 @@ trainer = Trainer()
 image = np.linspace(0, 1, 2 * 16 * 16 * 3, dtype=np.float32).reshape(2, 16, 16, 3)
 mask = np.zeros((2, 16, 16, 1), np.float32)
 mask[:, 4:9, 4:9] = 1
-recipe = runs.Recipe(
+recipe = loop.Recipe(
     trainer=trainer,
     layers={"net": trainer.net},
     optimizers={"adam": trainer.adam},
@@ -133,10 +133,10 @@ recipe = runs.Recipe(
     save_weights=lambda path: savez(path, kernel=trainer.net.kernel.numpy()),
     validation_terms=lambda x, m: {"l2": tf.reduce_mean((trainer.net(tf.concat([x, m], -1)) - x) ** 2)},
 )
-schedule = runs.Schedule(
+schedule = loop.Schedule(
     *(23, 1, 4, 5), keep=2, milestone_every=10, keep_best="validation_l2", validate_every=2
 )
-runs.train(recipe, dataset, (image, mask), schedule, runs.RunFolder(folder, {"seed": 7}))
+loop.train(recipe, dataset, (image, mask), schedule, loop.RunFolder(folder, {"seed": 7}))
 """
 # Where it dies, and at which call after its start.
 POINTS = (("append", 7), ("savez", 3), ("link", 2))

@@ -224,11 +224,11 @@ def test_nothing_but_tests_imports_the_test_tools():
 
 
 def test_pixel_ranges_are_converted_in_one_place():
-    """255 and 127.5 as numbers stand in common/images.py alone; others call its functions."""
+    """255 and 127.5 as numbers stand in common/images/convert.py alone; others call its functions."""
     found = [
         f"{name}:{node.lineno}"
         for name in SOURCES
-        if name != "common/images.py" and not name.startswith("tests/")
+        if name != "common/images/convert.py" and not name.startswith("tests/")
         for node in ast.walk(parse(name))
         if isinstance(node, ast.Constant)
         and isinstance(node.value, (int, float))

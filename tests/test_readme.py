@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from common import images
+from common.images import convert
 from hifill import demo_masks
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -163,7 +163,7 @@ def test_demo(run_command, tmp_path):
     for subject in demo_masks.SUBJECTS:
         assert (tmp_path / "demo" / f"{subject.name}.png").is_file()
         before, hole, after = (
-            images.read_rgb(tmp_path / "demo" / folder / f"{subject.name}.png")
+            convert.read_rgb(tmp_path / "demo" / folder / f"{subject.name}.png")
             for folder in ("photographs", "masks", "filled")
         )
         changed = (before != after).any(axis=2)

@@ -62,8 +62,9 @@ import json
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
-from common import replicas, trainer, weights
-strategy = replicas.strategy(COUNT)
+from common.models import weights
+from common.training import devices, trainer
+strategy = devices.strategy(COUNT)
 
 def descent(self, variables, updates_per_step):
     optimizer = keras.optimizers.SGD(RATE, momentum=0.9)

@@ -148,8 +148,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 from tensorflow import keras
-from common import pipeline, replicas, runs, signals, updates
-from common.trainer import CommonOptions, Trainer
+from common.data import pipeline
+from common.training import devices, loop, signals, updates
+from common.training.trainer import CommonOptions, Trainer
 
 class Toy(Trainer):
     def __init__(self):
@@ -176,12 +177,12 @@ class Samples:
 
 watching = signals.watched()
 stop = watching.__enter__()  # as train.py does, before TensorFlow takes SIGTERM for itself
-strategy = replicas.strategy(0, "multi_worker")
-if sys.argv[3:] and replicas.is_chief(strategy):
+strategy = devices.strategy(0, "multi_worker")
+if sys.argv[3:] and devices.is_chief(strategy):
     os.kill(os.getpid(), signal.SIGTERM)
 with strategy.scope():
     toy = Toy()
-recipe = runs.Recipe(
+recipe = loop.Recipe(
     trainer=toy,
     layers={"net": toy.net},
     optimizers=toy.state(),
@@ -191,10 +192,10 @@ recipe = runs.Recipe(
     save_weights=lambda path: np.savez(path, toy.net.kernel.numpy()),
 )
 pair = np.zeros((1, 16, 16, 3), np.float32), np.ones((1, 16, 16, 1), np.float32)
-schedule = runs.Schedule(int(sys.argv[2]), log_every=1, picture_every=10**6, checkpoint_every=10**6)
-with replicas.run_folder(strategy, sys.argv[1]) as folder:
-    data = replicas.distribute(strategy, Samples(), 2, pipeline.training_dataset)
-    runs.train(recipe, data, pair, schedule, runs.RunFolder(folder, {}), stop)
+schedule = loop.Schedule(int(sys.argv[2]), log_every=1, picture_every=10**6, checkpoint_every=10**6)
+with devices.run_folder(strategy, sys.argv[1]) as folder:
+    data = devices.distribute(strategy, Samples(), 2, pipeline.training_dataset)
+    loop.train(recipe, data, pair, schedule, loop.RunFolder(folder, {}), stop)
 """
 
 

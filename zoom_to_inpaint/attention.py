@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.composite import Composite
+from common.models.composite import Composite
 from zoom_to_inpaint.gated_convolution import GatedConv2D
 
 # Squared length of a query patch below this is treated as this (1e-9 on the length).

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from common.composite import Composite
+from common.models.composite import Composite
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.encoder_decoder import Decoder, Encoder, hole_box
 

@@ -39,8 +39,8 @@ class ZoomConfig:
     discriminator_channels: int = 64  # of its first layer (Figure 8)
     size: int = 256  # side of the low-resolution training images; any size is inpainted
     # What the hole holds before the coarse network: "zero" as in the paper; "membrane": the solution of Laplace's
-    # equation, to which the coarse network then adds what it predicts (`common.membrane`). All three networks begin
-    # with zeros in their last convolution: a new model gives the membrane.
+    # equation, to which the coarse network then adds what it predicts (`common.models.membrane`). All three networks
+    # begin with zeros in their last convolution: a new model gives the membrane.
     start: str = "zero"
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`

@@ -21,7 +21,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from common.composite import Composite
+from common.models.composite import Composite
 from zoom_to_inpaint.gated_convolution import GatedConv2D
 from zoom_to_inpaint.strips import Strips
 

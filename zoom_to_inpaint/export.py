@@ -2,7 +2,7 @@
 
 `zoom_to_inpaint.photograph` works in NumPy and OpenCV around the networks. Here the same steps are TensorFlow ops
 (`zoom_to_inpaint.graph_pipeline`), so that what is served takes a photograph of any size and gives the photograph with
-its hole filled. Signatures and errors are those of `common.saved_model`; the result is that of
+its hole filled. Signatures and errors are those of `common.models.saved_model`; the result is that of
 `ZoomToInpaint.inpaint` within one level.
 """
 
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from common import saved_model
-from common.files import PathLike
+from common.models import saved_model
+from common.storage import PathLike
 from zoom_to_inpaint import graph_pipeline
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.photograph import LARGEST_SIDE
@@ -20,7 +20,7 @@ _TITLE = "Zoom-to-Inpaint"
 
 
 def build_module(model: ZoomToInpaint) -> tf.Module:
-    """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.saved_model`."""
+    """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.models.saved_model`."""
 
     def fill(image, hole):
         return graph_pipeline.fill(model.fill, image, hole)

@@ -1,7 +1,8 @@
 """The pipeline of `zoom_to_inpaint.photograph` as TensorFlow ops, for `zoom_to_inpaint.export`.
 
 Window, reduction if it is too large, networks, enlargement, paste: the same steps with the same numbers, within one
-level, because sums are rounded in another order. Known pixels are equal. Input is checked by `common.saved_model`.
+level, because sums are rounded in another order. Known pixels are equal. Input is checked by
+`common.models.saved_model`.
 
 A reduced window too: averages of areas agree to 3e-4 (OpenCV leaves slivers out), the cells that are hole are the
 same, and the bicubic kernel is OpenCV's (A = -0.75; TensorFlow's has -0.5), which enlarges the same pixels to the same
@@ -17,8 +18,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from common.images import WHITE
-from common.saved_model import any_between, paste, span_of_hole
+from common.images.convert import WHITE
+from common.models.saved_model import any_between, paste, span_of_hole
 from zoom_to_inpaint.photograph import LARGEST_SIDE, SMALLEST_WINDOW
 
 # Of a pixel, per axis: parts of a cell that are thinner than this are left out, as OpenCV does.
@@ -138,6 +139,6 @@ def _cubic(distance):
 
 
 def _to_levels(values):
-    """Rounded and clipped like `common.images.to_uint8`, still float32."""
+    """Rounded and clipped like `common.images.convert.to_uint8`, still float32."""
     values = tf.debugging.check_numerics(values, "the fill holds NaN or infinite values")
     return tf.clip_by_value(tf.round(values), 0.0, float(WHITE))

@@ -19,10 +19,10 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common import membrane, pretrained, weights
-from common.composite import BuiltByCalling
 from common.errors import UserError
-from common.files import PathLike
+from common.models import membrane, pretrained, weights
+from common.models.composite import BuiltByCalling
+from common.storage import PathLike
 from zoom_to_inpaint import photograph
 from zoom_to_inpaint.coarse_network import CoarseNetwork
 from zoom_to_inpaint.config import PAPER, ZoomConfig
@@ -206,7 +206,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return photograph.inpaint(self.fill, image, mask)
 
     def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
-        """Writes configuration and weights, float32 or half as large, to one weights file (`common.weights`)."""
+        """Writes configuration and weights, float32 or half as large, to one weights file (`common.models.weights`)."""
         if self.plugged_in:
             raise UserError(
                 f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "

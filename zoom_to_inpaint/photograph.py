@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from common.errors import UserError
-from common.images import check_array, to_uint8, to_unit
+from common.images.convert import check_array, to_uint8, to_unit
 
 LARGEST_SIDE = 1024
 _ROUNDING = 1e-6  # of float32 averages between 0 and 1

@@ -9,9 +9,9 @@ import tensorflow as tf
 from absl import flags
 
 from common.errors import UsageError
-from common.replicas import check_batch_size
-from common.runs import Recipe, options_from_flags
-from common.trainer import check_precision
+from common.training.devices import check_batch_size
+from common.training.loop import Recipe, options_from_flags
+from common.training.trainer import check_precision
 from zoom_to_inpaint import validation, vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint

@@ -19,8 +19,8 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from common import weights
 from common.errors import UserError
+from common.models import weights
 from zoom_to_inpaint.config import RELEASE
 from zoom_to_inpaint.discriminator import Discriminator
 from zoom_to_inpaint.model import ZoomToInpaint

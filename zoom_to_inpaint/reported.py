@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from common.scores import Reference
+from common.scoring.tables import Reference
 
 
 class Scores(NamedTuple):
-    """PSNR, SSIM, MS-SSIM and L1 error, under the names of `common.metrics`; None where nothing is printed."""
+    """PSNR, SSIM, MS-SSIM and L1 error, under the names of `common.scoring.metrics`; None where nothing is printed."""
 
     psnr: float | None
     ssim: float | None
@@ -225,7 +225,7 @@ TABLE_10 = {
 }
 
 # Section 4.1: "For DIV2K, 256x256 patches were center-cropped"; Places2 is of 256 x 256.
-# Values: `common.evaluation.FITS`.
+# Values: `common.scoring.protocol.FITS`.
 FITS = {"div2k": "crop", "places2": "resize"}
 SIZE = 256  # side of the pictures of Table 2
 IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; of Places2, 100 each of validation and test

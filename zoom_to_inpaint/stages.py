@@ -19,8 +19,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 
-from common import flagfiles, signals
+from common import command_line
 from common.errors import UsageError, UserError
+from common.training import signals
 from zoom_to_inpaint import weights_source
 
 # Stage -> {flag: the stage whose weights it names}.
@@ -74,7 +75,7 @@ def run(
       UserError: a stage failed; its message stands above.
     """
     names = _names(wanted)
-    given = _flags(flagfiles.expand(arguments))
+    given = _flags(command_line.expand(arguments))
     _check(given, names)
 
     def command(name, stand_in):

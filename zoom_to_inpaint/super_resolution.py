@@ -14,7 +14,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-from common.composite import Composite
+from common.models.composite import Composite
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.strips import Strips
 

@@ -19,7 +19,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from common import trainer, updates
+from common.training import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.discriminator import Discriminator
 from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.images import WHITE
+from common.images.convert import WHITE
 
 NONE = "none"
 IMAGENET = "imagenet"

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import pathlib
 
-from common import pretrained
-from common import weights as weights_files
 from common.errors import UserError
-from common.files import PathLike
+from common.models import pretrained
+from common.models import weights as weights_files
+from common.storage import PathLike
 from zoom_to_inpaint.config import PAPER
 from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
 from zoom_to_inpaint.release import load_release, load_release_discriminator

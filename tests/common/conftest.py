@@ -11,7 +11,7 @@ import skimage.data
 import tensorflow as tf
 from tensorflow import keras
 
-from common import runs
+from common.training import loop
 
 SIZE, BATCH = 16, 2
 
@@ -65,7 +65,7 @@ def recipe_of(**options):
     def save_weights(path):
         np.savez(path, *[variable.numpy() for variable in trainer.net.weights])
 
-    return runs.Recipe(
+    return loop.Recipe(
         trainer=trainer,
         layers={"net": trainer.net},
         optimizers={"adam": trainer.adam},
@@ -118,9 +118,9 @@ def train(tmp_path):
     ):
         schedule = {"log_every": 1, "picture_every": 100, "checkpoint_every": 100, **schedule}
         recipe = recipe or recipe_of()
-        run = runs.RunFolder(tmp_path / folder, {"steps": steps})
+        run = loop.RunFolder(tmp_path / folder, {"steps": steps})
         shown = validation or validation_pair()
-        runs.train(recipe, dataset, shown, runs.Schedule(steps, **schedule), run, stop)
+        loop.train(recipe, dataset, shown, loop.Schedule(steps, **schedule), run, stop)
         return recipe
 
     return one

@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = """
 import sys, time
 from absl import flags
-from common import errors
+from common import command_line, errors
 
 flags.DEFINE_integer("number", 1, "a number", lower_bound=0)
 flags.DEFINE_string("word", "", "a word")
@@ -35,7 +35,7 @@ def main(argv):
     print(FLAGS.number, FLAGS.word, FLAGS.loud)
     {main}
 
-errors.run(main, prepare)
+command_line.run(main, prepare)
 """
 
 

@@ -7,7 +7,8 @@ import pathlib
 import numpy as np
 import pytest
 
-from common import datasets, images
+from common.data import datasets
+from common.images import convert
 from hifill import demo_masks
 from hifill.demo_masks import Ellipse, Polygon, Stroke, Subject
 
@@ -28,7 +29,7 @@ def corners(shape):
 
 @pytest.mark.parametrize("subject", demo_masks.SUBJECTS, ids=lambda subject: subject.name)
 def test_a_hole_lies_on_its_photograph_and_is_small(subject):
-    photograph = images.read_rgb(PHOTOGRAPHS[subject.photograph])
+    photograph = convert.read_rgb(PHOTOGRAPHS[subject.photograph])
     height, width = photograph.shape[:2]
     for shape in subject.shapes:
         assert (corners(shape) >= 0).all() and (corners(shape) <= (width, height)).all()
@@ -45,7 +46,7 @@ def test_photographs_and_what_goes_differ():
     for field in ("name", "photograph", "removed"):
         assert len({getattr(subject, field) for subject in demo_masks.SUBJECTS}) >= 4
     sizes = [
-        demo_masks.picture(subject, images.read_rgb(PHOTOGRAPHS[subject.photograph])).shape
+        demo_masks.picture(subject, convert.read_rgb(PHOTOGRAPHS[subject.photograph])).shape
         for subject in demo_masks.SUBJECTS
     ]
     assert (1411, 1411, 3) in sizes

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from absl import flags
 
-from common import images, mask_files
 from common.errors import UsageError, UserError
+from common.images import convert
+from common.masks import files as mask_files
 from hifill import PAPER, RELEASE, SHIPPED, HiFill, recipe
 from hifill.training import TrainingOptions
 
@@ -233,12 +234,12 @@ def test_photographs_are_reduced_as_the_paper_has_the_data_set(train, parse, giv
 @pytest.mark.parametrize("resize", [True, False])
 def test_validation_shows_photographs_at_the_scale_of_training(train, make, tmp_path, resize):
     photograph = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
-    images.write_png(tmp_path / "a.png", photograph)
+    convert.write_png(tmp_path / "a.png", photograph)
     made = make(*TINY, "--dataset=folder", f"--{'' if resize else 'no'}resize")
     source = mask_files.mask_source("irregular")
     shown = train.validation_set(made, [str(tmp_path / "a.png")], source)[0][0]
     if resize:
         photograph = cv2.resize(photograph, (85, 64), interpolation=cv2.INTER_AREA)
     top, left = ((side - 64) // 2 for side in photograph.shape[:2])
-    expected = images.to_unit(photograph[top : top + 64, left : left + 64].copy())
+    expected = convert.to_unit(photograph[top : top + 64, left : left + 64].copy())
     np.testing.assert_array_equal(shown, expected)

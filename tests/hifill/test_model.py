@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from tensorflow import keras
 
-from common import weights
 from common.errors import UserError
+from common.models import weights
 from hifill import PAPER, RELEASE, SMALL, HiFill
 from hifill.model import MODEL_NAME
 

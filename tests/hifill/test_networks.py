@@ -11,7 +11,7 @@ import skimage.data
 import tensorflow as tf
 from tensorflow import keras
 
-from common import membrane
+from common.models import membrane
 from hifill import CONFIGS, PAPER, RELEASE, SMALL, HiFill, HiFillConfig, rgb_head
 from hifill.coarse_network import CoarseNetwork
 from hifill.refinement_network import RefinementNetwork

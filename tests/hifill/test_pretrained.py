@@ -9,7 +9,10 @@ import pytest
 import skimage.data
 
 from benchmarks.attention import measure
-from common import baselines, datasets, evaluation, images, mask_files
+from common.data import datasets
+from common.images import convert
+from common.masks import files as mask_files
+from common.scoring import baselines, protocol
 from hifill import SHIPPED, HiFill
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "hifill" / "weights"
@@ -34,7 +37,7 @@ def test_they_fill_better_than_what_learns_nothing(model, kind):
     source, errors = mask_files.mask_source(kind), {}
     paths = {path for split in datasets.SPLITS for path in datasets.files("sample", None, split)}
     for number, path in enumerate(sorted(paths)):
-        image = np.ascontiguousarray(evaluation.center_crop(images.read_rgb(path), 256))
+        image = np.ascontiguousarray(protocol.center_crop(convert.read_rgb(path), 256))
         mask = source(256, 256, (0, number))
         painted = {name: baselines.inpaint(name, image, mask) for name in ("telea", "harmonic")}
         for name, filled in {**painted, "hifill": model.inpaint(image, mask)}.items():

@@ -7,7 +7,10 @@ import pathlib
 import numpy as np
 import pytest
 
-from common import baselines, datasets, evaluation, images, mask_files, metrics, scores
+from common.data import datasets
+from common.images import convert
+from common.masks import files as mask_files
+from common.scoring import baselines, metrics, protocol, tables
 from hifill import config, reported
 
 TEXT = pathlib.Path(__file__).parents[2] / ".." / "shared" / "papers" / "hifill.txt"
@@ -94,7 +97,7 @@ def test_table_2_is_no_per_cent_of_the_full_range():
     source = mask_files.mask_source("irregular")
     found = []
     for index, path in enumerate(datasets.files("sample", None, "test")):
-        photograph = evaluation.center_crop(images.read_rgb(path), 256)
+        photograph = protocol.center_crop(convert.read_rgb(path), 256)
         for drawn in range(4):
             filled = baselines.inpaint("mean", photograph, source(256, 256, (drawn, index)))
             found.append(metrics.all_metrics(photograph, filled))
@@ -111,7 +114,7 @@ def test_rows_are_those_of_the_size_evaluated():
         assert all(row.n == 36500 and row.masks == "irregular" for row in found)
     ours = reported.rows("places2", "validation", "irregular", 4096)[0].metrics
     assert ours["seconds"] == pytest.approx(0.0873)
-    columns = {column.key for column in scores.LAYOUTS["hifill"]}
+    columns = {column.key for column in tables.LAYOUTS["hifill"]}
     assert columns - {"psnr"} <= set(ours) and {"fid", "inception_score"} <= set(ours)
     assert columns - {"seconds"} <= set(metrics.METRICS)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
-from common import updates
+from common.training import updates
 from hifill import PAPER, HiFill, losses, recipe, validation
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from studies import bench
+from studies.kit import bench
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 
 from benchmarks import machine
-from common import distribution_metrics, images, metrics, patchmatch, set_scores
 from common.errors import UserError
-from common.inception import Inception
-from studies import hifill_crops, hifill_figure_4, hifill_sets, networks, registry, study
-from studies.bench import Bench, Photographs
+from common.images import convert
+from common.scoring import fid, metrics, patchmatch
+from common.scoring import sets as set_scores
+from common.scoring.inception import Inception
+from studies import registry
+from studies.hifill import crops, figure_4
+from studies.hifill import sets as hifill_sets
+from studies.kit import networks, study
+from studies.kit.bench import Bench, Photographs
 
 BASE = 64
 PAIRS = [
@@ -90,7 +95,7 @@ def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench,
     found = hifill_sets.photographs(chosen)
     by_side = {side: list(hifill_sets.pairs(chosen, found, side, BASE)) for side in (32, 64, 256)}
     for index, path in enumerate(sorted(photos.iterdir())):
-        truth = images.read_rgb(path)
+        truth = convert.read_rgb(path)
         height, width = truth.shape[:2]
         short = min(height, width)
         middle = truth[(height - short) // 2 :, (width - short) // 2 :][:short, :short]
@@ -152,9 +157,9 @@ def test_the_papers_set_is_all_of_the_validation_split(bench, tmp_path):
 def test_a_detail_is_cut_where_the_hole_is():
     mask = np.zeros((100, 200), np.uint8)
     mask[60:80, 150:170] = 1
-    rows, columns = hifill_crops.around_hole(mask, 40)
+    rows, columns = crops.around_hole(mask, 40)
     assert mask[rows, columns].shape == (40, 40) and mask[rows, columns].sum() == mask.sum()
-    rows, columns = hifill_crops.around_hole(mask, 500)
+    rows, columns = crops.around_hole(mask, 500)
     assert mask[rows, columns].shape == (100, 100)
 
 
@@ -185,14 +190,14 @@ def test_fid_and_is_are_of_the_files_of_all_chunks(bench, tmp_path):
         sets.add(chunk.cases, chunk.folders)
     folder = tmp_path / "x" / "folder" / "32"
     truth, result = (
-        np.concatenate([_mean_colours(images.read_rgb(p)[None])[0] for p in sorted(f.iterdir())])
+        np.concatenate([_mean_colours(convert.read_rgb(p)[None])[0] for p in sorted(f.iterdir())])
         for f in (folder / "images", folder / "predictions" / "flat")
     )
     scores, reasons = sets.of("flat")
     assert not reasons and scores["fid"] > 1
-    assert scores["fid"] == pytest.approx(distribution_metrics.fid(truth, result), rel=1e-6)
+    assert scores["fid"] == pytest.approx(fid.fid(truth, result), rel=1e-6)
     powers = np.exp(result / 64)
-    expected = distribution_metrics.inception_score(powers / powers.sum(axis=1, keepdims=True))
+    expected = fid.inception_score(powers / powers.sum(axis=1, keepdims=True))
     found = scores["inception_score"], scores["inception_score_std"]
     assert found == pytest.approx(expected, rel=1e-5)
     assert sets.columns() == ["FID (Stand-in, N=12) ↓", "IS (Stand-in) ↑"]
@@ -232,7 +237,7 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
         values = [
             metrics.l1_levels(
                 *(
-                    images.read_rgb(folder / part / p.name)
+                    convert.read_rgb(folder / part / p.name)
                     for part in ("images", "predictions/hifill")
                 )
             )
@@ -278,22 +283,22 @@ def test_figure_3_has_every_pair_and_the_adopted_one_is_the_model(bench):
     (table,) = result.tables
     assert len(table.rows) == 12 and len({tuple(row[1:-1]) for row in table.rows}) > 6
     folder = chosen.folder / "folder" / str(4 * BASE)
-    image, mask = (images.read_rgb(folder / part / "00000_a.png") for part in ("images", "masks"))
+    image, mask = (convert.read_rgb(folder / part / "00000_a.png") for part in ("images", "masks"))
     expected = chosen.model("hifill").inpaint(image, np.ascontiguousarray(mask[..., 0]))
-    found = images.read_rgb(folder / "predictions" / "average_bilinear" / "00000_a.png")
+    found = convert.read_rgb(folder / "predictions" / "average_bilinear" / "00000_a.png")
     np.testing.assert_array_equal(found, expected)
 
 
 def test_figure_4_compares_the_papers_six_pairs():
-    root = pathlib.Path(networks.__file__).parents[1]
-    assert [hifill_figure_4.label(arm) for arm in hifill_figure_4.ARMS] == PAIRS
-    for arm, (coarse, refinement) in hifill_figure_4.GATES.items():
+    root = pathlib.Path(networks.__file__).parents[2]
+    assert [figure_4.label(arm) for arm in figure_4.ARMS] == PAIRS
+    for arm, (coarse, refinement) in figure_4.GATES.items():
         fields = {"coarse_gate": coarse, "refinement_gate": refinement}
         assert networks.ARMS[arm].fields == fields
         assert {f"--{name}={gate}" for name, gate in fields.items()} < {*networks.ARMS[arm].small}
         text = (root / networks.ARMS[arm].flagfile).read_text(encoding="utf-8")
         spelled = all(f"--{name}={gate}\n" in text for name, gate in fields.items())
-        assert spelled or arm == hifill_figure_4.ADOPTED  # the default
+        assert spelled or arm == figure_4.ADOPTED  # the default
 
 
 @pytest.mark.full
@@ -301,8 +306,8 @@ def test_figure_4_gives_parameters_and_times_of_six_pairs(bench, weights, monkey
     import hifill
 
     small = dataclasses.replace(hifill.PAPER, size=BASE, channels=4)
-    monkeypatch.setattr(hifill_figure_4, "full_size", lambda: small)
-    for arm in hifill_figure_4.ARMS:
+    monkeypatch.setattr(figure_4, "full_size", lambda: small)
+    for arm in figure_4.ARMS:
         weights = {**weights, arm: str(tmp_path / f"{arm}.npz")}
         hifill.HiFill(dataclasses.replace(small, **networks.ARMS[arm].fields)).save(weights[arm])
     result = run(bench, "hifill_figure_4", weights=weights)[0]
@@ -321,7 +326,7 @@ def test_figure_5_shows_where_the_error_is_largest(bench):
     folder = chosen.folder / "folder" / "128"
     name = "00001_b"
     image, found, mask = (
-        images.read_rgb(folder / part / f"{name}.png").astype(int)
+        convert.read_rgb(folder / part / f"{name}.png").astype(int)
         for part in ("images", "predictions/hifill", "masks")
     )
     expected = np.abs(image - found)[mask[..., 0] > 0].mean()
@@ -329,7 +334,7 @@ def test_figure_5_shows_where_the_error_is_largest(bench):
 
 
 def test_figure_6_compares_one_completion(bench):
-    from studies import hifill_figure_6
+    from studies.hifill import figure_6
 
     result, chosen = run(bench, "hifill_figure_6")
     (table,) = result.tables
@@ -337,18 +342,18 @@ def test_figure_6_compares_one_completion(bench):
         *("Nearest", "Bicubic", "SR network x4", "Residual aggregation", "truth")
     ]
     folder = chosen.folder / "folder" / str(4 * BASE)
-    image = images.read_rgb(folder / "images" / "00000_a.png")
+    image = convert.read_rgb(folder / "images" / "00000_a.png")
     mask = np.ascontiguousarray(
-        images.read_rgb(folder / "masks" / "00000_a.png")[..., 0] > 0
+        convert.read_rgb(folder / "masks" / "00000_a.png")[..., 0] > 0
     ).astype(np.uint8)
     model = chosen.model("hifill")
-    nearest = hifill_figure_6.enlarged(model, "nearest")(image, mask)
+    nearest = figure_6.enlarged(model, "nearest")(image, mask)
 
     def repeated(low):
         return np.repeat(np.repeat(low, 4, axis=1), 4, axis=2)
 
     # A network that repeats pixels is nearest neighbour, up to the rounding of one level.
-    learned = hifill_figure_6.super_resolved(model, repeated, image, mask)
+    learned = figure_6.super_resolved(model, repeated, image, mask)
     assert np.abs(learned.astype(int) - nearest).max() <= 1
     np.testing.assert_array_equal(learned[mask == 0], image[mask == 0])
     # Residuals are what it lacks.
@@ -357,7 +362,7 @@ def test_figure_6_compares_one_completion(bench):
 
 
 def test_gradient_inside_holes():
-    from studies.hifill_figure_6 import _gradient
+    from studies.hifill.figure_6 import _gradient
 
     image = np.zeros((4, 6, 3), np.uint8)
     image[:, ::2] = 10  # neighbours in a row differ by 10, in a column by nothing
@@ -385,13 +390,13 @@ def test_figure_7_has_patchmatch_where_it_is_installed(bench, monkeypatch, insta
 
 
 def test_figure_1_fills_photographs_at_their_own_size(bench, photos, monkeypatch):
-    from studies import hifill_figure_1
+    from studies.hifill import figure_1
 
-    monkeypatch.setitem(hifill_figure_1.LARGEST, "small", 256)
+    monkeypatch.setitem(figure_1.LARGEST, "small", 256)
     result, chosen = run(bench, "hifill_figure_1")
     assert [row[0] for row in result.tables[0].rows] == ["120x90", "80x140", "256x256"]
     folder = chosen.folder / "folder" / "own"
-    image = images.read_rgb(photos / "b.png")
-    mask = np.ascontiguousarray(images.read_rgb(folder / "masks" / "00001.png")[..., 0])
-    found = images.read_rgb(folder / "predictions" / "hifill" / "00001.png")
+    image = convert.read_rgb(photos / "b.png")
+    mask = np.ascontiguousarray(convert.read_rgb(folder / "masks" / "00001.png")[..., 0])
+    found = convert.read_rgb(folder / "predictions" / "hifill" / "00001.png")
     np.testing.assert_array_equal(found, chosen.model("hifill").inpaint(image, mask))

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from benchmarks import machine
-from common import images, masks
 from common.errors import UsageError
-from studies import registry, zoom_arms, zoom_table_2, zoom_table_3, zoom_table_4, zoom_table_5
-from studies.bench import Scored
+from common.images import convert
+from common.masks import random as random_masks
+from studies import registry
+from studies.kit.bench import Scored
+from studies.zoom import arms, table_2, table_3, table_4, table_5
 
 needs_plots = pytest.mark.skipif(
     importlib.util.find_spec("matplotlib") is None, reason="needs matplotlib"
@@ -31,7 +33,7 @@ def cells(table, row):
 @needs_plots
 def test_table_1_counts_masks(small_bench):
     (table,) = run(small_bench("zoom_table_1", count=30, image_size=256)).tables
-    drawn = [100 * masks.stroke_mask(256, 256, "large", (0, i)).mean() for i in range(30)]
+    drawn = [100 * random_masks.stroke_mask(256, 256, "large", (0, i)).mean() for i in range(30)]
     found = cells(table, "large masks")
     assert found["Mean (%)"] == f"{np.mean(drawn):.2f}" and found["Max (%)"] == f"{max(drawn):.2f}"
     assert cells(table, "paper: small masks")["Max (%)"] == "15.75"
@@ -73,7 +75,7 @@ def test_table_2_is_laid_out_like_the_papers(small_bench, flat_models, tmp_path)
     assert value["psnr_pooled"] < value["psnr"] and "PSNR pooled: of the mean" in small.note
     # Another method's PNGs, here this one's own, get the same scores under its own name.
     ours = bench.folder / "div2k"
-    for kind in zoom_arms.MASKS:
+    for kind in arms.MASKS:
         source = ours / kind / "predictions" / "zoom_to_inpaint"
         target = tmp_path / "other" / "div2k" / kind
         target.mkdir(parents=True)
@@ -101,7 +103,7 @@ def test_hifill_sees_512_and_its_whole_result_is_reduced():
     image = cv2.resize(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8), (256, 256))
     mask = np.zeros((256, 256), np.uint8)
     mask[100:120, 30:90] = 1
-    result = zoom_table_2.enlarged_for_hifill(inpaint)(image, mask)
+    result = table_2.enlarged_for_hifill(inpaint)(image, mask)
     assert seen["image"].shape == (512, 512, 3) and set(np.unique(seen["mask"])) == {0, 1}
     assert seen["mask"].mean() == mask.mean()
     assert result.shape == image.shape
@@ -122,7 +124,7 @@ def test_table_3_and_its_paired_gains(small_bench, flat_models):
 
 def test_gains_are_of_the_same_image():
     """An arm that is better by 1 on every image has a gain of 1 without spread, however images differ."""
-    from common.scores import Score
+    from common.scoring.tables import Score
 
     metrics = dict.fromkeys(("psnr", "ssim", "ms_ssim", "l1_fraction"), 0.0)
     found = [
@@ -130,7 +132,7 @@ def test_gains_are_of_the_same_image():
         for method in ("a", "b")
         for i in range(3)
     ]
-    table = zoom_table_3.gains(Scored([], {}, found), "small")
+    table = table_3.gains(Scored([], {}, found), "small")
     psnr = ["+1.00 ± 0.00", "+1.00", "+1.00"]
     assert table.rows == [["b", *psnr, *["+0.0000 ± 0.0000"] * 2, "+0.00000 ± 0.00000"]]
 
@@ -166,15 +168,15 @@ def test_table_4_sees_the_set_that_is_scored(small_bench):
     """Center crops and large masks of table 4 are those that `Bench.scores` writes."""
     bench = small_bench("s", seed=3)
     (photographs,) = bench.data_sets()
-    pairs = zoom_table_4.crops(bench, photographs, 64)
+    pairs = table_4.crops(bench, photographs, 64)
     cases = bench.scores({"same": lambda image, mask: image}, "large", photographs).cases
     for (image, mask), case in zip(pairs, cases):
-        assert (images.read_rgb(case.image) == image).all()
-        assert (images.read_rgb(case.mask)[..., 0] // 255 == mask).all()
+        assert (convert.read_rgb(case.image) == image).all()
+        assert (convert.read_rgb(case.mask)[..., 0] // 255 == mask).all()
 
 
 def test_table_5_names_channels_and_parameters(small_bench, flat_models, monkeypatch):
-    monkeypatch.setattr(zoom_table_5, "_at_the_papers_width", lambda printed: None)
+    monkeypatch.setattr(table_5, "_at_the_papers_width", lambda printed: None)
     table, _ = run(small_bench("zoom_table_5")).tables
     assert len(table.rows) == 12 and len(table.columns) == 15
     wide = table.rows[8]
@@ -215,7 +217,7 @@ def test_all_with_real_networks(small_bench, tmp_path):
     """Every study with untrained tiny networks of its own arms; the paper's numbers of parameters."""
     import hifill
     import zoom_to_inpaint
-    from studies import networks
+    from studies.kit import networks
 
     weights = {"hifill": str(tmp_path / "hifill.npz")}
     tiny = {"channels": 4, "discriminator_channels": 4}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from common.weights import named_variables
+from common.models.weights import named_variables
 from zoom_to_inpaint import (
     ZoomConfig,
     ZoomToInpaint,

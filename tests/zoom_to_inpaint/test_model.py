@@ -14,8 +14,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import membrane, weights
 from common.errors import UserError
+from common.models import membrane, weights
 from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, ZoomConfig, ZoomToInpaint
 from zoom_to_inpaint.model import MODEL_NAME
 from zoom_to_inpaint.super_resolution import enlarge

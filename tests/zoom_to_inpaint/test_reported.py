@@ -6,7 +6,8 @@ import pathlib
 
 import pytest
 
-from common import datasets, metrics, scores
+from common.data import datasets
+from common.scoring import metrics, tables
 from zoom_to_inpaint import reported
 
 TEXT = pathlib.Path(__file__).parents[2] / ".." / "shared" / "papers" / "zoom_to_inpaint.txt"
@@ -206,7 +207,7 @@ def test_rows_are_those_of_table_2(case):
     # Table 4 was timed on DIV2K under large masks only.
     assert ours.pop("seconds", None) == (0.293 if case == ("div2k", "large") else None)
     assert ours == reported.TABLE_2[case]["Ours"]._asdict()
-    columns = dict.fromkeys(column.key for column in scores.LAYOUTS["zoom_to_inpaint"])
+    columns = dict.fromkeys(column.key for column in tables.LAYOUTS["zoom_to_inpaint"])
     assert list(columns) == [*ours, "seconds"]
 
 

@@ -10,8 +10,9 @@ import sys
 
 import pytest
 
-from common import flagfiles, signals
+from common import command_line
 from common.errors import UsageError, UserError
+from common.training import signals
 from zoom_to_inpaint import stages
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -230,7 +231,7 @@ def test_a_damaged_flagfile_stops_before_any_stage(chain):
 def test_single_stages_find_the_weights_of_those_before_them(folder):
     """The flagfiles one by one do what the chain does."""
     flags = {
-        name: _last(flagfiles.expand([f"--flagfile={ROOT / folder / name}.cfg"])) for name in ALL
+        name: _last(command_line.expand([f"--flagfile={ROOT / folder / name}.cfg"])) for name in ALL
     }
     assert len({flags[name]["output"] for name in ALL}) == len(ALL)
     for name, needed in stages.STAGES.items():

@@ -14,8 +14,9 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
-from common import signals, weights
 from common.errors import UsageError, UserError
+from common.models import weights
+from common.training import signals
 from zoom_to_inpaint import recipe, stages, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint

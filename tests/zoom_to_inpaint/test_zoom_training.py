@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import updates, weights
+from common.models import weights
+from common.training import updates
 from zoom_to_inpaint import training
 from zoom_to_inpaint.config import CONFIGS, RELEASE, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from common import weights as weights_files
 from common.errors import UserError
+from common.models import weights as weights_files
 from zoom_to_inpaint import weights_source
 from zoom_to_inpaint.config import PAPER, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint

@@ -1,0 +1,1 @@
+"""Data sets of photographs, and the tf.data pipeline that training reads."""

@@ -1,0 +1,239 @@
+"""Where photographs come from: `sample`, `folder`, `div2k` and `places2`, each with its splits.
+
+`files(name, data_dir, split)` lists the photographs of one split in a fixed order. The layouts are those the
+archives unpack to; when nothing is found the error prints the tree that was expected and who publishes the data.
+
+    sample   photographs that come inside the scikit-image package; nothing to download
+    folder   every image below data_dir is each split (train/, validation/ and test/ are used as splits when they exist)
+    div2k    DIV2K_train_HR/, DIV2K_valid_HR/
+    places2  the directory names of the MIT archives, see `_PLACES2`
+
+`place` says where a data set lies: --data_dir, its own flag or its environment variable.
+
+What is trained on is never validated on: `training(name, data_dir)` gives both lists, and holds a share out of the
+training photographs where no others are there for validation (`common.data.held_out`).
+
+A folder that holds image/, mask/small/ and mask/large/ (the layout of the Zoom-to-Inpaint authors' test package)
+is accepted as the test or validation split of any of the last three; `package_masks` finds its masks.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from common.data import held_out
+from common.data.path_list import PathList, files_below
+from common.errors import UsageError, UserError
+from common.images import files as image_files
+
+NAMES = ("sample", "folder", "div2k", "places2")
+SPLITS = ("train", "validation", "test")
+
+_SAMPLE = {
+    "train": (
+        "astronaut.png",
+        "rocket.jpg",
+        "coffee.png",
+        "hubble_deep_field.jpg",
+        "brick.png",
+        "grass.png",
+        "gravel.png",
+        "camera.png",
+        "moon.png",
+    ),
+    "validation": ("coins.png", "ihc.png"),
+    "test": ("chelsea.png", "retina.jpg", "motorcycle_right.png"),
+}
+_DIV2K = {
+    "train": ("DIV2K_train_HR",),
+    "validation": ("DIV2K_valid_HR",),
+    # The test images are not public; the papers score on the validation images.
+    "test": ("DIV2K_valid_HR",),
+}
+_PLACES2 = {
+    "train": (
+        "places365_standard/train",
+        "data_large_standard",
+        "data_256_standard",
+        "data_large",
+        "data_256",
+        "train",
+    ),
+    "validation": ("places365_standard/val", "val_large", "val_256", "val"),
+    "test": ("test_large", "test_256", "test"),
+}
+# Data sets with a flag and an environment variable of their own: --div2k_dir and DIV2K_DIR.
+_WITH_OWN_FLAG = ("div2k", "places2")
+_PUBLISHERS = {
+    "div2k": "DIV2K is published by ETH Zurich's computer vision lab (NTIRE 2017 challenge)",
+    "places2": "Places2 (Places365) is published by MIT CSAIL; register there to download it",
+}
+
+
+class Place(NamedTuple):
+    """Where a data set lies, or None, and what said so: "--data_dir", or such as "--div2k_dir" or "DIV2K_DIR"."""
+
+    folder: str | None
+    said_by: str = "--data_dir"
+
+
+def place(name: str, given: Mapping[str, str | None]) -> Place:
+    """Where the data set `name` lies: as --data_dir says, else the flag named after it, else its environment variable.
+
+    given: {"data_dir", "div2k_dir", "places2_dir": what the flag says}; others are not looked at.
+    """
+    if name in _WITH_OWN_FLAG and not given.get("data_dir"):
+        own = f"{name}_dir"
+        if given.get(own):
+            return Place(given[own], f"--{own}")
+        if os.environ.get(own.upper()):
+            return Place(os.environ[own.upper()], own.upper())
+    return Place(given.get("data_dir"))
+
+
+def files(
+    name: str, data_dir: str | None, split: str, said_by: str = "--data_dir"
+) -> Sequence[str]:
+    """Sorted paths of the photographs of a split; 1.8 million of Places2 are listed in seconds and 50 MB.
+
+    Args:
+      name: of `NAMES`.
+      data_dir: where it lies; None for "sample".
+      split: of `SPLITS`.
+      said_by: what `data_dir` was given with, for messages; see `place`.
+
+    Raises:
+      UsageError: no `data_dir`; names all that can say it.
+      UserError: unknown name, or nothing found; says which tree was expected.
+    """
+    return _listed(name, data_dir, split, said_by)[1]
+
+
+class Training(NamedTuple):
+    """The photographs of a run: paths to train on, others for validation, and a line that says how many of which."""
+
+    train: Sequence[str]
+    validation: Sequence[str]
+    note: str
+
+
+def training(name: str, data_dir: str | None, said_by: str = "--data_dir") -> Training:
+    """What a run trains on and what it validates on: the data set's splits, or its training photographs in two parts.
+
+    A single photograph is both. Arguments and errors: as of `files`.
+    """
+    folder, train = _listed(name, data_dir, "train", said_by)
+    try:
+        other, validation = _listed(name, data_dir, "validation", said_by)
+    except UserError:  # a data set may come without
+        other, validation = folder, []
+    if other != folder or name == "sample":
+        note = f"{len(train):,} photographs to train on, {len(validation):,} for validation"
+    elif len(train) == 1:
+        validation = train
+        note = "a single photograph: validation scores what is trained on, and says nothing about other photographs"
+    else:
+        train, validation = held_out.split(train, folder)
+        note = (
+            f"{len(train):,} photographs to train on; {len(validation):,} others, chosen by their names, are held out "
+            "for validation"
+        )
+    return Training(train, validation, note)
+
+
+def _listed(name, data_dir, split, said_by):
+    """(the folder that photographs were found in, `files`)."""
+    if name not in NAMES:
+        raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
+    if split not in SPLITS:
+        raise UserError(f"--split={split} is not known; choose one of {', '.join(SPLITS)}")
+    if name == "sample" and data_dir:
+        raise UserError(
+            f"{said_by}={data_dir} is not read by --dataset=sample; add --dataset=folder"
+        )
+    if name == "sample":
+        return _sample_files(split)
+    if not data_dir:
+        raise UsageError(f"--dataset={name} needs {wanted(name)}. {expected_tree(name)}")
+    root = pathlib.Path(data_dir)
+    if not root.is_dir():
+        raise UserError(f"{said_by}={data_dir} is not a folder. {expected_tree(name)}")
+    for folder in _candidates(name, root, split):
+        found = images_below(folder)
+        if found:
+            return folder, found
+    raise UserError(f"no {split} photographs below {said_by}={data_dir}. {expected_tree(name)}")
+
+
+def check_output(name: str, place: Place, output: str | None) -> None:
+    """UserError if what is written to `output` would be listed among the data set's photographs."""
+    if name == "sample" or not place.folder or not output:
+        return
+    written = pathlib.Path(output).resolve()
+    for split in SPLITS:
+        for folder in _candidates(name, pathlib.Path(place.folder), split):
+            if folder.resolve() in (written, *written.parents):
+                raise UserError(
+                    f"--output={output} lies among the photographs of {place.said_by}={place.folder} and would be "
+                    "listed with them; name a folder elsewhere"
+                )
+
+
+def wanted(name: str) -> str:
+    """What has to say where the data set `name` lies, for messages."""
+    if name not in _WITH_OWN_FLAG:
+        return "--data_dir=FOLDER"
+    own = f"{name}_dir"
+    return f"--data_dir=FOLDER, --{own}=FOLDER or the environment variable {own.upper()}"
+
+
+def expected_tree(name: str) -> str:
+    """One line that says how the data of `name` is laid out and who publishes it."""
+    if name == "folder":
+        return "Expected: any tree of .jpg/.png/.webp/.bmp/.tif images"
+    layout = {"div2k": _DIV2K, "places2": _PLACES2}[name]
+    parts = [f"{split}: {' or '.join(f'{d}/' for d in layout[split])}" for split in SPLITS]
+    return f"Expected below it: {'; '.join(parts)}. {_PUBLISHERS[name]}"
+
+
+def images_below(folder: os.PathLike) -> PathList:
+    """Sorted paths of the image files in a directory tree, hidden ones left out; see `common.data.path_list`."""
+    return files_below(folder, image_files.EXTENSIONS)
+
+
+def package_masks(data_dir: str | None, kind: str) -> str | None:
+    """The folder mask/<kind> of a Zoom-to-Inpaint test package at `data_dir`, or None."""
+    folder = pathlib.Path(data_dir or "") / "mask" / kind
+    return (
+        str(folder)
+        if data_dir and _is_package(pathlib.Path(data_dir)) and folder.is_dir()
+        else None
+    )
+
+
+def _is_package(root):
+    return (root / "image").is_dir() and (root / "mask").is_dir()
+
+
+def _candidates(name, root, split):
+    if _is_package(root) and (split != "train" or name == "folder"):
+        return [root / "image"]  # its masks are no photographs
+    if name == "folder":
+        has_splits = any((root / s).is_dir() for s in SPLITS)
+        return [root / split] if has_splits else [root]
+    return [root / folder for folder in {"div2k": _DIV2K, "places2": _PLACES2}[name][split]]
+
+
+def _sample_files(split):
+    package = importlib.util.find_spec("skimage")
+    if package is None:
+        raise UserError("--dataset=sample needs the package scikit-image: pip install scikit-image")
+    folder = pathlib.Path(package.origin).parent / "data"
+    found = [str(folder / name) for name in _SAMPLE[split] if (folder / name).is_file()]
+    if not found:
+        raise UserError(f"scikit-image at {folder} came without its photographs; reinstall it")
+    return folder, found

@@ -1,0 +1,1 @@
+"""A user's photograph and its hole: read, filled, written back."""

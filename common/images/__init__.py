@@ -1,0 +1,1 @@
+"""Image files and arrays: reading, writing, conversion, grids, and which mask belongs to which photograph."""

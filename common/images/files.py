@@ -1,0 +1,254 @@
+"""Image files and their pixels: JPEG, PNG, WebP, TIFF and BMP, whatever the file's ending says.
+
+Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's.
+EXIF orientation is applied, the channel order is RGB, the first frame of an animation or page of a
+document is taken. A file that ends too early or cannot be decoded to its last row is refused, never
+filled up. Levels stay as they are stored; `common.images.convert` converts them, `common.filling.photographs` knows
+what else a photograph's file says.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pathlib
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from common.errors import UserError
+from common.storage import PathLike, atomic_path
+
+MAX_PIXELS = 10**9  # more is taken for a decompression bomb; OpenCV's own limit is 2**30
+
+# Endings of files that are taken for images where a folder is read.
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
+_NATIVE = ("1", "L", "LA", "P", "RGB", "RGBA")
+_BITS, _PHOTOMETRIC, _PLANAR, _ALPHA, _ORIENTATION = 258, 262, 284, 338, 274  # TIFF and EXIF tags
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this number
+# A file is read or refused with one line; Pillow's own remarks on it would come on top.
+for _category in (UserWarning, Image.DecompressionBombWarning):
+    warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoded:
+    """An image file's content.
+
+    pixels: [H, W] or [H, W, C], oriented, read-only; uint8, uint16 or (mode "1") bool; indices in
+      mode "P".
+    mode: "1", "L", "LA", "P", "RGB" or "RGBA", for 16 bits too.
+    palette: 256 RGB triples for mode "P", else None.
+    note: what was changed in reading, "" if nothing.
+    turned: the orientation exchanged rows and columns.
+    header: Pillow's image, for its metadata.
+    """
+
+    pixels: np.ndarray
+    mode: str
+    palette: bytes | None
+    note: str
+    turned: bool
+    header: Image.Image
+
+
+def decode(data: bytes, name: str) -> Decoded:
+    """Decodes the bytes of an image file; `name` is for messages only.
+
+    Raises:
+      UserError: not an image, cut off, damaged, above 16 bits a channel or above `MAX_PIXELS`.
+    """
+    try:
+        return _decode(data, name)
+    except UserError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name} is too big: more than {MAX_PIXELS:,} pixels; reduce it") from error
+    except UnidentifiedImageError as error:
+        raise UserError(
+            f"{name} is not a readable JPEG, PNG, WebP, TIFF or BMP image; convert it to PNG"
+        ) from error
+    except Exception as error:  # decoders raise whatever the damage makes them stumble over
+        raise _damaged(name, error) from error
+
+
+def _decode(data, name):
+    if data.startswith(b"\xff\xd8"):
+        data = data.rstrip(b"\0")  # of a broken download: libjpeg would take zeros for gray
+    header = Image.open(io.BytesIO(data), formats=_FORMATS)
+    deep, frames = _is_deep(header, name), getattr(header, "n_frames", 1)
+    if header.format == "PNG":  # whose checksums `load` does not look at
+        Image.open(io.BytesIO(data)).verify()
+    orientation = _load_upright(header)
+    note, palette = "", None
+    if deep:
+        pixels = _decode_deep(data, header, orientation, name)
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[pixels[0, 0].size]
+    else:
+        image, note = _native(header)
+        pixels, mode = np.asarray(image), image.mode
+        if mode == "P":
+            palette = bytes(image.getpalette("RGB")).ljust(768, b"\0")
+    if frames > 1:
+        note = "; ".join(filter(None, (note, f"first of {frames} frames or pages")))
+    pixels.setflags(write=False)
+    return Decoded(pixels, mode, palette, note, orientation >= 5, header)
+
+
+def _damaged(name, reason):
+    return UserError(f"{name} is cut off or damaged ({reason}); copy or download it again")
+
+
+def _is_deep(header, name):
+    """Whether the file has 16 bits a channel; UserError for what neither library can keep."""
+    if header.format == "PNG":
+        return "16" in header.tile[0][3]  # the layout of the file's pixels, as "RGB;16B"
+    if header.format != "TIFF":
+        return False
+    tags = header.tag_v2
+    depth = max(tags.get(_BITS, (1,)))
+    if header.mode in ("I", "F") or depth not in (1, 2, 4, 8, 16):
+        raise UserError(f"{name} has {depth}-bit pixels; convert it to 8 or unsigned 16 bits")
+    plain = tags.get(_PHOTOMETRIC) in (1, 2) and tags.get(_PLANAR, 1) == 1
+    if depth == 16 and not (plain and tags.get(_ALPHA) != (1,)):
+        raise UserError(
+            f"{name} is an unusual 16-bit TIFF; save it as gray or RGB with interleaved channels "
+            "and alpha, if any, not multiplied in"
+        )
+    return depth == 16
+
+
+def _load_upright(header):
+    """Decodes all of it and turns it, in place; returns the orientation (1 .. 8) that it had."""
+    if header.format == "TIFF":
+        orientation = header.tag_v2.get(_ORIENTATION, 1)
+        header.load()  # which turns TIFF
+        return orientation
+    header.load()
+    try:
+        orientation = header.getexif().get(_ORIENTATION, 1)
+        ImageOps.exif_transpose(header, in_place=True)
+    except Exception:  # EXIF that cannot be read says nothing of the orientation
+        return 1
+    return orientation
+
+
+def _decode_deep(data, header, orientation, name):
+    """[H, W] or [H, W, C] uint16; gray with alpha and transparent colours become RGBA."""
+    flag = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # which drops alpha
+    if header.mode in ("LA", "RGBA") or "transparency" in header.info:
+        flag = cv2.IMREAD_UNCHANGED  # which ignores the orientation of PNG
+        if orientation != 1 and header.format == "PNG":
+            raise UserError(f"{name} has 16 bits, alpha and an orientation; save it upright")
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    if pixels is None or pixels.dtype != np.uint16:
+        raise _damaged(name, "its 16-bit pixels cannot be decoded")
+    return _swapped(pixels)
+
+
+def _swapped(pixels):
+    """RGB to OpenCV's BGR, or back; gray as it is."""
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+
+
+def _native(image):
+    """(8-bit image in one of the `_NATIVE` modes, note)."""
+    if image.mode == "CMYK":
+        return _from_cmyk(image), "CMYK converted to RGB"
+    if "transparency" in image.info:
+        return image.convert("RGBA"), "transparent colours converted to alpha"
+    if image.mode in _NATIVE:
+        return image, ""
+    converted = image.convert("RGBA" if image.mode.lower().endswith("a") else "RGB")
+    return converted, f"{image.mode} converted to {converted.mode}"
+
+
+def _from_cmyk(image):
+    try:  # by the file's own profile
+        profile = io.BytesIO(image.info["icc_profile"])
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    except (KeyError, OSError, ImageCms.PyCMSError):  # none, damaged, or not one for CMYK
+        return image.convert("RGB")
+
+
+def as_image(pixels: np.ndarray, palette: bytes | None = None) -> Image.Image:
+    """`Decoded.pixels` of 8 bits, or 16-bit gray, as Pillow's image."""
+    image = Image.fromarray(pixels)
+    if palette is not None:
+        image.putpalette(palette)
+    return image
+
+
+def read(path: PathLike) -> Decoded:
+    """Reads a file as `decode` does.
+
+    Raises:
+      UserError: the file is missing, unreadable, empty or a folder, or as `decode`.
+    """
+    path = pathlib.Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name one image file")
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist{_namesakes(path)}") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read; change its permissions") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if not data:
+        raise UserError(f"{path} is empty (0 bytes); copy or download it again")
+    return decode(data, str(path))
+
+
+def size(path: PathLike) -> tuple[int, int] | None:
+    """(width, height) by the file's header, as they are stored; None if it cannot be read."""
+    try:
+        with Image.open(path, formats=_FORMATS) as header:
+            return header.size
+    except Exception:  # decoders raise whatever the damage makes them stumble over
+        return None
+
+
+def _namesakes(path):
+    try:
+        names = [other.name for other in path.parent.iterdir() if other.stem == path.stem]
+    except OSError:
+        return f": there is no folder {path.parent}"
+    return f"; did you mean {' or '.join(sorted(names))}?" if names else "; check its name"
+
+
+def write(path: PathLike, image: Image.Image, kind: str, **options) -> None:
+    """Writes an image in format `kind` with Pillow's `options`, at once or not at all.
+
+    Raises:
+      UserError: the format cannot hold the image (its size), or the file cannot be written.
+    """
+    encoded = io.BytesIO()  # not the file itself: encoders report a full disk as "encoder error"
+    try:
+        image.save(encoded, kind, **options)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot write {path}: {kind} refuses the image ({error})") from error
+    _write_bytes(path, encoded.getbuffer())
+
+
+def write_deep(path: PathLike, pixels: np.ndarray, kind: str) -> None:
+    """Writes [H, W] or [H, W, C] uint16 as a "PNG" or "TIFF" file, at once or not at all."""
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if kind == "PNG" else []
+    written, encoded = cv2.imencode(f".{kind.lower()}", _swapped(pixels), options)
+    if not written:
+        raise UserError(f"cannot write {path}: {kind} refuses the image")
+    _write_bytes(path, encoded)
+
+
+def _write_bytes(path, content):
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)

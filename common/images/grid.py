@@ -1,0 +1,126 @@
+"""Picture grids like the papers' figures: one picture a row, columns input, results, truth.
+
+All arrays are uint8 RGB [H, W, 3], masks uint8 [H, W] of 0 and 1 (1 = hole). Nothing is written
+here; a grid goes to `common.images.convert.write_png`. Pictures are only ever made smaller (area
+averaging, so thin seams and ghosts still show, if fainter), never larger: set `cell` to the longer
+side for pixel-true columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from common.errors import UserError
+from common.images.convert import WHITE
+
+MAGENTA = (WHITE, 0, WHITE)
+
+_PAPER = WHITE
+_INK = (0x30, 0x30, 0x30)
+_FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
+_MARGIN = 5  # Above and below a label, in pixels.
+
+
+def _check_image(image: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
+
+
+def paint_hole(
+    image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = MAGENTA
+) -> np.ndarray:
+    """A copy of `image` [H, W, 3] uint8 with the hole of `mask` in one flat colour.
+
+    Raises:
+      UserError: `mask` [H, W] and `image` differ in size.
+    """
+    _check_image(image)
+    if mask.shape != image.shape[:2]:
+        (h, w), (mask_h, mask_w) = image.shape[:2], mask.shape[:2]
+        raise UserError(
+            f"the mask is {mask_w}x{mask_h} pixels and the image {w}x{h}; "
+            "give a mask of the image's size"
+        )
+    painted = image.copy()
+    painted[mask != 0] = colour
+    return painted
+
+
+def _shrink(image: np.ndarray, cell: int) -> np.ndarray:
+    """`image`, or its area average whose longer side is `cell`."""
+    height, width = image.shape[:2]
+    scale = cell / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _text_size(label: str) -> tuple[int, int, int]:
+    """Width, height above the baseline and depth below it, in pixels."""
+    (width, height), depth = cv2.getTextSize(label, _FONT, _FONT_SCALE, 1)
+    return width, height, depth
+
+
+def _draw_label(canvas: np.ndarray, label: str, left: int, width: int) -> None:
+    """Writes `label` centred between `left` and `left + width` at the top of `canvas`, in place."""
+    text_width, text_height, _ = _text_size(label)
+    origin = left + (width - text_width) // 2, _MARGIN + text_height
+    cv2.putText(canvas, label, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
+
+
+def _check_rows(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str], cell: int) -> None:
+    if cell < 1:
+        raise UserError(f"a cell of {cell} pixels is impossible; give 1 or more")
+    if not rows or not labels:
+        raise ValueError("a grid needs at least one row and one column")
+    for number, row in enumerate(rows):
+        if len(row) != len(labels):
+            raise ValueError(f"row {number} has {len(row)} pictures for {len(labels)} labels")
+        for image in row:
+            _check_image(image)
+        if len({image.shape for image in row}) != 1:
+            raise ValueError(f"the pictures of row {number} differ in size")
+
+
+def grid(
+    rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str], cell: int = 256, gap: int = 4
+) -> np.ndarray:
+    """Lays pictures out in rows and labelled columns on white.
+
+    Args:
+      rows: at least one row; each row holds one uint8 picture [H, W, 3] per label, equal in size
+        within the row (rows may differ).
+      labels: column titles, ASCII (OpenCV's letters); an empty title is allowed.
+      cell: longer side in pixels to which larger pictures are reduced, aspect ratio kept.
+      gap: white pixels between pictures.
+
+    Returns:
+      uint8 [H, W, 3] RGB. Columns are as wide as the widest picture or their title, pictures are
+      centred.
+
+    Raises:
+      UserError: `cell` below 1.
+      ValueError: no rows, rows of other lengths than `labels`, or other arrays than described.
+    """
+    _check_rows(rows, labels, cell)
+    small = [[_shrink(image, cell) for image in row] for row in rows]
+    heights = [row[0].shape[0] for row in small]
+    widest = max(row[0].shape[1] for row in small)
+    texts = [_text_size(label) for label in labels]
+    widths = [max(widest, text_width) for text_width, _, _ in texts]
+    top = max(up + down for _, up, down in texts) + 2 * _MARGIN if any(labels) else gap
+    size = top + sum(heights) + gap * len(rows), sum(widths) + gap * (len(labels) + 1), 3
+    canvas = np.full(size, _PAPER, np.uint8)
+    for column, label in enumerate(labels):
+        left = gap * (column + 1) + sum(widths[:column])
+        _draw_label(canvas, label, left, widths[column])
+        for number, row in enumerate(small):
+            height, width = row[column].shape[:2]
+            y = top + sum(heights[:number]) + gap * number
+            x = left + (widths[column] - width) // 2
+            canvas[y : y + height, x : x + width] = row[column]
+    return canvas

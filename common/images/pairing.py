@@ -1,0 +1,127 @@
+"""Which mask belongs to which photograph.
+
+A single photograph takes the mask it is given. In folders a mask belongs to the photograph of the same stem
+(`dog.jpg`, `dog.png`) or, as LaMa names them, `dog_mask000.png`; a photograph may have several of the latter, and
+they may lie in the photographs' own folder. Every pair is one result, named after the photograph or, when it has
+numbered masks, after the mask.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from typing import NamedTuple
+
+from common.errors import UserError
+from common.images.files import EXTENSIONS
+
+_NUMBERED = re.compile(r"(.+)_mask\d*$")
+
+
+class Pair(NamedTuple):
+    """A photograph, its mask and the path of the result."""
+
+    image: pathlib.Path
+    mask: pathlib.Path
+    output: pathlib.Path
+
+
+def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
+    """The work that --image, --mask and --output describe, sorted by name.
+
+    Args:
+      image: a file or a folder.
+      mask: a file or a folder; without it, numbered masks are looked for beside the photographs.
+      output: a file with an image's extension (for one photograph) or a folder, which gets lossless PNGs.
+
+    Raises:
+      UserError: a path does not exist, a photograph has no mask, or several results have one file to go to.
+    """
+    image_path = pathlib.Path(image)
+    mask_path = pathlib.Path(mask) if mask else _folder_of(image_path)
+    for flag, path in (("--image", image_path), ("--mask", mask_path)):
+        if not path.exists():
+            raise UserError(f"{flag}={path} does not exist; check its name")
+        if not (path.is_file() or path.is_dir()):
+            raise UserError(f"{flag}={path} is neither a file nor a folder")
+    try:
+        found = _matches(image_path, mask_path)
+    except UserError as error:
+        raise error if mask else UserError(f"--mask is missing, and {error}") from error
+    target = pathlib.Path(output)
+    to_file = bool(target.suffix) and not target.is_dir() and not output.endswith("/")
+    if to_file and image_path.is_dir():
+        raise UserError(
+            f"--output={output} is one file but --image={image} is a folder; name a folder"
+        )
+    if to_file and len(found) > 1:
+        raise UserError(
+            f"--output={output} is one file but {image} has {len(found)} masks; name a folder"
+        )
+    if to_file:
+        return _distinct([Pair(found[0][0], found[0][1], target)])
+    for source in (image_path, mask_path):
+        if source.is_dir() and target.is_dir() and target.samefile(source):
+            raise UserError(
+                f"--output={output} is the folder of --image or --mask: results would be taken for photographs the "
+                "next time; name another folder"
+            )
+    return _distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
+
+
+def _folder_of(path):
+    return path if path.is_dir() else path.parent
+
+
+def _matches(image_path, mask_path):
+    if image_path.is_file() and mask_path.is_file():
+        return [(image_path, mask_path, image_path.stem)]
+    if mask_path.is_file():
+        raise UserError(f"--image={image_path} is a folder but --mask={mask_path} is a file")
+    masks = _image_files(mask_path)
+    images = [image_path] if image_path.is_file() else _image_files(image_path)
+    if mask_path.samefile(_folder_of(image_path)):
+        images = [i for i in images if not _NUMBERED.match(i.stem)]
+        masks = [m for m in masks if _NUMBERED.match(m.stem)]
+    found = [match for image in images for match in _masks_of(image, masks, mask_path)]
+    if not found:
+        raise UserError(f"--image={image_path} holds no image ({', '.join(EXTENSIONS)})")
+    return found
+
+
+def _masks_of(image, masks, folder):
+    same = [(image, m, image.stem) for m in masks if m.stem == image.stem]
+    numbered = [
+        (image, m, m.stem)
+        for m in masks
+        if _NUMBERED.match(m.stem) and _NUMBERED.match(m.stem).group(1) == image.stem
+    ]
+    if not same + numbered:
+        raise UserError(
+            f"no mask for {image.name} in {folder}; name it {image.stem}.png or {image.stem}_mask000.png"
+        )
+    if len(same) > 1:
+        raise UserError(f"{image.name} has two masks: {same[0][1]} and {same[1][1]}; remove one")
+    return same + numbered
+
+
+def _image_files(folder):
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in EXTENSIONS and path.is_file() and path.name[0] != "."
+    )
+
+
+def _distinct(found):
+    by_output = {}
+    for pair in found:
+        for source in (pair.image, pair.mask):
+            if pair.output.exists() and pair.output.samefile(source):
+                raise UserError(f"--output would overwrite {source}; name another folder or file")
+        other = by_output.setdefault(pair.output, pair)
+        if other is not pair:
+            raise UserError(
+                f"{other.image} and {pair.image} would both be written to {pair.output}"
+            )
+    return found

@@ -1,0 +1,1 @@
+"""Holes: random ones, the shapes of objects, and mask files."""

@@ -1,0 +1,207 @@
+"""Where masks come from: a file, a folder of files, object templates, the random kinds of `masks`.
+
+Files: white = hole (gray level above 127), of any format that `common.images.files` reads; those of
+a folder are found at any depth and ordered by path. Arrays: [H, W] uint8 of 0 and 1, 1 = hole. A
+resized mask is sampled by nearest neighbour, so it stays binary.
+
+`mask_source(spec)` is what training and scoring use: a callable `(height, width, seed) -> [H, W]`
+whose result has at least one hole and one known pixel and depends on its arguments alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+
+import cv2
+import numpy as np
+
+from common.data import datasets
+from common.errors import UserError
+from common.images import convert
+from common.images import files as image_files
+from common.masks import random as random_masks
+from common.masks.shapes import builtin_templates
+from common.storage import PathLike
+
+OBJECT_KINDS = ("object", "mixed", "union", "any")
+_ANY = ("small", "large", "irregular", "object")
+KINDS = (*random_masks.STROKE_KINDS, "irregular", *OBJECT_KINDS)
+
+_CACHED_MASKS = 64  # at most, one bit a pixel: 64 masks of 8192x8192 are 512 MiB
+
+
+def list_masks(folder: PathLike) -> list[pathlib.Path]:
+    """Paths of all image files below `folder`, sorted; hidden files are left out.
+
+    Raises:
+      UserError: the folder is missing or has no image.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"mask folder {folder} does not exist or is not a folder")
+    found = [pathlib.Path(path) for path in datasets.images_below(folder)]
+    if not found:
+        raise UserError(f"mask folder {folder} has no image (white = hole) in it or below it")
+    return found
+
+
+def read_mask(
+    path: PathLike,
+    size: tuple[int, int] | None = None,
+    invert: bool = False,
+    dilate: int = 0,
+    of: str = "the image",
+) -> np.ndarray:
+    """Reads a mask file of any mode: white (gray level above 127) is hole.
+
+    Alpha is ignored, but for a mask that was drawn in one colour on a transparent layer: if all
+    pixels have the same colour and alpha varies, what is opaque is hole.
+
+    Args:
+      size: (height, width) that it must have; None accepts any.
+      invert: black is hole instead.
+      dilate: after that, grow the hole by this many pixels (Euclidean distance).
+      of: whose size it is, for the error's text.
+    Returns:
+      [H, W] uint8, 1 = hole, 0 = known. May be empty or full: see `coverage_warning`.
+    Raises:
+      UserError: the file cannot be read, or has another size.
+    """
+    decoded = image_files.read(path)
+    found = decoded.pixels.shape[:2]
+    if size is not None and found != tuple(size):
+        raise UserError(
+            f"mask {path} has {_pixels(found)} pixels but {of} has {_pixels(size)} "
+            "(width x height); they must match"
+        )
+    mask = (_mask_levels(decoded) > convert.THRESHOLD).astype(np.uint8)
+    return random_masks.dilate(1 - mask if invert else mask, dilate)
+
+
+def _mask_levels(decoded):
+    """[H, W] uint8: alpha if it alone varies, else gray."""
+    rgb = convert.to_rgb(decoded.pixels, decoded.mode, decoded.palette)
+    if decoded.mode in ("LA", "RGBA"):
+        alpha = convert.to_eight_bits(decoded.pixels[..., -1])
+        if alpha.min() < alpha.max() and (rgb == rgb[:1, :1]).all():
+            return alpha
+    return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
+
+
+def _pixels(size):
+    return f"{size[1]}x{size[0]}"
+
+
+def coverage_warning(mask: np.ndarray, name: str) -> str | None:
+    """A sentence for the user if over half of `mask` ([H, W], 1 = hole) is hole, else None."""
+    share = float(np.mean(mask != 0))
+    if share <= 0.5:
+        return None
+    return (
+        f"{name} marks {share:.0%} of the picture as hole (white = hole); "
+        "if black is meant to be the hole, pass --invert_mask"
+    )
+
+
+def load_masks(folder: PathLike) -> list[np.ndarray]:
+    """Every mask below `folder`, in the order of `list_masks`, each in its own size.
+
+    Raises:
+      UserError: the folder is missing or has no image, or a file cannot be read.
+    """
+    return [read_mask(path) for path in list_masks(folder)]
+
+
+class MaskSource:
+    """Draws masks of one kind; see `mask_source`."""
+
+    def __init__(self, spec: PathLike, folder: PathLike | None = None):
+        self.spec = os.fspath(spec)
+        self.files: list[pathlib.Path] = []
+        self._templates: tuple[np.ndarray, ...] = ()
+        if folder and self.spec not in OBJECT_KINDS:
+            raise UserError(
+                f"template folder {folder} has no use with masks '{self.spec}'; "
+                f"it goes with {', '.join(OBJECT_KINDS)}"
+            )
+        if self.spec in OBJECT_KINDS:
+            self._templates = tuple(load_masks(folder)) if folder else builtin_templates()
+        elif self.spec not in KINDS:
+            if not os.path.isdir(self.spec):
+                raise UserError(
+                    f"masks '{self.spec}' is neither a folder nor one of {', '.join(KINDS)}"
+                )
+            self.files = list_masks(self.spec)
+        self._packed = functools.lru_cache(maxsize=_CACHED_MASKS)(self._read)
+
+    def __call__(self, height: int, width: int, seed: random_masks.Seed) -> np.ndarray:
+        """The seed's mask: [height, width] uint8 of 0 and 1, with hole and known pixels.
+
+        Raises:
+          UserError: the size is too small, or no file has both hole and known pixels at that size.
+        """
+        if self.files:
+            return random_masks.sample(
+                lambda rng: self._file(rng.integers(len(self.files)), height, width),
+                height,
+                width,
+                seed,
+            )
+        kind = self.spec
+        if kind == "any":
+            kind = _ANY[np.random.default_rng(seed).integers(len(_ANY))]
+        if kind == "irregular":
+            return random_masks.irregular_mask(height, width, seed)
+        if kind == "object":
+            return random_masks.object_mask(height, width, self._templates, seed)
+        if kind in OBJECT_KINDS:
+            return random_masks.mixed_mask(
+                height, width, self._templates, seed, self.spec == "union"
+            )
+        return random_masks.stroke_mask(height, width, kind, seed)
+
+    def fixed(self, index: int, height: int, width: int) -> np.ndarray:
+        """Mask `index` for scoring: file `index` modulo their number; a random kind's seed `index`.
+
+        Raises:
+          UserError: as a call; or that file has no hole or nothing else at this size.
+        """
+        if not self.files:
+            return self(height, width, index)
+        mask = self._file(index, height, width)
+        if not 0 < cv2.countNonZero(mask) < mask.size:
+            path = self.files[index % len(self.files)]
+            raise UserError(
+                f"mask file {path} is all hole or no hole at {height}x{width}; "
+                "white (> 127) is hole"
+            )
+        return mask
+
+    def _file(self, index: int, height: int, width: int) -> np.ndarray:
+        packed = self._packed(int(index) % len(self.files), height, width)
+        return np.unpackbits(packed, count=height * width).reshape(height, width)
+
+    def _read(self, index: int, height: int, width: int) -> np.ndarray:
+        mask = read_mask(self.files[index])
+        if mask.shape != (height, width):
+            mask = cv2.resize(mask, (width, height), interpolation=cv2.INTER_NEAREST)
+        return np.packbits(mask)
+
+
+def mask_source(spec: PathLike, folder: PathLike | None = None) -> MaskSource:
+    """The source of masks that a flag names.
+
+    Args:
+      spec: 'small' or 'large' (Z Table 1); 'irregular', 'object', 'mixed' (either of the two) or
+        'union' (both in one mask) (H section 3.5); 'any' (one of the first four with equal probability);
+        or the path of a folder of mask files, which are
+        drawn with equal probability and resized, if need be, to the size asked for.
+      folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default
+        `builtin_templates`.
+
+    Raises:
+      UserError: an unknown spec; a folder that is missing, has no image or is of no use here.
+    """
+    return MaskSource(spec, folder)

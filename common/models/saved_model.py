@@ -1,0 +1,271 @@
+"""What every SavedModel that fills holes has in common: signatures, checks, file formats, folder, README.txt.
+
+    serving_default   image uint8 [H, W, 3] RGB, mask uint8 [H, W], nonzero = hole  ->  image uint8 [H, W, 3]
+    encoded           image_bytes, mask_bytes: scalar strings, PNG, JPEG or BMP     ->  png_bytes, image
+
+A model gives a function of TensorFlow ops that fills a photograph's hole (`build_module`). It is not called without a
+hole; different sizes, sides that are too short and a mask without known pixels fail before with
+`tf.errors.InvalidArgumentError` and a text that says why. What is written needs nothing but TensorFlow.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shutil
+from typing import Callable
+
+import tensorflow as tf
+
+from common.errors import UserError
+from common.images.convert import THRESHOLD
+from common.storage import PathLike
+
+# All that a SavedModel written here may hold; a folder with anything else is somebody's.
+_CONTENT = {"saved_model.pb", "variables", "assets", "fingerprint.pb", "README.txt"}
+
+_BMP_HEADER = 54  # bytes of a BMP file before palette and pixels
+
+_README = """{title}: fills holes in photographs. A TensorFlow 2 SavedModel; needs no other package.
+Weights: {weights}
+
+Signature "encoded"
+  image_bytes  scalar string: PNG, JPEG or BMP file (8 bits a pixel or more). EXIF orientation is not applied, alpha is
+               dropped.
+  mask_bytes   scalar string: PNG, JPEG or BMP file of the same size. White (above {threshold}) is the hole. If all
+               pixels have one colour and alpha varies, what is opaque is the hole.
+  -> png_bytes scalar string: PNG file, 8-bit RGB.   image: uint8 [H, W, 3], the same pixels.
+
+Signature "serving_default"
+  image        uint8 [H, W, 3] RGB. {sizes}
+  mask         uint8 [H, W], nonzero = hole. At least one pixel must be known.
+  -> image     uint8 [H, W, 3]; equal to the input wherever the mask is 0.
+
+One photograph a call, of any size. Wrong input raises tf.errors.InvalidArgumentError.
+
+Example:
+{example}"""
+
+_EXAMPLE = """import tensorflow as tf
+model = tf.saved_model.load("{folder}")
+photograph, mask = tf.io.read_file("photo.jpg"), tf.io.read_file("mask.png")
+filled = model.signatures["encoded"](image_bytes=photograph, mask_bytes=mask)
+tf.io.write_file("filled.png", filled["png_bytes"])
+"""
+
+
+def build_module(title: str, variables, fill: Callable, min_side: int = 1) -> tf.Module:
+    """A module with the functions `inpaint` and `inpaint_encoded`: the two signatures of the module docstring.
+
+    Args:
+      title: the model's name in error messages.
+      variables: all that `fill` uses.
+      fill: (image uint8 [H, W, 3], hole bool [H, W]) -> uint8 [H, W, 3], equal to `image` outside the hole. There is
+        at least one hole and one known pixel.
+      min_side: the shortest side that `fill` takes.
+    """
+    return _Pipeline(title, variables, fill, min_side)
+
+
+def check_folder(folder: PathLike) -> None:
+    """UserError if `folder` is there and is neither empty nor a SavedModel that `export` wrote."""
+    path = pathlib.Path(folder)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise UserError(f"{folder} is a file; name a folder for the SavedModel")
+    found = {entry.name for entry in path.iterdir()}
+    if found and ("saved_model.pb" not in found or found - _CONTENT):
+        raise UserError(
+            f"{folder} is not empty and holds other files than a SavedModel "
+            f"({sorted(found - _CONTENT or found)[0]}); name another folder"
+        )
+
+
+def export(module: tf.Module, folder: PathLike, title: str, sizes: str, weights: str) -> None:
+    """Writes the SavedModel and its README.txt to `folder`, at once or not at all.
+
+    A SavedModel that was exported to `folder` before is replaced.
+
+    Args:
+      module: what `build_module` gave.
+      title, sizes, weights: for README.txt: the model's name, a sentence on the sizes it takes, and where its weights
+        came from.
+
+    Raises:
+      UserError: `folder` holds other files, or cannot be written.
+    """
+    check_folder(folder)
+    signatures = {
+        "serving_default": module.inpaint.get_concrete_function(),
+        "encoded": module.inpaint_encoded.get_concrete_function(),
+    }
+    example = _EXAMPLE.format(folder=pathlib.Path(folder).as_posix())
+    text = _README.format(
+        title=title, sizes=sizes, weights=weights, threshold=THRESHOLD, example=example
+    )
+    try:
+        with _replaced_folder(pathlib.Path(folder).resolve()) as temporary:
+            tf.saved_model.save(module, str(temporary), signatures=signatures)
+            (temporary / "README.txt").write_text(text, encoding="utf-8")
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"cannot write {folder}: {reason}; choose another folder") from error
+
+
+@contextlib.contextmanager
+def _replaced_folder(target):
+    """Yields a new folder beside `target` that takes its place on success and is removed on failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
+    previous = target.with_name(f".{target.name}.{os.getpid()}.old")
+    temporary.mkdir()
+    try:
+        yield temporary
+        if target.exists():
+            target.rename(previous)
+        temporary.rename(target)
+    finally:
+        if previous.exists() and not target.exists():
+            previous.rename(target)
+        for leftover in (temporary, previous):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+class _Pipeline(tf.Module):
+    def __init__(self, title, variables, fill, min_side):
+        super().__init__()
+        # The variables alone are tracked: the model itself would bring Keras into the SavedModel.
+        self.model_variables = variables
+
+        def inpaint(image, mask):
+            return {"image": _fill_checked(title, fill, min_side, image, mask > 0)}
+
+        def inpaint_encoded(image_bytes, mask_bytes):
+            image, hole = decode_image(image_bytes), decode_mask(mask_bytes) > 0
+            filled = _fill_checked(title, fill, min_side, image, hole)
+            return {"png_bytes": tf.io.encode_png(filled), "image": filled}
+
+        image = tf.TensorSpec([None, None, 3], tf.uint8, "image")
+        mask = tf.TensorSpec([None, None], tf.uint8, "mask")
+        files = [tf.TensorSpec([], tf.string, name) for name in ("image_bytes", "mask_bytes")]
+        self.inpaint = tf.function(inpaint, input_signature=[image, mask], autograph=False)
+        self.inpaint_encoded = tf.function(inpaint_encoded, input_signature=files, autograph=False)
+
+
+def _fill_checked(title, fill, min_side, image, hole):
+    with tf.control_dependencies(_checks(title, min_side, image, hole)):
+        image, hole = tf.identity(image), tf.identity(hole)
+    filled = tf.cond(tf.reduce_any(hole), lambda: fill(image, hole), lambda: image)
+    return tf.ensure_shape(filled, [None, None, 3])
+
+
+def _checks(title, min_side, image, hole):
+    sides = tf.shape(image)[:2]
+    same = tf.reduce_all(tf.equal(sides, tf.shape(hole)))
+    small = f"the image is too small: {title} takes sides of {min_side} or more pixels; got (height, width)"
+    different = "image and mask must have the same size (height, width); got"
+    covered = "the mask covers the whole image, so there is nothing to continue from"
+    # An empty image has all of its pixels in the hole; it is reported as too small.
+    has_context = tf.logical_or(tf.equal(tf.size(hole), 0), tf.reduce_any(~hole))
+    return [
+        tf.debugging.Assert(same, [different, sides, tf.shape(hole)]),
+        tf.debugging.Assert(tf.reduce_min(sides) >= min_side, [small, sides]),
+        tf.debugging.Assert(has_context, [covered]),
+    ]
+
+
+def paste(image: tf.Tensor, window: tf.Tensor, top, left) -> tf.Tensor:
+    """[H, W, C] with the part of `window` [h, w, C] that lies inside it, when its corner is put at (top, left)."""
+    inside = window[: tf.shape(image)[0] - top, : tf.shape(image)[1] - left]
+    bottom, right = top + tf.shape(inside)[0], left + tf.shape(inside)[1]
+    middle = tf.concat([image[top:bottom, :left], inside, image[top:bottom, right:]], axis=1)
+    return tf.concat([image[:top], middle, image[bottom:]], axis=0)
+
+
+def span_of_hole(hole: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """[H, W] bool with a hole -> (first, length): its extent along an axis, as scalars."""
+    lines = tf.cast(tf.where(tf.reduce_any(hole, axis=1 - axis))[:, 0], tf.int32)
+    return lines[0], lines[-1] - lines[0] + 1
+
+
+def any_between(hole: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
+    """[H, W] bool -> [K, W] bool: whether any of the rows first[k] .. last[k] is a hole there."""
+    longest = tf.reduce_max(last - first) + 1
+
+    def one_more(step, found):
+        return step + 1, found | tf.gather(hole, tf.minimum(first + step, last))
+
+    found = tf.gather(hole, first)
+    _, found = tf.while_loop(lambda step, _: step < longest, one_more, (1, found))
+    return found
+
+
+def _decode(data):
+    """File's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 or 4."""
+    bits = _bmp_bits(data)
+    few = "a BMP file with fewer than 8 bits a pixel cannot be read; save it as PNG. Bits:"
+    with tf.control_dependencies([tf.debugging.Assert(bits >= 8, [few, bits])]):
+        # Channels as stored, because BMP files are not converted.
+        pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
+    pixels = tf.cond(tf.equal(bits, 8), lambda: _of_palette(data, pixels), lambda: pixels)
+    return tf.ensure_shape(pixels, [None, None, None])
+
+
+def _bmp_bits(data):
+    """Bits a pixel of a BMP file as int32; of any other file 24."""
+    is_bmp = tf.equal(tf.strings.substr(data, 0, 2), b"BM") & (
+        tf.strings.length(data) > _BMP_HEADER
+    )
+    return tf.cond(is_bmp, lambda: _number(data, 28, tf.uint16), lambda: 24)
+
+
+def _of_palette(data, indices):
+    """[H, W, 1] as TensorFlow gives a BMP file of 8 bits -> [H, W, 3]: the colours that these are the numbers of."""
+    start, count = 14 + _number(data, 14, tf.int32), _number(data, 46, tf.int32)
+    count = tf.where(tf.equal(count, 0), 256, count)
+    table = tf.io.decode_raw(tf.strings.substr(data, start, 4 * count), tf.uint8)
+    blue_green_red = tf.pad(tf.reshape(table, [-1, 4]), [[0, 256 - count], [0, 0]])[:, :3]
+    return tf.gather(blue_green_red[:, ::-1], tf.cast(indices[..., 0], tf.int32))
+
+
+def _number(data, position, dtype):
+    """A little-endian number of a file as int32."""
+    return tf.cast(
+        tf.io.decode_raw(tf.strings.substr(data, position, dtype.size), dtype)[0], tf.int32
+    )
+
+
+def _to_rgb(pixels):
+    gray = tf.shape(pixels)[2] < 3
+    rgb = tf.cond(gray, lambda: tf.repeat(pixels[..., :1], 3, axis=2), lambda: pixels[..., :3])
+    return tf.ensure_shape(rgb, [None, None, 3])
+
+
+def decode_image(data: tf.Tensor) -> tf.Tensor:
+    """A PNG, JPEG or BMP file's bytes -> [H, W, 3] uint8 RGB, alpha dropped."""
+    return _to_rgb(_decode(data))
+
+
+def decode_mask(data: tf.Tensor) -> tf.Tensor:
+    """File's bytes -> [H, W] uint8, 1 = hole, by the rules of `common.masks.files.read_mask`."""
+    pixels = _decode(data)
+    rgb, channels = _to_rgb(pixels), tf.shape(pixels)[2]
+    alpha = pixels[..., -1]
+    drawn_in_alpha = tf.reduce_all(
+        [
+            tf.equal(channels % 2, 0),
+            tf.reduce_min(alpha) < tf.reduce_max(alpha),
+            tf.reduce_all(tf.equal(rgb, rgb[:1, :1])),
+        ]
+    )
+    levels = tf.cond(drawn_in_alpha, lambda: alpha, lambda: _luma(rgb))
+    return tf.cast(levels > THRESHOLD, tf.uint8)
+
+
+def _luma(rgb):
+    """[H, W, 3] uint8 -> [H, W] uint8 gray (ITU-R BT.601, rounded)."""
+    weights = (0.299, 0.587, 0.114)
+    gray = tf.add_n([w * tf.cast(rgb[..., i], tf.float32) for i, w in enumerate(weights)])
+    return tf.cast(gray + 0.5, tf.uint8)

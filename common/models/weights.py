@@ -1,0 +1,148 @@
+"""One file for the weights of one model, readable in every supported TensorFlow.
+
+The file is an `.npz` archive of plain arrays named by the path of attributes that leads to them
+("refinement/encoder_1/0/feature_kernel"), plus a header: format, model name and configuration. It holds no
+code, so opening one from a stranger is safe, and it is the same under Keras 2 and Keras 3. Arrays are float32, or
+float16 where a file is to be small; models are float32 either way. Loading is strict: a file of another model, a
+missing, unknown or differently shaped array is an error that names it.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+from tensorflow import keras
+
+from common import storage
+from common.errors import UserError
+from common.storage import PathLike
+
+_FORMAT = "inpainting-weights-1"
+_HEADER = "header.json"
+
+
+def named_variables(layer) -> dict:
+    """{path: variable} of a layer or model, in a stable order; paths are made of attribute names."""
+    found = {}
+    _collect(layer, "", found)
+    return found
+
+
+def _collect(layer, prefix, found):
+    """Children first, by the names of their attributes; then the variables that are the layer's own."""
+    inherited = set()
+    for name, child in _children(layer):
+        _collect(child, f"{prefix}{name}/", found)
+        inherited.update(id(variable) for variable in child.weights)
+    for variable in layer.weights:
+        if id(variable) not in inherited:
+            found[prefix + variable.name.split("/")[-1].split(":")[0]] = variable
+
+
+def _children(layer):
+    for name, value in sorted(vars(layer).items()):
+        if name.startswith("_"):
+            continue
+        if isinstance(value, keras.layers.Layer):
+            yield name, value
+        elif isinstance(value, (list, tuple)):
+            for index, item in enumerate(value):
+                if isinstance(item, keras.layers.Layer):
+                    yield f"{name}/{index}", item
+
+
+def save(path: PathLike, model_name: str, config: dict, layer, half: bool = False) -> None:
+    """Writes every variable of `layer` with a header; at once or not at all.
+
+    half: in float16, half the size. Where a weight is too large for it, UserError.
+    """
+    arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
+    if half:
+        arrays = {name: _halved(name, array) for name, array in arrays.items()}
+    header = {"format": _FORMAT, "model": model_name, "config": config}
+    storage.write_arrays(path, {**arrays, _HEADER: np.array(json.dumps(header))})
+
+
+def _halved(name, array):
+    if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+        raise UserError(f"{name} holds values too large for float16; save it in float32")
+    return array.astype(np.float16)
+
+
+def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
+    """Returns (config, {path: array}) of a weights file of `model_name`.
+
+    Raises:
+      UserError: no such file, not a weights file, cut short, or the weights of another model.
+    """
+    owner, config, arrays = read_any(path)
+    if owner != model_name:
+        raise UserError(
+            f"{path} holds weights of '{owner}', not of '{model_name}'; pass another file or model"
+        )
+    return config, arrays
+
+
+def read_any(path: PathLike) -> tuple[str, dict, dict]:
+    """Returns (model name, config, {path: array}) of a weights file.
+
+    Raises:
+      UserError: no such file, not a weights file, or cut short.
+    """
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
+        header = json.loads(str(arrays.pop(_HEADER)))
+        owner, config = header["model"], header["config"]
+        known = header["format"] == _FORMAT
+    except storage.DAMAGED as error:
+        raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
+    arrays = {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in arrays.items()
+    }
+    if not known:
+        raise UserError(f"{path} was written by another version: format {header['format']}")
+    return owner, config, arrays
+
+
+def assign(layer, arrays: dict, source: str) -> None:
+    """Gives every variable of `layer` its array; all of them and nothing else.
+
+    Raises:
+      UserError: as `check`; nothing is assigned then.
+    """
+    variables = named_variables(layer)
+    check(variables, arrays, source)
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def check(variables: dict, arrays: dict, source: str) -> None:
+    """UserError unless both dicts have the same names and shapes, and the arrays finite numbers; names the first that
+    do not fit.
+    """
+    problems = [f"{name} is missing" for name in variables if name not in arrays]
+    problems += [f"{name} is unknown" for name in arrays if name not in variables]
+    problems += [
+        f"{name} has shape {list(arrays[name].shape)}, expected {list(variable.shape)}"
+        for name, variable in variables.items()
+        if name in arrays and tuple(arrays[name].shape) != tuple(variable.shape)
+    ]
+    problems = problems or [
+        f"{name} {fault}" for name, array in arrays.items() if (fault := _fault(array))
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
+
+
+def _fault(array):
+    """What keeps an array from being weights, or None."""
+    if np.asarray(array).dtype.kind not in "fiub":
+        return "holds no numbers"
+    return None if np.isfinite(array).all() else "holds values that are not finite"

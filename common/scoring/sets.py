@@ -1,0 +1,84 @@
+"""FID and Inception Score of sets of files that come some at a time, beside the scores of single images.
+
+`SetScores` collects Inception's outputs of the true pictures and of every method's, and gives the columns of a table.
+Without a network (None) the columns are empty; `MISSING` says how to fill them.
+"""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from common.errors import UserError
+from common.scoring import fid, protocol
+
+_TRUTH = None  # a key that no method has
+MISSING = (
+    "FID and IS need Inception: --inception_graph=classify_image_graph_def.pb (of 2015-12-05) gives the published "
+    "scores, --inception_weights=FILE of Keras' InceptionV3 for others of that name."
+)
+
+
+class SetScores:
+    """Collects one set; see the module docstring."""
+
+    def __init__(self, network):
+        self.network = network
+        self._features = collections.defaultdict(list)
+        self._probabilities = collections.defaultdict(list)
+
+    def add(self, cases: Sequence[protocol.Case], folders: Mapping[str, pathlib.Path]) -> None:
+        """Takes the true pictures of `cases` and the results in {method: folder}; the files may go afterwards."""
+        if self.network is None:
+            return
+        from common.scoring import inception
+
+        names = [case.name for case in cases]
+        paths = {_TRUTH: [case.image for case in cases]}
+        for method, folder in folders.items():
+            paths[method] = [protocol.prediction(folder, name) for name in names]
+        for method, files in paths.items():
+            features, probabilities = inception.outputs(self.network, files)
+            self._features[method].append(features)
+            if probabilities is not None:
+                self._probabilities[method].append(probabilities)
+
+    def of(self, method: str) -> tuple[dict[str, float], list[str]]:
+        """({"fid", "inception_score", "inception_score_std"} as far as they exist, why others do not)."""
+        found, reasons = {}, []
+        if method in self._features:
+            try:
+                sets = (np.concatenate(self._features[name]) for name in (_TRUTH, method))
+                found["fid"] = fid.fid(*sets)
+            except UserError as error:
+                reasons.append(str(error))
+        if method in self._probabilities:
+            try:
+                rows = np.concatenate(self._probabilities[method])
+                mean, std = fid.inception_score(rows)
+                found.update(inception_score=mean, inception_score_std=std)
+            except UserError as error:
+                reasons.append(str(error))
+        return found, reasons
+
+    @property
+    def count(self) -> int:
+        """Images so far."""
+        return sum(map(len, self._features[_TRUTH]))
+
+    def columns(self) -> list[str]:
+        """Titles of the two columns: which network, how many images."""
+        if self.network is None:
+            return ["FID ↓", "IS ↑"]
+        name, count = self.network.name, self.count
+        return [f"{fid.label(name, count)} ↓", f"IS ({name}) ↑"]
+
+    def cells(self, found: dict[str, float]) -> list[str]:
+        """The two cells of a row from what `of` found."""
+        score = "-"
+        if "inception_score" in found:
+            score = f"{found['inception_score']:.2f} ± {found['inception_score_std']:.2f}"
+        return [f"{found['fid']:.3f}" if "fid" in found else "-", score]

@@ -1,0 +1,398 @@
+"""Tables of an evaluation: from one score per image to the papers' tables.
+
+A `Score` is one result of one method on one image with one mask. `summarise` and `by_hole_area`
+turn a list of them into `Summary` rows: mean, sample standard deviation (n - 1) and median over
+images, each image counting once, whatever its size. PSNR is infinite for a result without any
+error; such images are left out of its mean and deviation and counted, and `table` says so below the
+table; the median has them. If all are infinite, so is the mean.
+
+A few images with tiny holes (60 dB and more) rule a mean of decibels. So PSNR has two columns more:
+its median, and the PSNR of pooled error, 10 log10(1 / mean over images of their squared error), where
+an image without error counts as 0. The squared error of an image follows from its PSNR; pooled over
+images of one size, it is that of all their pixels together.
+
+A `Reference` is a row that was not measured here, such as one of a paper's own table: `table` sets it
+below the measured rows of the same kind of masks as "paper: METHOD", and `write_json` keeps it apart.
+
+Formats: `table` gives Markdown that is aligned in plain text too; `write_csv` one row per image;
+`write_json` the summaries and the images. An infinite value is inf in CSV and the text "inf" in
+JSON, which knows no infinity; an undefined deviation (fewer than two images) is null in JSON.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Callable, NamedTuple
+
+from common import storage
+from common.errors import UserError
+
+
+class Column(NamedTuple):
+    """One column of a table: the key in `Score.metrics`, title, decimals, and which field of `Statistic` it shows."""
+
+    key: str
+    title: str
+    decimals: int
+    shows: str = "mean"
+
+    @property
+    def name(self) -> str:
+        """Its name in `flat` and in a `Reference`, which prints means: "psnr", "psnr_median"."""
+        return self.key if self.shows == "mean" else f"{self.key}_{self.shows}"
+
+
+# Of decibels alone: for all else the mean is that of the error.
+POOLED = ("psnr",)
+POOLED_NOTE = (
+    "PSNR median: over images. PSNR pooled: of the mean squared error over images, each counting once; with images of "
+    "one size, that of all pixels together."
+)
+_PSNR = (
+    Column("psnr", "PSNR ↑", 2),
+    Column("psnr", "PSNR median ↑", 2, "median"),
+    Column("psnr", "PSNR pooled ↑", 2, "pooled"),
+)
+
+# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4), and PSNR's where it has none.
+# A column that no image has is left out, so FID and the Inception Score, which are of sets, have none.
+LAYOUTS = {
+    "zoom_to_inpaint": (
+        *_PSNR,
+        Column("ssim", "SSIM ↑", 4),
+        Column("ms_ssim", "MS-SSIM ↑", 4),
+        Column("l1_fraction", "L1 ↓", 5),
+        Column("seconds", "Time (s) ↓", 3),
+    ),
+    "hifill": (
+        Column("l1_levels", "L1 (levels) ↓", 3),
+        Column("ms_ssim", "MS-SSIM ↑", 4),
+        *_PSNR,
+        Column("seconds", "Time (s) ↓", 3),
+    ),
+}
+
+# Upper edges in per cent of the picture; a hole on an edge belongs to the smaller bin.
+HOLE_AREA_EDGES = (5, 10, 20, 30, 50, 100)
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One result.
+
+    Attributes:
+      name: the image, unique within method and masks.
+      method: what painted it, e.g. "telea".
+      masks: kind of mask, e.g. "small".
+      hole_fraction: part of the picture that is hole, in [0, 1].
+      metrics: finite or +infinite values by name: those of `common.scoring.metrics`, and any other number
+        that an image has, such as "seconds".
+    """
+
+    name: str
+    method: str
+    masks: str
+    hole_fraction: float
+    metrics: Mapping[str, float]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.hole_fraction <= 1:
+            raise ValueError(f"{self.name}: hole_fraction {self.hole_fraction} is outside [0, 1]")
+        for key, value in self.metrics.items():
+            if math.isnan(value) or value == -math.inf:
+                raise ValueError(f"{self.name}: {key} of {self.method} is {value}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Statistic:
+    """Mean and sample standard deviation of `n` finite values; `infinite` others were left out.
+
+    median: of all values. pooled: see the module docstring; NaN but for PSNR.
+    """
+
+    mean: float
+    std: float
+    n: int
+    infinite: int
+    median: float
+    pooled: float = math.nan
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """One row of a table: `n` images of one method, kind of masks and range of hole areas.
+
+    `hole_area` is "all" or a range such as "5-10 %"; `hole_fraction` is the mean over the images.
+    """
+
+    method: str
+    masks: str
+    hole_area: str
+    n: int
+    hole_fraction: float
+    metrics: Mapping[str, Statistic]
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """A row that was not measured here: means over `n` images, without spread.
+
+    Attributes:
+      method: as its source names it.
+      masks: kind of mask, as in `Score`.
+      n: number of images behind each value.
+      metrics: values by name, as in `Score`.
+      source: where the values are printed and under which conditions, for a note below the table.
+    """
+
+    method: str
+    masks: str
+    n: int
+    metrics: Mapping[str, float]
+    source: str
+
+
+def pooled_psnr(values: Iterable[float]) -> float:
+    """The PSNR of the mean squared error of images of these PSNRs, in dB; infinite if none has an error."""
+    error = statistics.fmean(10 ** (-value / 10) for value in values)
+    return -10 * math.log10(error) if error else math.inf
+
+
+def _statistic(key: str, values: Sequence[float]) -> Statistic:
+    finite = [value for value in values if math.isfinite(value)]
+    return Statistic(
+        mean=statistics.fmean(finite) if finite else math.inf,
+        std=statistics.stdev(finite) if len(finite) > 1 else math.nan,
+        n=len(finite),
+        infinite=len(values) - len(finite),
+        median=statistics.median(values),
+        pooled=pooled_psnr(values) if key in POOLED else math.nan,
+    )
+
+
+def _metric_names(scores: Iterable[Score]) -> list[str]:
+    return list(dict.fromkeys(key for score in scores for key in score.metrics))
+
+
+def _summary(method: str, masks: str, hole_area: str, scores: Sequence[Score]) -> Summary:
+    columns = {
+        key: [float(score.metrics[key]) for score in scores if key in score.metrics]
+        for key in _metric_names(scores)
+    }
+    return Summary(
+        method=method,
+        masks=masks,
+        hole_area=hole_area,
+        n=len(scores),
+        hole_fraction=statistics.fmean(score.hole_fraction for score in scores),
+        metrics={key: _statistic(key, values) for key, values in columns.items()},
+    )
+
+
+def _hole_area(hole_fraction: float) -> int:
+    """Index of the bin of `HOLE_AREA_EDGES`; in fractions, as 100 * 0.29 is not exactly 29."""
+    return sum(hole_fraction > edge / 100 for edge in HOLE_AREA_EDGES)
+
+
+def _hole_area_label(index: int) -> str:
+    lower = HOLE_AREA_EDGES[index - 1] if index else 0
+    return f"{lower}-{HOLE_AREA_EDGES[index]} %"
+
+
+def _summaries(
+    scores: Sequence[Score], area_of: Callable[[Score], int], area_label: Callable[[int], str]
+) -> list[Summary]:
+    """Groups by kind of mask, area and method, in this order."""
+    kinds = list(dict.fromkeys(score.masks for score in scores))
+    methods = list(dict.fromkeys(score.method for score in scores))
+    groups: dict[tuple[int, int, int], list[Score]] = {}
+    for score in scores:
+        key = kinds.index(score.masks), area_of(score), methods.index(score.method)
+        groups.setdefault(key, []).append(score)
+    return [
+        _summary(methods[method], kinds[kind], area_label(area), groups[kind, area, method])
+        for kind, area, method in sorted(groups)
+    ]
+
+
+def summarise(scores: Sequence[Score]) -> list[Summary]:
+    """One `Summary` per kind of mask and method, in order of first appearance."""
+    return _summaries(scores, lambda score: 0, lambda area: "all")
+
+
+def by_hole_area(scores: Sequence[Score]) -> list[Summary]:
+    """One `Summary` per kind of mask, range of hole areas (empty ones left out) and method."""
+    return _summaries(scores, lambda score: _hole_area(score.hole_fraction), _hole_area_label)
+
+
+def flat(summary: Summary) -> dict[str, float]:
+    """{name of a column: value, "n": images}: every mean, every median, and the pooled PSNR."""
+    found = {}
+    for key, statistic in summary.metrics.items():
+        found[key] = statistic.mean
+        found[f"{key}_median"] = statistic.median
+        if key in POOLED:
+            found[f"{key}_pooled"] = statistic.pooled
+    return {**found, "n": summary.n}
+
+
+def _number(summary: Summary, column: Column, spread: bool) -> str:
+    if column.key not in summary.metrics:
+        return "-"
+    statistic = summary.metrics[column.key]
+    text = f"{getattr(statistic, column.shows):.{column.decimals}f}"
+    if spread and column.shows == "mean" and not math.isnan(statistic.std):
+        text += f" ± {statistic.std:.{column.decimals}f}"
+    return text
+
+
+def _aligned(header: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
+    """Markdown lines; the first `text_columns` columns are set left, the others right."""
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    widths = [max(3, *map(len, column)) for column in zip(*cells)]
+
+    def line(row: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if index < text_columns else cell.rjust(width)
+            for index, (cell, width) in enumerate(zip(row, widths))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = [
+        "-" * width if index < text_columns else "-" * (width - 1) + ":"
+        for index, width in enumerate(widths)
+    ]
+    return [line(cells[0]), line(rule), *map(line, cells[1:])]
+
+
+def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]:
+    notes = []
+    for summary in summaries:
+        for column in columns:
+            statistic = summary.metrics.get(column.key)
+            if column.shows != "mean":
+                continue
+            if statistic is not None and statistic.infinite and statistic.n:
+                where = f"{summary.method}, {summary.masks}, hole area {summary.hole_area}"
+                notes.append(
+                    f"{column.title.split()[0]}: mean of {statistic.n} images, without the "
+                    f"{statistic.infinite} of infinite value ({where})."
+                )
+    return notes
+
+
+def _measured_row(summary: Summary, columns: Sequence[Column], spread: bool, binned: bool) -> list:
+    names = [summary.method, summary.masks, *([summary.hole_area] if binned else [])]
+    numbers = [_number(summary, c, spread) for c in columns]
+    return [*names, f"{100 * summary.hole_fraction:.2f}", str(summary.n), *numbers]
+
+
+def _reference_row(reference: Reference, columns: Sequence[Column], binned: bool) -> list:
+    values = [(reference.metrics.get(c.name), c.decimals) for c in columns]
+    numbers = ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
+    names = [f"paper: {reference.method}", reference.masks, *(["all"] if binned else [])]
+    return [*names, "-", str(reference.n), *numbers]
+
+
+def table(
+    summaries: Sequence[Summary],
+    layout: str,
+    spread: bool = False,
+    references: Sequence[Reference] = (),
+) -> str:
+    """The rows of `summaries` as an aligned Markdown table in the manner of a paper.
+
+    Args:
+      summaries: from `summarise` or `by_hole_area`, printed in their order, all of one kind of masks together.
+      layout: a key of `LAYOUTS`.
+      spread: whether to print "mean ± standard deviation" rather than the mean; medians and pooled PSNR stand alone.
+      references: each is printed below the rows of its kind of masks, in their order; only in columns that a
+        summary fills.
+
+    Returns:
+      Lines joined and ended by a newline; below the table one line per mean that leaves images out and per source
+      of `references`.
+
+    Raises:
+      UserError: unknown layout.
+      ValueError: a reference is of a kind of masks that no summary has.
+    """
+    if layout not in LAYOUTS:
+        raise UserError(f"no table is laid out '{layout}'; choose from {', '.join(LAYOUTS)}")
+    kinds = list(dict.fromkeys(summary.masks for summary in summaries))
+    for reference in references:
+        if reference.masks not in kinds:
+            raise ValueError(
+                f"{reference.method}: nothing was measured with masks '{reference.masks}'"
+            )
+    columns = [c for c in LAYOUTS[layout] if any(c.key in summary.metrics for summary in summaries)]
+    binned = any(summary.hole_area != "all" for summary in summaries)
+    rows = []
+    for kind in kinds:
+        rows += [_measured_row(s, columns, spread, binned) for s in summaries if s.masks == kind]
+        rows += [_reference_row(r, columns, binned) for r in references if r.masks == kind]
+    header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
+    lines = _aligned([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
+    sources = dict.fromkeys(reference.source for reference in references)
+    notes = [*_notes(summaries, columns), *(f"paper: {s}; not measured here." for s in sources)]
+    return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    """`value` in types that JSON has: infinity becomes "inf", an undefined number null."""
+    if dataclasses.is_dataclass(value):
+        return _plain(vars(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if isinstance(value, (str, int)):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
+
+
+def write_json(
+    target: storage.PathLike,
+    scores: Sequence[Score],
+    summaries: Sequence[Summary],
+    references: Sequence[Reference] = (),
+) -> None:
+    """Writes {"summaries": [...], "reported": [...], "images": [...]}, fields as in `Summary`, `Reference`, `Score`.
+
+    What was measured is in "summaries" and "images" alone, what was not in "reported" alone.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
+    content = _plain(
+        {"summaries": list(summaries), "reported": list(references), "images": list(scores)}
+    )
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    storage.write_text(target, text + "\n")
+
+
+def write_csv(target: storage.PathLike, scores: Sequence[Score]) -> None:
+    """Writes one row per image: name, method, masks, hole_fraction, then every metric.
+
+    A metric that an image lacks is an empty cell.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
+    names = _metric_names(scores)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["name", "method", "masks", "hole_fraction", *names])
+    for score in scores:
+        values = [float(score.metrics[key]) if key in score.metrics else "" for key in names]
+        writer.writerow([score.name, score.method, score.masks, score.hole_fraction, *values])
+    storage.write_text(target, text.getvalue())

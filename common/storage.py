@@ -1,0 +1,199 @@
+"""Writing files and `.npz` archives so that a reader never sees half of one.
+
+Everything the package writes goes to a temporary name beside its target and is renamed when complete; an
+interrupt, a crash or a full disk leaves the old file (or none), never a truncated one. What a killed process leaves
+is a hidden file named ".partial-*", which nothing reads; `remove_partial` clears a folder of them.
+
+`zipfile` cannot end well after a write that failed: it raises about its own state instead of the disk's, and once more
+when it is thrown away. So `write_arrays` lets it write into a `_Sink`, which keeps the first failure and takes the rest
+without a word.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import lzma
+import os
+import pathlib
+import tempfile
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import Union
+
+import numpy as np
+
+from common.errors import UserError
+
+_UMASK = threading.Lock()
+PathLike = Union[str, "os.PathLike[str]"]
+_PARTIAL = ".partial-"
+# What reading an archive that is damaged or crafted raises. RuntimeError: encrypted, an unknown method
+# (NotImplementedError), a header nested too deep (RecursionError). MemoryError: a shape that it claims.
+DAMAGED = (
+    *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError),
+    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+)
+
+
+def _why(error: OSError, needed: int | None) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        size = "" if needed is None else f" ({needed:,} bytes are needed)"
+        return f"the disk is full{size}; free some space or choose another folder"
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return "a part of the path is a file, not a folder"
+    return error.strerror or str(error)
+
+
+@contextlib.contextmanager
+def named_errors(target: PathLike, needed: int | None = None) -> Iterator[None]:
+    """Turns an OSError in its block into a UserError that names `target` and says what to do.
+
+    needed: size of what is written in bytes, if it is known; said when the disk is full.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {_why(error, needed)}") from error
+
+
+@contextlib.contextmanager
+def atomic_path(
+    target: PathLike, durable: bool = False, needed: int | None = None
+) -> Iterator[pathlib.Path]:
+    """Yields a temporary path beside `target` (same suffix); renames it to `target` on success.
+
+    Args:
+      target: the file to write.
+      durable: the file and its name are on the disk when the block is left, so that not even a machine that loses
+        power can leave a name without its content. Costs milliseconds to seconds.
+      needed: as in `named_errors`.
+
+    Raises:
+      UserError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
+    """
+    target = pathlib.Path(target)
+    temporary = None
+    try:
+        with named_errors(target, needed):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                raise UserError(f"{target} is a folder; name a file to write")
+            handle, name = tempfile.mkstemp(
+                prefix=_PARTIAL, suffix=target.suffix, dir=target.parent
+            )
+            os.close(handle)
+            temporary = pathlib.Path(name)
+            yield temporary
+            os.chmod(temporary, 0o666 & ~_umask())
+            if durable:
+                _flush(temporary)
+            os.replace(temporary, target)
+            temporary = None
+            if durable:
+                _flush(target.parent)
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _flush(path: pathlib.Path) -> None:
+    """Has the system write a file, or a folder's names, to the disk."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows opens no folders
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_partial(folder: PathLike, seconds: float = 0) -> None:
+    """Removes what processes that were killed while writing left in a folder (not below it).
+
+    seconds: younger files stay; another process may be writing them.
+    """
+    latest = time.time() - seconds
+    for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
+        with contextlib.suppress(OSError):
+            if path.stat().st_mtime <= latest or not seconds:
+                path.unlink()
+
+
+def _umask() -> int:
+    with _UMASK:  # two threads at once would leave it at the other's 0
+        mask = os.umask(0)
+        os.umask(mask)
+    return mask
+
+
+def write_text(target: PathLike, text: str) -> None:
+    """Writes `text` (UTF-8) to `target` at once or not at all."""
+    with atomic_path(target) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def exists(path: PathLike) -> bool:
+    """Whether `path` is a file or a folder, or the prefix of a TensorFlow checkpoint's files."""
+    return pathlib.Path(path).exists() or pathlib.Path(f"{os.fspath(path)}.index").is_file()
+
+
+def existing_part(path: PathLike) -> pathlib.Path:
+    """The deepest part of `path`, made absolute, that exists: what decides whether `path` can be made."""
+    whole = pathlib.Path(path).absolute()
+    return next(part for part in (whole, *whole.parents) if part.exists())
+
+
+def write_arrays(path: PathLike, arrays: dict, durable: bool = False) -> None:
+    """Writes {name: array} to `path`; durable: as in `atomic_path`.
+
+    Raises:
+      UserError: the folder cannot be made or written, or the disk is full; says how many bytes are needed. What was at
+        `path` is as it was, and nothing else is left.
+    """
+    needed = sum(np.asarray(array).nbytes for array in arrays.values())
+    with (
+        atomic_path(path, durable, needed) as temporary,
+        open(temporary, "wb") as stream,
+    ):
+        sink = _Sink(stream)
+        np.savez(sink, **arrays)
+        sink.check()
+
+
+class _Sink:
+    """A binary stream for `zipfile`; see the module docstring."""
+
+    def __init__(self, stream):
+        self._stream, self._error = stream, None
+
+    def check(self) -> None:
+        """Raises the OSError that happened while writing, if one did."""
+        if self._error is not None:
+            raise self._error
+
+    def _attempt(self, call, *arguments, otherwise=0):
+        if self._error is None:
+            try:
+                return call(*arguments)
+            except OSError as error:
+                self._error = error
+        return otherwise
+
+    def write_arrays(self, data) -> int:
+        return self._attempt(self._stream.write, data, otherwise=len(data))
+
+    def seek(self, *arguments) -> int:
+        return self._attempt(self._stream.seek, *arguments)
+
+    def tell(self) -> int:
+        return self._attempt(self._stream.tell)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def read(self, *_):  # NumPy tells a stream from a name by it
+        raise OSError("this stream is for writing")

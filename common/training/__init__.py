@@ -1,0 +1,1 @@
+"""A training run: devices, steps, validation, checkpoints, and the loop around them."""

@@ -1,0 +1,143 @@
+"""Checkpoints of a run: every weight, every optimizer slot and the step, in one file that is whole or absent.
+
+    step-<N>.npz        the last ones, of which `keep` stay
+    milestone-<N>.npz   every so many steps, for good
+    best.npz            the one with the best validation
+
+A checkpoint is an `.npz` of plain arrays named "<part>/<path>", where a part is a layer or an optimizer. It is written
+beside its name, flushed to the disk and renamed, so a process that dies while saving leaves the previous one. Restoring
+is strict: a part that is missing, or an array that does not fit, is an error, never a silent fresh start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import re
+import shutil
+
+import numpy as np
+
+from common import storage
+from common.errors import UserError
+from common.models import weights
+
+_NAME = re.compile(r"step-(\d+)\.npz$")
+_HEADER = "header.json"
+BEST = "best.npz"
+
+
+class Checkpoints:
+    """The checkpoints of one run folder.
+
+    Args:
+      folder: where they lie; made on the first save.
+      layers: {part: layer} whose variables are saved by path.
+      optimizers: {part: optimizer}, already built, whose variables are saved by position.
+      keep: how many of the last ones stay.
+    """
+
+    def __init__(self, folder, layers: dict, optimizers: dict, keep: int = 3):
+        self.folder, self.keep = pathlib.Path(folder), keep
+        self._layers, self._optimizers = layers, optimizers
+
+    def paths(self) -> list[pathlib.Path]:
+        """Whole checkpoints of the last steps, oldest first."""
+        found = [
+            (int(m.group(1)), p)
+            for p in self.folder.glob("step-*.npz")
+            if (m := _NAME.match(p.name))
+        ]
+        return [path for _, path in sorted(found)]
+
+    def clean(self) -> None:
+        """Removes what a process that was killed while saving has left; for the only process that writes here."""
+        storage.remove_partial(self.folder)
+
+    def size(self) -> int:
+        """Bytes of a checkpoint, up to a few per array."""
+        return sum(variable.numpy().nbytes for variable in self._variables().values())
+
+    def save(
+        self, step: int, header: dict, *, last=True, milestone=False, best=False
+    ) -> pathlib.Path:
+        """Writes one checkpoint under each of the names that are asked for, and no copy where links are possible.
+
+        Args:
+          step: that it is of.
+          header: what JSON can hold, besides the step.
+          last: as step-<step>.npz; the oldest of these beyond `keep` are removed.
+          milestone: as milestone-<step>.npz.
+          best: as best.npz.
+
+        Returns:
+          The path of the last name.
+
+        Raises:
+          UserError: it could not be written; every older checkpoint is as it was.
+        """
+        # The step's name is last: going on from it means that the others are there.
+        names = [BEST] * best + [f"milestone-{step:08d}.npz"] * milestone
+        names += [f"step-{step:08d}.npz"] * last
+        paths = [self.folder / name for name in names]
+        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        arrays[_HEADER] = np.array(json.dumps({"step": step, **header}))
+        storage.write_arrays(paths[0], arrays, durable=True)
+        for path in paths[1:]:
+            with storage.atomic_path(path, durable=True, needed=self.size()) as temporary:
+                _link(paths[0], temporary)
+        for old in self.paths()[: -self.keep] if last else []:
+            old.unlink()
+        return paths[-1]
+
+    def header(self, path) -> dict:
+        """The header of a checkpoint (with "step"); UserError as in `restore`."""
+        return _read(path, only_header=True)[0]
+
+    def restore(self, path) -> dict:
+        """Assigns every variable from a checkpoint; returns its header (with "step").
+
+        Raises:
+          UserError: unreadable, or an array is missing, unknown or of another shape.
+        """
+        header, arrays = _read(path)
+        variables = self._variables()
+        weights.check(variables, arrays, str(path))
+        for name, variable in variables.items():
+            variable.assign(arrays[name])
+        return header
+
+    def _variables(self):
+        found = {}
+        for part, layer in self._layers.items():
+            for name, variable in weights.named_variables(layer).items():
+                found[f"{part}/{name}"] = variable
+        for part, optimizer in self._optimizers.items():
+            # Keras 3 lists the learning rate too; it is the command's, not the checkpoint's.
+            slots = [v for v in optimizer.variables if "learning_rate" not in v.name]
+            found.update({f"{part}/{index}": variable for index, variable in enumerate(slots)})
+        return found
+
+
+def _link(path, target):
+    """`target`, an empty file, becomes another name of `path`, or a copy where the file system has no links."""
+    target.unlink()
+    try:
+        os.link(path, target)
+    except OSError:
+        shutil.copyfile(path, target)
+
+
+def _read(path, only_header=False):
+    """(header, {name: array}) of a checkpoint, or no arrays."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(str(archive[_HEADER]))
+            names = [] if only_header else [name for name in archive.files if name != _HEADER]
+            arrays = {name: archive[name] for name in names}
+        if type(header["step"]) is not int or header["step"] < 0:
+            raise ValueError(f"step {header['step']}")
+    except storage.DAMAGED as error:
+        raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
+    return header, arrays

@@ -1,0 +1,214 @@
+"""A training run: what a paper gives to it, its schedule, and the loop around a Keras model's `fit`.
+
+`train` knows no paper: a `Recipe` tells it what to step, save and show. The same command goes on with a run that was
+interrupted, killed or terminated, to the same weights, optimizer slots, data and statistics as if it had not been.
+
+    common.training.run_folder    the files of a run
+    common.training.callback      what happens after every step
+    common.training.validation    scores and pictures of a fixed set
+    common.training.checkpoints   what a run goes on from
+    common.training.nonfinite     numbers that are NaN or infinite
+    common.training.signals       SIGTERM and Ctrl-C
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import signal
+from typing import Callable
+
+import numpy as np
+import tensorflow as tf
+from absl import flags
+from tensorflow import keras
+
+from common.errors import UserError
+from common.training import nonfinite, signals, validation
+from common.training.callback import Progress
+from common.training.checkpoints import Checkpoints
+from common.training.run_folder import RunFolder
+
+__all__ = ["Recipe", "RunFolder", "Schedule", "options_from_flags", "train"]
+
+
+@dataclasses.dataclass
+class Recipe:
+    """What a paper gives to `train`.
+
+    trainer: Keras model whose `train_step` returns {loss term: scalar}, with an int64 variable `step`. One that leaves
+      an update out when something is not finite says so with `skips_nonfinite = True`.
+    layers, optimizers: what a checkpoint holds, by name.
+    images_per_step: photographs one step consumes, over all replicas.
+    size: side of the square crops.
+    mask_size, preview_size: side of the masks, and of the images and masks of a preview; by default the crops'.
+    holes: whether a preview's images have holes.
+    preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}, last one the result.
+    save_weights: writes the network for inference to a path.
+    batch_size: images of one update, over all replicas; by default `images_per_step`.
+    accumulate: micro-batches of an update.
+    validation_terms: (label [B, size, size, 3] in [0, 1], mask [B, M, M, 1]) -> {loss term: mean over the batch} at
+      inference, changing nothing; or None.
+    """
+
+    trainer: keras.Model
+    layers: dict
+    optimizers: dict
+    images_per_step: int
+    size: int
+    preview: Callable
+    save_weights: Callable
+    mask_size: int | None = None
+    preview_size: int | None = None
+    holes: bool = True
+    batch_size: int | None = None
+    accumulate: int = 1
+    validation_terms: Callable | None = None
+
+
+def options_from_flags(kind):
+    """An instance of the dataclass `kind`: fields from the flags of their names, defaults where there is none."""
+    known = flags.FLAGS
+    names = {field.name for field in dataclasses.fields(kind)} & set(known)
+    given = {name: known[name].value for name in names if known[name].value is not None}
+    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
+    return kind(**given)
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """How long a run is and how often it reports; steps count generator updates."""
+
+    steps: int
+    log_every: int = 100
+    picture_every: int = 1000
+    checkpoint_every: int = 1000
+    keep: int = 3
+    minutes: float = 0.0  # stop after this much training time; 0: no limit
+    validate_every: int | None = None  # None: with the pictures
+    milestone_every: int = 0  # checkpoints that stay; 0: none
+    keep_best: str | None = (
+        None  # the metric of best.npz and weights_best.npz, such as validation_psnr
+    )
+    on_nonfinite: str = nonfinite.STOP
+    max_skipped: int = 10  # steps that on_nonfinite="skip" may leave out over the whole run
+
+
+def train(
+    recipe: Recipe,
+    dataset_from: Callable,
+    validation_set,
+    schedule: Schedule,
+    run: RunFolder,
+    stop: signals.StopRequest | None = None,
+):
+    """Trains up to `schedule.steps`, from the run's last checkpoint if there is one.
+
+    Args:
+      recipe: what is trained.
+      dataset_from: first sample number -> tf.data.Dataset of `recipe.images_per_step` samples per element.
+      validation_set: `validation.FixedSet`, or (image [N, S, S, 3] float32 in [0, 1], mask [N, S, S, 1]).
+      schedule: length and intervals.
+      run: where everything goes.
+      stop: what SIGTERM and Ctrl-C set, if they are watched already. SIGTERM: the step is finished and saved, and this
+        returns; Ctrl-C: the same, and KeyboardInterrupt is raised.
+
+    Raises:
+      UserError: a file cannot be read or written, a checkpoint does not fit, or a term is not finite.
+    """
+    nonfinite.check_action(schedule.on_nonfinite, recipe.trainer)
+    fixed_set = validation.triples(validation_set)
+    if schedule.keep_best:
+        validation.check_metric(schedule.keep_best, recipe, fixed_set)
+    checkpoints = Checkpoints(
+        run.folder / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
+    )
+    header = {"step": 0}
+    if checkpoints.paths():
+        header = checkpoints.restore(checkpoints.paths()[-1])
+        recipe.trainer.step.assign(header["step"])
+    if run.photographs:
+        run.photographs.restore(header.get("photographs_skipped", []))
+    run.start(header["step"])
+    checkpoints.clean()
+    if header["step"]:
+        run.log(f"continuing from step {header['step']}")
+    if header["step"] >= schedule.steps and not header.get("validation_is_due"):
+        _say_finished(recipe, run, checkpoints.paths()[-1], header["step"])
+        return
+    guard = nonfinite.Guard(
+        run,
+        lambda step: _batch(recipe, dataset_from, step),
+        schedule.on_nonfinite,
+        schedule.max_skipped,
+        header.get("skipped_steps", 0),
+    )
+    with signals.watched(stop) as stop:
+        progress = Progress(recipe, checkpoints, fixed_set, schedule, run, guard, stop, header)
+        try:
+            _fit(recipe, dataset_from, progress)
+        finally:
+            progress.bar.close()
+    if stop:
+        progress.save_if_missing()
+        how = "terminated" if stop.signal == signal.SIGTERM else "interrupted"
+        run.log(f"{how} at step {progress.step}; the same command goes on from there")
+        if stop.signal == signal.SIGINT:
+            raise KeyboardInterrupt
+        return
+    progress.finish()
+    recipe.save_weights(run.folder / "weights.npz")
+    run.log(f"step {progress.step}: weights are in {run.folder / 'weights.npz'}")
+
+
+def _fit(recipe, dataset_from, progress):
+    """The steps that are missing, or as many as there is time for."""
+    progress.start()
+    first, missing = progress.step, progress.schedule.steps - progress.step
+    if progress.must_stop() or not missing:
+        return
+    try:
+        recipe.trainer.fit(
+            dataset_from(first * recipe.images_per_step),
+            steps_per_epoch=missing,
+            epochs=1,
+            verbose=0,
+            shuffle=False,
+            callbacks=[progress],
+        )
+    except KeyboardInterrupt:
+        progress.step = int(recipe.trainer.step.numpy())  # a step is done whole or not at all
+        progress.save()
+        progress.run.log(
+            f"interrupted at step {progress.step}; the same command goes on from there"
+        )
+        raise
+    except tf.errors.OpError as error:
+        raise _from_tensorflow(error) from error
+
+
+def _say_finished(recipe, run, checkpoint, steps):
+    run.log(f"this run is finished ({steps} steps); raise --steps to train on")
+    weights = run.folder / "weights.npz"
+    # It may have died between its last checkpoint and its weights.
+    if not weights.exists() or weights.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
+        recipe.save_weights(weights)
+
+
+def _batch(recipe, dataset_from, step):
+    """(number of the first sample, images, masks) that a step saw; steps count from 1."""
+    first = (step - 1) * recipe.images_per_step
+    image, mask = next(iter(dataset_from(first)))
+    return first, np.asarray(image), np.asarray(mask)
+
+
+def _from_tensorflow(error):
+    """TensorFlow hides the UserError of the Python that reads photographs, and a full disk, in a long text."""
+    found = re.search(r"UserError: (.*)", str(error))
+    if found:
+        return UserError(found.group(1))
+    if "No space left" in str(error):
+        return UserError(
+            "the disk is full; free some space, the same command goes on from the last checkpoint"
+        )
+    return error

@@ -1,0 +1,139 @@
+"""What the trainers of both papers share: options of every training, optimizers, and the step under every strategy.
+
+A trainer is a Keras model whose `fit` runs `train_step` on every replica; `common.training.updates` does what a step
+does to variables. Keras' own loop around the step is replaced, because that of Keras 3 cannot run on several workers
+(3.15: it averages the first batch over workers, and adds up terms that are scalars along an axis).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import tensorflow as tf
+from tensorflow import keras
+
+from common.errors import UsageError
+from common.training import learning_rate
+from common.training.updates import LossScale, MovingAverage, Part
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+@dataclasses.dataclass(frozen=True)
+class CommonOptions:
+    """What does not depend on the paper. Flags of the same names give them."""
+
+    batch_size: int = 8  # images of one update, over all replicas and micro-batches
+    accumulate: int = 1  # micro-batches of an update
+    precision: str = "float32"  # Keras policy of the networks
+    jit: bool = False  # compile with XLA what can be
+    ema: float = 0.0  # decay of the generator's moving average; 0: none
+    learning_rate: float = 1e-4
+    learning_rate_schedule: str | None = None  # see common.training.learning_rate
+    learning_rate_drops: tuple = ()
+    warmup_steps: int = 0
+    steps: int = 1
+    adam_beta_1: float = 0.9
+    adam_beta_2: float = 0.999
+    seed: int = 0
+
+
+def check_precision(precision: str) -> None:
+    """UsageError for a precision that this machine's devices cannot train with."""
+    if precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+        raise UsageError(
+            "--precision=mixed_float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in "
+            "float16; use mixed_bfloat16"
+        )
+
+
+class Trainer(keras.Model):
+    """Make it inside `strategy.scope()`. A subclass has `train_step`.
+
+    step: int64 variable, the steps done.
+    skips_nonfinite: a step whose losses or gradients are not finite changes nothing and shows them among its terms.
+    """
+
+    skips_nonfinite = True
+
+    def __init__(self, options: CommonOptions, **kwargs):
+        super().__init__(**kwargs)
+        self.options = options
+        self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
+        self.parts, self.average = {}, None
+        self.built = True
+        # Keras wants an optimizer in `compile`; those of the parts are used instead.
+        super().compile(optimizer="sgd", jit_compile=False)
+
+    def add_part(self, name: str, layers: list, updates_per_step: int = 1, average=False) -> Part:
+        """An optimizer for the layers' variables, with what the options ask for, as part `name`."""
+        variables = [v for layer in layers for v in layer.trainable_variables]
+        part = Part(self._optimizer(variables, updates_per_step), variables)
+        if self.options.precision == "mixed_float16":
+            part.loss_scale = LossScale()
+        if average and self.options.ema:
+            part.average = self.average = MovingAverage(layers, self.options.ema)
+        self.parts[name] = part
+        return part
+
+    def _optimizer(self, variables, updates_per_step):
+        o = self.options
+        rate = learning_rate.schedule(
+            o.learning_rate,
+            o.learning_rate_drops,
+            o.steps * updates_per_step,
+            o.learning_rate_schedule,
+            o.warmup_steps * updates_per_step,
+        )
+        optimizer = keras.optimizers.Adam(rate, o.adam_beta_1, o.adam_beta_2)
+        # Slots must exist before the first step and before a restore, inside the scope.
+        optimizer.build(variables)
+        return optimizer
+
+    def state(self) -> dict:
+        """{name: object with `variables`} of what a checkpoint needs besides networks."""
+        found = {f"{name}_optimizer": part.optimizer for name, part in self.parts.items()}
+        for name, part in self.parts.items():
+            if part.loss_scale:
+                found[f"{name}_loss_scale"] = part.loss_scale
+        if self.average:
+            found["average"] = self.average
+        return found
+
+    def averaged(self, function):
+        """`function`, called while the networks have their moving averages where there are any."""
+        if not self.average:
+            return function
+
+        def call(*args):
+            with self.average.applied():
+                return function(*args)
+
+        return call
+
+    def mean(self, per_sample):
+        """Sum over this replica's samples [B] divided by the global batch: sums over replicas are all it takes."""
+        return tf.reduce_sum(per_sample) / self.options.batch_size
+
+    def with_xla(self, function):
+        """`function`, compiled by XLA where the options ask for it."""
+        return tf.function(function, jit_compile=True) if self.options.jit else function
+
+    def make_train_function(self, force=False):
+        """What `fit` calls with an iterator for every step; see the module docstring."""
+        if self.train_function is None or force:
+            strategy = self.distribute_strategy
+
+            @tf.function(autograph=False)  # nothing needs it, and a run starts a tenth sooner
+            def run(iterator):
+                terms = strategy.run(self.train_step, args=(next(iterator),))
+                return {  # the same on all replicas
+                    name: strategy.experimental_local_results(value)[0]
+                    for name, value in terms.items()
+                }
+
+            self.train_function = run
+        return self.train_function
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Nothing: everything is built. Keras 3 would look at the first batch."""

@@ -1,0 +1,131 @@
+"""Scores of the arms of `studies/evidence/`, by `common.scoring.protocol`'s protocol and nothing else.
+
+    <output>/evaluation/MASKS/{images,masks}/          the fixed set: center crops and holes, the same for every arm
+    <output>/seed-N/ARM/predictions/MASKS/NAME.png     what was painted
+    <output>/seed-N/ARM/scores.json                    one score an image, as evaluate.py writes it
+
+Beside `common.scoring.metrics` there is one more, for the papers' sentences about sharpness, of which PSNR and L1 know
+little (a blurred fill scores well): `detail_error`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import pathlib
+from typing import Callable
+
+import cv2
+import numpy as np
+
+from common import environment, storage
+from common.errors import UserError
+from common.filling import photographs
+from common.images import convert
+from common.scoring import protocol, tables
+from studies.evidence import arms
+
+SCORES = "scores.json"
+SET = "set.json"
+MASK_SEED = 0
+
+
+def detail_error(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> float:
+    """|ln| of how much more or less gradient energy the result has in the hole than the original; 0: as sharp as it.
+
+    Args:
+      truth, result: uint8 [H, W, 3].
+      hole: [H, W], nonzero = hole. Differences between two pixels of it count, so its border does not.
+
+    One squared level is added to both mean energies, so that a flat original is no division by zero.
+    """
+    hole = np.asarray(hole) > 0
+    energies = [1 + _gradient_energy(image.astype(np.float32), hole) for image in (truth, result)]
+    return abs(math.log(energies[1] / energies[0]))
+
+
+def _gradient_energy(image, hole):
+    """Mean squared difference of neighbouring pixels of the hole; 0 where it has none."""
+    total = count = 0
+    for axis in (0, 1):
+        inside = np.delete(hole, 0, axis) & np.delete(hole, -1, axis)
+        differences = np.diff(image, axis=axis)[inside]
+        total, count = total + float(np.square(differences).sum()), count + differences.size
+    return total / count if count else 0.0
+
+
+def make_cases(paths: list[str], folder: pathlib.Path, size: int) -> dict[str, list]:
+    """{masks: cases} of the fixed set in `folder`, made anew each time (always the same).
+
+    Raises:
+      UserError: the folder holds another set, whose scores would be mixed with those of this one.
+    """
+    record = json.dumps({"images": list(paths), "size": size, "seed": MASK_SEED}, indent=1)
+    if (folder / SET).exists() and (folder / SET).read_text(encoding="utf-8") != record:
+        raise UserError(
+            f"{folder} holds other pictures than --eval_dir; choose another --output, "
+            "or remove it and every scores.json beside it"
+        )
+    cases = {
+        masks: protocol.make_set(paths, masks, None, size, MASK_SEED, folder / masks)
+        for masks in arms.MASKS
+    }
+    storage.write_text(folder / SET, record)
+    return cases
+
+
+def score(arm: str, weights: pathlib.Path, cases: dict[str, list], folder: pathlib.Path) -> list:
+    """Paints and scores every case with an arm's weights, unless `folder`/scores.json is there; returns the scores."""
+    if (folder / SCORES).is_file():
+        return read(folder / SCORES)
+    painter, found = _painter(arms.ARMS[arm].painter, weights), []
+    for masks, some in cases.items():
+        painted = folder / "predictions" / masks
+        protocol.paint(some, painter, painted, f"{folder.parents[1].name}, {arm}, {masks}")
+        for case, one in zip(some, protocol.score(some, painted, arm, masks)):
+            truth, result = map(convert.read_rgb, (case.image, painted / f"{case.name}.png"))
+            hole = photographs.read_mask(case.mask)
+            one.metrics["detail_error"] = detail_error(truth, result, hole)
+            found.append(one)
+    tables.write_json(folder / SCORES, found, tables.summarise(found))
+    return found
+
+
+def read(path: pathlib.Path) -> list[tables.Score]:
+    """The scores of a scores.json."""
+    content = json.loads(path.read_text(encoding="utf-8"))["images"]
+    for one in content:
+        one["metrics"] = {name: float(value) for name, value in one["metrics"].items()}
+    return [tables.Score(**one) for one in content]
+
+
+def _painter(kind, weights) -> Callable:
+    environment.start_tensorflow()
+    import painters
+
+    if kind in ("hifill", "zoom_to_inpaint"):
+        return painters.painter(kind, str(weights))
+    from hifill import weights_source
+
+    interpolation = {"bicubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST}[kind]
+    return without_residuals(weights_source.load(str(weights)), interpolation)
+
+
+def without_residuals(model, interpolation: int) -> Callable:
+    """HiFill whose completion of a square picture is enlarged plainly and pasted (H section 4.4).
+
+    model: `hifill.HiFill`, which sees a square picture as a whole. interpolation: OpenCV's number.
+    """
+    from hifill.residual_aggregation import average_down, cells_touching
+
+    def paint(image, mask):
+        hole, size = mask > 0, model.config.size
+        low, touched = average_down(image, size, hole), cells_touching(hole, size)[..., None]
+        inputs = low[None] / convert.WHITE, touched[None].astype(np.float32)
+        _, refined, _ = model.generate(*inputs)
+        completed = np.where(touched, np.asarray(refined)[0] * convert.WHITE, low)
+        large = cv2.resize(completed, image.shape[1::-1], interpolation=interpolation)
+        levels = np.clip(np.rint(large), 0, convert.WHITE).astype(np.uint8)
+        return np.where(hole[..., None], levels, image)
+
+    return paint

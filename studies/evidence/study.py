@@ -1,0 +1,178 @@
+"""Small-scale evidence on real photographs: do small networks order as the papers say their large ones do?
+
+    python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies
+
+The papers (Z section 4.4, Table 3: zoom, SR network and gradient loss each improve all scores; Z section 3.2: large
+masks converge faster after small ones; H section 4.2, Figure 4: single-channel gates everywhere bring artifacts; H
+section 4.4, Figure 6: residual aggregation is sharper than plain upsampling) have stages of up to 1.2 million steps.
+Here every arm has networks of a quarter of the width (HiFill's: of half of it), some hundred steps, the same for all,
+three seeds, and one fixed set of pictures and holes:
+
+    arms                what is trained and which difference, by which metric, stands for which sentence
+    rule                when a difference agrees, disagrees or is drowned in noise
+    training            the runs: finished ones are skipped, interrupted ones go on
+    scores              `common.scoring.protocol`'s protocol, 256x256 center crops, small and large masks
+    report, charts      tables and charts
+
+Needs: some hundred photographs, some others to score, hours on two cores (docs/evidence.md says what it took). The
+same command goes on where it stopped; `--minutes` ends training after that long and reports what is there. Small
+setting, of studies/run.py: HiFill's arms alone, two seeds, seconds of training on the sample photographs; it shows
+that everything runs, nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from absl import flags
+
+from common.data import datasets
+from common.errors import UsageError, UserError
+from studies.evidence import arms, charts, report, scores
+from studies.evidence.training import Plan, train
+from studies.kit import study
+from studies.kit.study import Result, Study
+
+if TYPE_CHECKING:
+    from studies.kit.bench import Bench
+
+FLAGS = flags.FLAGS
+SIZE = 256  # of the scored crops, as in Z's tables
+STEPS = 600
+SEEDS = 3
+# Small size: enough to run, not to learn.
+SMALL_STEPS, SMALL_SEEDS = 5, 2
+
+
+def define_flags() -> None:
+    """Flags of `python -m studies.evidence`; studies/run.py, which imports this too, has its own."""
+    flags.DEFINE_string("data_dir", None, "folder of photographs to train on")
+    flags.DEFINE_string("eval_dir", None, "folder of other photographs, to score on")
+    flags.DEFINE_integer("steps", STEPS, "of every stage of every arm", lower_bound=1)
+    flags.DEFINE_integer("seeds", SEEDS, "how many; 2 are the least for a decision", lower_bound=1)
+    flags.DEFINE_float("minutes", 0, "end training after this long; 0: no limit", lower_bound=0)
+    flags.DEFINE_string("output", "runs/studies", "everything goes below its folder evidence/")
+
+
+def score(plan: Plan, paths: list[str], size: int) -> dict:
+    """{arm: {seed: scores}} of every arm whose weights are there."""
+    cases = scores.make_cases(paths, plan.folder / "evaluation", size)
+    found: dict[str, dict] = {}
+    for arm in arms.arms_of(plan.all_runs()):
+        for seed in plan.seeds:
+            weights = plan.weights(seed, arms.ARMS[arm].run)
+            if weights.is_file():
+                folder = plan.folder / f"seed-{seed}" / "scores" / arm
+                found.setdefault(arm, {})[seed] = scores.score(arm, weights, cases, folder)
+    return found
+
+
+def result(plan: Plan, scored: dict, training: int, held_out: int, size: int) -> Result:
+    """Tables, charts and values; `training`, `held_out`: numbers of photographs."""
+    values = report.values(scored)
+    missing = len(plan.missing())
+    total = len(plan.seeds) * len(plan.all_runs())
+    setting = {"steps": plan.steps, "seeds": len(plan.seeds), "runs": total, "missing": missing}
+    setting |= {"photographs": training, "held_out": held_out, "size": size}
+    setting["training_hours"] = round(plan.seconds() / 3600, 2)
+    notes = [
+        f"{total - missing} of {total} runs are trained, in {setting['training_hours']} hours; "
+        f"{plan.steps} steps a stage, seeds {', '.join(map(str, plan.seeds))}.",
+        f"{training} photographs to train on, {held_out} others to score on, {size}x{size} center "
+        f"crops, masks drawn with seed {scores.MASK_SEED}.",
+    ]
+    return Result(
+        tables=report.tables(values),
+        pictures=charts.pictures(values),
+        notes=notes,
+        values={"setting": setting, **values},
+    )
+
+
+def run(bench: Bench) -> Result:
+    """The study as studies/run.py runs it: the small size alone."""
+    if not bench.small:
+        raise UsageError(f"this study needs two folders of photographs; run: {STUDY.command}")
+    photographs = bench.data_sets()[0]
+    training = datasets.training(photographs.name, photographs.data_dir).train
+    plan = Plan(
+        bench.folder.resolve(),
+        bench.training_data(),
+        bench.steps or SMALL_STEPS,
+        tuple(range(bench.seed, bench.seed + SMALL_SEEDS)),
+        arms.SMALL_RUNS,
+    )
+    size = bench.image_size or SIZE
+    charts.check()
+    train(plan)
+    scored = score(plan, list(photographs.paths), size)
+    return result(plan, scored, len(training), len(photographs.paths), size)
+
+
+STUDY = Study(
+    id="evidence",
+    paper=study.BOTH,
+    item="Z Table 3, section 3.2; H Figures 4 and 6",
+    what="small-scale evidence: directions with seeds and a rule",
+    reported=(
+        "zooming, the SR network and the gradient loss improve every score; small masks first make training with large "
+        "ones converge faster; single-channel gates in both networks bring artifacts; residual aggregation is sharper "
+        "than upsampling"
+    ),
+    needs="two folders of photographs, hours on two cores",
+    command="python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies",
+    minutes=3,
+    run=run,
+)
+
+
+def photographs() -> tuple[Sequence[str], list[str]]:
+    """Paths of what is trained on below --data_dir, and --eval_dir; UserError when one is in both."""
+    for name in ("data_dir", "eval_dir"):
+        if not FLAGS[name].value:
+            raise UsageError(f"--{name} is missing: name a folder of photographs")
+    training = datasets.training("folder", FLAGS.data_dir).train
+    held_out = list(datasets.files("folder", FLAGS.eval_dir, "test", "--eval_dir"))
+    both = set(map(_resolved, training)) & set(map(_resolved, held_out))
+    if both:
+        raise UserError(f"{min(both)} is below --data_dir and --eval_dir; score on others")
+    return training, held_out
+
+
+def _resolved(path):
+    return str(pathlib.Path(path).resolve())
+
+
+def main(_) -> int:
+    from studies.kit import bench
+    from studies.publish import report
+
+    started, (training, held_out) = time.perf_counter(), photographs()
+    chosen = bench.Bench(
+        STUDY.id,
+        size="own",
+        output=pathlib.Path(FLAGS.output),
+        dataset="folder",
+        data_dir=FLAGS.data_dir,
+        steps=FLAGS.steps,
+    )
+    data = ("--dataset=folder", f"--data_dir={_resolved(FLAGS.data_dir)}")
+    seeds = tuple(range(FLAGS.seeds))
+    plan = Plan(chosen.folder.resolve(), data, FLAGS.steps, seeds)
+    charts.check()
+    train(plan, FLAGS.minutes)
+    found = result(plan, score(plan, held_out, SIZE), len(training), len(held_out), SIZE)
+    given = [f"--{n}={FLAGS[n].value}" for n in ("steps", "seeds") if FLAGS[n].present]
+    run = dataclasses.replace(STUDY, command=" ".join([STUDY.command, *given]))
+    path = study.save(run, found, chosen, time.perf_counter() - started)
+    for table in study.load(path)["tables"]:
+        print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
+    print("\n".join(["", *found.notes]))
+    if plan.missing():
+        print("The same command goes on.")
+    print(f"Result: {path}")
+    return 0

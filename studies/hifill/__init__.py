@@ -1,0 +1,1 @@
+"""The studies of HiFill's tables and figures (H)."""

@@ -1,0 +1,177 @@
+"""The networks that studies compare: how the paper trains each, and a small one that trains here in about a minute.
+
+An arm is one network under the name that `--weights=ARM=FILE` gives it. Its small network is trained by train.py in a
+process of its own, on whatever photographs the study looks at, and kept in a folder that later studies find again.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from common import storage
+from common.errors import UserError
+from common.training import signals
+
+# The commands lie beside the packages, in a clone as in an installed wheel.
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+WEIGHTS = "weights.npz"
+ADOPTED_GATES = "gates_sc_pw"  # which every other network of HiFill has, too
+_FLAGS = "study_flags.json"
+
+
+class Arm(NamedTuple):
+    """A network.
+
+    label: what the paper's tables call it.
+    model: "zoom_to_inpaint" or "hifill", whose `weights_source` loads it.
+    flagfile: the paper's experiment.
+    data: further flags of that experiment.
+    small: flags of the small network.
+    fields: {field of the configuration: value} that weights must have to be this arm's.
+    """
+
+    label: str
+    model: str
+    flagfile: str
+    data: str
+    small: tuple[str, ...]
+    fields: dict
+
+
+def _zoom(label, flagfile, config, zoom, scale, channels=16):
+    sr_weights = "none" if zoom == "sr" else ""
+    small = (
+        "--flagfile=configs/zoom_to_inpaint/small/study.cfg",
+        f"--zoom_config={config}",
+        f"--zoom_channels={channels}",
+        f"--sr_weights={sr_weights}",
+    )
+    return Arm(
+        label,
+        "zoom_to_inpaint",
+        f"configs/zoom_to_inpaint/ablations/{flagfile}.cfg",
+        "--places2_dir=PLACES2 --div2k_dir=DIV2K",
+        small,
+        {"zoom": zoom, "scale": scale},
+    )
+
+
+def _gates(coarse, refinement):
+    """A configuration of H Figure 4, on CelebA-HQ."""
+    pair = f"gates_{coarse}_{refinement}"
+    gates = {"coarse_gate": coarse, "refinement_gate": refinement}
+    return Arm(
+        f"{coarse} + {refinement}",
+        "hifill",
+        f"configs/hifill/{'celeba_hq' if pair == ADOPTED_GATES else pair}.cfg",
+        "--data_dir=CELEBA_HQ",
+        (
+            "--flagfile=configs/hifill/small/study.cfg",
+            *(f"--{name}={gate}" for name, gate in gates.items()),
+        ),
+        gates,
+    )
+
+
+# 64 channels of the paper are 16 here, 70 are 18 (17.5, which is odd).
+ARMS = {
+    "no_zoom": _zoom("No zoom", "no_zoom", "no_zoom", "none", 1),
+    "bicubic_zoom": _zoom("Bicubic zoom", "bicubic_zoom", "bicubic_zoom", "bicubic", 2),
+    "sr_zoom": _zoom("SR zoom", "sr_zoom", "sr_zoom", "sr", 2),
+    "sr_zoom_gradient": _zoom("SR zoom+L∇", "sr_zoom_gradient", "paper", "sr", 2),
+    "no_zoom_70": _zoom("No zoom, 70 channels", "no_zoom_70", "no_zoom_70", "none", 1, 18),
+    "bicubic_zoom_70": _zoom(
+        "Bicubic zoom, 70 channels", "bicubic_zoom_70", "bicubic_zoom_70", "bicubic", 2, 18
+    ),
+    "scale_1": _zoom("No zoom, x1", "scale_1", "scale_1", "none", 1),
+    "scale_2": _zoom("SR zoom, x2", "scale_2", "scale_2", "sr", 2),
+    "scale_3": _zoom("SR zoom, x3", "scale_3", "scale_3", "sr", 3),
+    "scale_4": _zoom("SR zoom, x4", "scale_4", "scale_4", "sr", 4),
+    "hifill": Arm(
+        "HiFill",
+        "hifill",
+        "configs/hifill/places2.cfg",
+        "--data_dir=PLACES2",
+        ("--flagfile=configs/hifill/small/study.cfg",),
+        {},
+    ),
+    **{
+        f"gates_{coarse}_{refinement}": _gates(coarse, refinement)
+        for coarse, refinement in (
+            *(("gc", "gc"), ("ds", "ds"), ("pw", "pw")),
+            *(("sc", "ds"), ("sc", "pw"), ("sc", "sc")),
+        )
+    },
+}
+# In the small size all photographs are the same, so this one would be trained twice.
+SAME_WHEN_SMALL = {ADOPTED_GATES: "hifill"}
+
+
+def command(arm: str) -> str:
+    """What trains the paper's network of an arm."""
+    found = ARMS[arm]
+    return f"python train.py --flagfile={found.flagfile} {found.data}"
+
+
+def train(
+    arm: str,
+    folder: pathlib.Path,
+    steps: int | None = None,
+    seed: int = 0,
+    data: Sequence[str] = ("--dataset=sample",),
+    extra: Sequence[str] = (),
+) -> pathlib.Path:
+    """The weights of an arm's small network, trained in `folder` unless they lie there; goes on after an interruption.
+
+    Args:
+      arm: a key of `ARMS`.
+      folder: of the run; everything that train.py writes is in it.
+      steps: generator updates instead of the flagfile's.
+      seed: of weights, data order, crops and holes.
+      data: train.py's flags that name photographs.
+      extra: further flags of train.py; they win.
+
+    Raises:
+      KeyboardInterrupt: Ctrl-C or SIGTERM; what was trained is kept.
+      UserError: the folder holds a network that was trained with other flags, or the training failed.
+    """
+    wanted = [*ARMS[arm].small, f"--seed={seed}", *data, *extra]
+    wanted += [f"--steps={steps}"] if steps else []
+    weights, record = folder / WEIGHTS, folder / _FLAGS
+    _check_same(record, wanted, folder)
+    if weights.is_file():
+        return weights
+    storage.write_text(record, json.dumps(wanted, indent=1) + "\n")
+    print(f"training the small network '{arm}' in {folder}", flush=True)
+    with signals.watched() as stop:
+        program = [sys.executable, str(ROOT / "train.py")]
+        code = signals.run([*program, *wanted, f"--output={folder}"], stop)
+    if stop:
+        raise KeyboardInterrupt
+    if code or not weights.is_file():
+        ended = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        raise UserError(f"training '{arm}' in {folder} ended with {ended}; its message is above")
+    return weights
+
+
+def _check_same(record, wanted, folder):
+    """UserError if the folder was begun with other flags: its network would not be the one asked for."""
+    if not (record.is_file() or (folder / WEIGHTS).is_file()):
+        return
+    try:
+        found = json.loads(record.read_text(encoding="utf-8"))
+        other = sorted(set(wanted) ^ set(found))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(
+            f"{record} does not say with which flags {folder} was trained; remove the folder"
+        ) from error
+    if found != wanted:
+        raise UserError(
+            f"{folder} holds a network of other flags ({' '.join(other)}); "
+            "remove it or choose another --output"
+        )

@@ -1,0 +1,179 @@
+"""What a study is, what it finds, and how that is kept.
+
+    <output>/<id>/result.json   tables, notes and numbers, with date, machine, commit, versions, size and options
+    <output>/<id>/*.png         its pictures
+
+A study is one file: `STUDY = Study(...)`, listed in `studies.registry`. Its `run(bench)` takes everything that a person
+chose from a `studies.kit.bench.Bench` and returns a `Result`; it prints nothing but progress.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import sys
+from typing import TYPE_CHECKING, Any, Callable
+
+import numpy as np
+
+from common import environment, storage
+from common.errors import UserError
+from common.images import convert
+from studies.kit import result_schema
+
+if TYPE_CHECKING:
+    from studies.kit.bench import Bench
+
+BOTH = "Both papers"
+PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
+RESULT = "result.json"
+# What stands before the name of a row that was not measured here.
+REPORTED = "paper: "
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One table or figure of a paper.
+
+    Attributes:
+      id: the name of its module, such as "zoom_table_3".
+      paper: one of `PAPERS`.
+      item: what it is of the paper, such as "Table 3, Figure 5".
+      what: one line.
+      reported: one sentence, what the paper found.
+      needs: weights, data and hours of the paper's size.
+      command: of the paper's size.
+      minutes: of the small size on two idle cores, the networks it shares with others not counted.
+      run: what it does; returns what it found.
+    """
+
+    id: str
+    paper: str
+    item: str
+    what: str
+    reported: str
+    needs: str
+    command: str
+    minutes: float
+    run: Callable[[Bench], Result]
+
+    def __post_init__(self) -> None:
+        if self.paper not in PAPERS:
+            raise ValueError(f"{self.id}: paper '{self.paper}' is not one of {', '.join(PAPERS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Cells as they are printed, one list a row; the first column is text. A paper's row begins with `REPORTED`."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str]]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"{self.title}: a row of {len(row)} for {len(self.columns)} columns"
+                )
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A picture of the report: `file` ends in .png, `pixels` are uint8 [H, W, 3] RGB."""
+
+    file: str
+    caption: str
+    pixels: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a study found; `values` are its numbers, unrounded, for other programs."""
+
+    tables: list[Table] = dataclasses.field(default_factory=list)
+    pictures: list[Picture] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    values: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def machine() -> dict[str, Any]:
+    """The machine that computes: processor, cores, memory, GPUs (if TensorFlow was needed)."""
+    found: dict[str, Any] = {"processor": _processor(), "cores": os.cpu_count()}
+    if hasattr(os, "sysconf"):
+        found["memory_gib"] = round(
+            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+        )
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None:
+        gpus = tensorflow.config.list_physical_devices("GPU")
+        details = [tensorflow.config.experimental.get_device_details(gpu) for gpu in gpus]
+        found["gpus"] = [about.get("device_name", "GPU") for about in details]
+    return found
+
+
+def _processor():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            return next(x.partition(":")[2].strip() for x in lines if x.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.Path:
+    """Writes the pictures and then result.json, which names them; returns the latter's path."""
+    for picture in result.pictures:
+        convert.write_png(bench.folder / picture.file, picture.pixels)
+    about = {name: getattr(study, name) for name in ("id", "paper", "item", "what", "reported")}
+    content = {
+        **about,
+        "command": study.command,
+        "size": bench.size,
+        "seconds": round(seconds, 1),
+        "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),
+        "machine": machine(),
+        "versions": environment.versions(),
+        "commit": environment.git_commit(),
+        "options": bench.options(),
+        "tables": [dataclasses.asdict(table) for table in result.tables],
+        "pictures": [{"file": p.file, "caption": p.caption} for p in result.pictures],
+        "notes": result.notes,
+        "values": _plain(result.values),
+    }
+    path = bench.folder / RESULT
+    storage.write_text(
+        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    )
+    return path
+
+
+def load(path: pathlib.Path) -> dict[str, Any]:
+    """The content of a result.json (`studies.kit.result_schema`); UserError when it is none."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        result_schema.check(content)
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not the result of a study ({error}); remove it") from error
+    return content
+
+
+def _plain(value):
+    """`value` in JSON's types: infinity becomes "inf", an undefined number null."""
+    if dataclasses.is_dataclass(value):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)

@@ -1,0 +1,1 @@
+"""Reports of studies, and what README and docs/ take from results."""

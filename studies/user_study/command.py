@@ -1,0 +1,155 @@
+"""The user study of Zoom-to-Inpaint (section 4.3, appendix D, Tables 2 and 8): which of two pictures looks better?
+
+    python -m studies.user_study build --ours=FOLDER --others=hifill=FOLDER,telea=FOLDER --output=small.html
+    python -m studies.user_study tally --key=small.key.json,large.key.json --results=answers/ --output=tally
+
+`build` makes one HTML page of folders of results (NAME.png is the same picture in all of them) and, beside it, the key
+that says which picture is whose. Participants open the page in a browser, compare pair after pair and hand in the file
+that it downloads. `tally` counts these files in the layout of Table 8, beside the paper's numbers. docs/user_study.md
+goes through a study from pictures to table.
+
+Exit code: 0 done; 1 failed, or `tally` left out a file that should have counted; 2 wrong flags.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+import sys
+
+from absl import flags
+
+from common import environment, storage
+from common.errors import UsageError, UserError
+from studies.publish import report
+from studies.user_study import page
+from studies.user_study import results as user_study_results
+from studies.user_study import tally as user_study_tally
+
+COMMANDS = ("build", "tally")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("ours", [], "build: folder of our method's results; several are read as one")
+flags.DEFINE_list("others", [], "build: NAME=FOLDER of other methods' results")
+flags.DEFINE_list("images", [], "build: folder of the photographs, whose names are then compared")
+flags.DEFINE_list("masks", [], "build: folder of the holes (white), to show what was missing")
+flags.DEFINE_bool("show_truth", False, "build: participants can look at the photograph too")
+flags.DEFINE_integer("pairs", None, "build: that each participant compares; default: 300 or all", 1)
+flags.DEFINE_integer("seed", 0, "build: of the pairs that are chosen", lower_bound=0)
+flags.DEFINE_string("kind", None, "build: kind of masks, in tables; default: the page's name")
+flags.DEFINE_string("question", page.QUESTION, "build: what participants are asked")
+flags.DEFINE_list("results", [], "tally: files that participants handed in, or folders of them")
+flags.DEFINE_list("key", [], "tally: the keys of the pages they are of")
+flags.DEFINE_bool("incomplete", False, "tally: count participants who did not get to the end")
+flags.DEFINE_bool("reported", True, "tally: print the paper's own rows")
+flags.DEFINE_string(
+    "output", None, "build: page to write; tally: folder of table.md and tally.json"
+)
+
+_OWN = {
+    "build": (
+        *("ours", "others", "images", "masks", "show_truth"),
+        *("pairs", "seed", "kind", "question"),
+    ),
+    "tally": ("results", "key", "incomplete", "reported"),
+}
+_command: list[str] = []
+
+
+def prepare() -> None:
+    """Checks the environment and takes the command from the words that were typed."""
+    environment.check()
+    words = sys.argv[1:]
+    if words and words[0] in COMMANDS:
+        _command.append(sys.argv.pop(1))
+    elif not any(word.lstrip("-").startswith("help") for word in words):
+        typed = f"'{words[0]}' is no command; " if words and words[0][0] != "-" else ""
+        raise UsageError(f"{typed}type build or tally as the first word; see --help")
+
+
+def check_flags(command: str, *needed: str) -> None:
+    """UsageError for a flag of the other command, which would be ignored, and for one that is missing."""
+    (other,) = (name for name in COMMANDS if name != command)
+    for name in _OWN[other]:
+        if FLAGS[name].present:
+            raise UsageError(f"--{name} is a flag of {other}, not of {command}")
+    for name in needed:
+        if not FLAGS[name].value:
+            raise UsageError(f"--{name} is missing; see --help")
+
+
+def others() -> dict[str, list[str]]:
+    """--others as {method: folders}.
+
+    Raises:
+      UsageError: an entry that is not NAME=FOLDER.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in FLAGS.others:
+        name, separator, folder = (part.strip() for part in entry.partition("="))
+        if not (name and separator and folder):
+            raise UsageError(f"--others={entry} is not NAME=FOLDER")
+        found.setdefault(name, []).append(folder)
+    return found
+
+
+def build() -> int:
+    check_flags("build", "ours", "others", "output")
+    target = pathlib.Path(FLAGS.output)
+    if target.suffix not in (".html", ".htm"):
+        raise UsageError(f"--output={target} is the page to write; end its name in .html")
+    if FLAGS.masks and not FLAGS.images:
+        raise UsageError("--masks needs --images: what was missing is shown in the photographs")
+    if FLAGS.show_truth and not FLAGS.images:
+        raise UsageError("--show_truth needs --images")
+    for name in ("question", "kind"):
+        if not (FLAGS[name].value or "x").isprintable():
+            raise UsageError(f"--{name} is no single line of text that can be written")
+    folders = page.Folders(FLAGS.ours, others(), FLAGS.images, FLAGS.masks)
+    key = page.build(
+        *(target, folders, FLAGS.pairs, FLAGS.seed, FLAGS.kind or target.stem, FLAGS.question),
+        show_truth=FLAGS.show_truth,
+    )
+    shown = len({entry["picture"] for entry in key["pairs"].values()})
+    methods = ", ".join(f"{name} {count}" for name, count in key["methods"].items())
+    size = target.stat().st_size / 1e6
+    print(f"{target}: {len(key['pairs'])} pairs of {shown} pictures ({methods}), {size:.1f} MB")
+    if key["equal"]:
+        names = ", ".join(key["equal"][:3]) + ", …" * (len(key["equal"]) > 3)
+        print(f"{len(key['equal'])} pairs are of two equal pictures: {names}")
+    print(f"{page.key_path(target)}: says whose pictures they are; keep it to yourself")
+    return 0
+
+
+def tally() -> int:
+    check_flags("tally", "results", "key")
+    keys = {}
+    for path in map(pathlib.Path, FLAGS.key):
+        key = user_study_results.read_key(path)
+        if key["study"] in keys:
+            raise UsageError(f"--key={path} is of the same study as another key")
+        keys[key["study"]] = key
+    paths = user_study_results.result_files(FLAGS.results)
+    results, left_out = user_study_results.gather(paths, keys, FLAGS.incomplete)
+    remarks = [f"{'left out' if x.fault else 'not needed'}: {x.path}: {x.reason}" for x in left_out]
+    if not results:
+        for remark in remarks:
+            print(remark, file=sys.stderr)
+        raise UserError("none of the --results can be counted")
+    kinds = user_study_tally.tally(results, keys)
+    found = user_study_tally.table(kinds, FLAGS.reported)
+    lines = [f"**{found.title}**", "", *report.markdown_table(dataclasses.asdict(found)), ""]
+    text = "\n".join([*lines, found.note, "", *(f"- {remark}" for remark in remarks)]).rstrip()
+    print(text)
+    if FLAGS.output:
+        values = user_study_tally.values(kinds, left_out)
+        folder = pathlib.Path(FLAGS.output)
+        storage.write_text(folder / "table.md", text + "\n")
+        storage.write_text(folder / "tally.json", json.dumps(values, indent=1, ensure_ascii=False))
+        print(f"{folder}: table.md, tally.json")
+    return 1 if any(x.fault for x in left_out) else 0
+
+
+def main(_) -> int:
+    return {"build": build, "tally": tally}[_command[0]]()

@@ -1,0 +1,282 @@
+"""The page of the user study (Z, section 4.3 and appendix D): one HTML file that needs no network, and its key.
+
+A pair is the same picture, filled by our method and by one of the others. Each picture is used with one method, each
+method (but for a remainder) equally often; only where more pairs than pictures are asked for does a picture come again,
+with another method. All participants see the same pairs; the page draws order and sides anew for each of them, from the
+participant's name.
+
+    study.html       pictures as data URIs, lossless; pairs and their two pictures have ids without a meaning
+    study.key.json   which is which, for `studies.user_study.tally`; not for the participants
+
+The page is a function of the pictures, --seed and its texts: the same call writes the same bytes. Its programme is
+page.js, its layout page.html, both beside this file.
+
+Not said by the paper, and so chosen here: a choice can be made once both pictures of a pair have been seen, and can be
+taken back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import hashlib
+import html
+import io
+import json
+import math
+import pathlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from common import storage
+from common.errors import UsageError, UserError
+from common.images import convert, grid
+from common.images import files as image_files
+from common.masks import files as mask_files
+
+KEY_FORMAT = "user-study-key-1"
+RESULT_FORMAT = "user-study-result-1"
+QUESTION = "Which of these images looks better?"  # Z, section 4.3
+PAIRS = 300  # of each of the paper's participants
+MOST_BYTES = 400_000_000  # of pictures; browsers give up on larger pages
+
+_HERE = pathlib.Path(__file__).resolve().parent
+
+
+class Folders(NamedTuple):
+    """Where pictures lie, each a list of folders; NAME.png (or another image) is the same picture in all of them.
+
+    ours: results of our method.
+    others: {method: its results}.
+    images: the photographs; may be empty.
+    masks: their holes, white; may be empty.
+    """
+
+    ours: list[str]
+    others: dict[str, list[str]]
+    images: list[str]
+    masks: list[str]
+
+
+class Pair(NamedTuple):
+    """What is compared: `picture` by `method` and by ours, which is "a" or "b"; the page knows `id`, "a" and "b"."""
+
+    id: str
+    picture: str
+    method: str
+    ours: str
+
+
+def build(
+    target: storage.PathLike,
+    folders: Folders,
+    count: int | None,
+    seed: int,
+    kind: str,
+    question: str,
+    show_truth: bool = False,
+) -> dict[str, Any]:
+    """Writes the page to `target` and its key beside it; returns the key.
+
+    Args:
+      target: ends in .html.
+      folders: where the pictures lie.
+      count: pairs that each participant compares; None: the paper's 300, or all there are if these are fewer.
+      seed: of the pairs, and of their ids and order.
+      kind: of the masks, as tables name it: "small" and "large" are the paper's.
+      question: that the participants answer.
+      show_truth: they can look at the photograph too.
+
+    Raises:
+      UserError: a picture is missing, has another size, or all pairs are of equal pictures; nothing is written.
+    """
+    ours = _pictures(folders.ours, "--ours")
+    truths = _pictures(folders.images, "--images") if folders.images else {}
+    masks = _pictures(folders.masks, "--masks") if folders.masks else {}
+    names = sorted(truths or ours)
+    _check_complete(names, ours, folders.ours)
+    if masks:
+        _check_complete(names, masks, folders.masks)
+    others = {}
+    for method, where in folders.others.items():
+        others[method] = _pictures(where, f"--others={method}")
+        _check_complete(names, others[method], where)
+    pairs = choose_pairs(names, list(others), count, seed)
+    shown: dict[str, dict[str, str]] = {}
+    size = 0
+    for pair in pairs:
+        mine, other = ours[pair.picture], others[pair.method][pair.picture]
+        a, b = (mine, other) if pair.ours == "a" else (other, mine)
+        shown[pair.id] = _embed(a, b, truths.get(pair.picture), masks.get(pair.picture), show_truth)
+        size += sum(map(len, shown[pair.id].values()))
+        if size > MOST_BYTES:
+            raise UserError(
+                f"the pictures of {len(pairs)} pairs are more than the {MOST_BYTES / 1e6:,.0f} MB "
+                "that browsers open; choose fewer --pairs or smaller pictures"
+            )
+    equal = [pair.picture for pair in pairs if shown[pair.id]["a"] == shown[pair.id]["b"]]
+    if len(equal) == len(pairs):
+        raise UserError("--ours and --others hold the same pictures: there is nothing to compare")
+    return _write(target, pairs, shown, {"kind": kind, "seed": seed, "equal": equal}, question)
+
+
+def key_path(page: storage.PathLike) -> pathlib.Path:
+    """Where the key of a page lies: study.html -> study.key.json."""
+    return pathlib.Path(page).with_suffix(".key.json")
+
+
+def choose_pairs(
+    names: Sequence[str], methods: Sequence[str], count: int | None, seed: int
+) -> list[Pair]:
+    """`count` pairs in random order: pictures differ as long as there are any, methods differ by one pair at most.
+
+    Raises:
+      UsageError: `count` is larger than pictures times methods.
+    """
+    most = len(names) * len(methods)
+    if count is not None and count > most:
+        raise UsageError(
+            f"--pairs={count} is more than {len(names)} pictures with {len(methods)} other "
+            f"methods give: {most}"
+        )
+    count = min(PAIRS, most) if count is None else count
+    rng = np.random.default_rng(seed)
+    pictures_, methods_ = rng.permutation(names), rng.permutation(methods)
+    chosen = []
+    for number in range(count):
+        turn, index = divmod(number, len(names))
+        # Going on with the next method would come back to the same one where the numbers share a divisor.
+        skip = turn * math.gcd(len(names), len(methods)) // len(methods)
+        chosen.append((pictures_[index], methods_[(number + skip) % len(methods)]))
+    ids = rng.choice(16**6, count, replace=False) + 16**6
+    sides = rng.integers(0, 2, count)
+    return [
+        Pair(f"{ids[i]:x}", str(chosen[i][0]), str(chosen[i][1]), "ab"[sides[i]])
+        for i in rng.permutation(count)
+    ]
+
+
+def _pictures(folders: Sequence[str], flag: str) -> dict[str, pathlib.Path]:
+    """{name: file} of all images in the folders."""
+    found: dict[str, pathlib.Path] = {}
+    for folder in map(pathlib.Path, folders):
+        if not folder.is_dir():
+            raise UserError(f"{flag}: {folder} is not a folder")
+        inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in image_files.EXTENSIONS)
+        for path in (p for p in inside if p.is_file() and p.name[0] != "."):
+            if path.stem in found:
+                raise UserError(f"{flag}: {found[path.stem]} and {path} have the same name")
+            found[path.stem] = path
+    if not found:
+        where = ", ".join(map(str, folders))
+        raise UserError(f"{flag}: {where} holds no image ({', '.join(image_files.EXTENSIONS)})")
+    return found
+
+
+def _check_complete(
+    names: Sequence[str], found: Mapping[str, pathlib.Path], folders: Sequence[str]
+) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(
+            f"{', '.join(folders)}: no {missing[0]}.png{more}, of {len(names)} pictures"
+        )
+
+
+def _embed(
+    a: pathlib.Path,
+    b: pathlib.Path,
+    truth: pathlib.Path | None,
+    mask: pathlib.Path | None,
+    show_truth: bool,
+) -> dict[str, str]:
+    """The files of one pair as data URIs: "a", "b" and, where they are shown, "masked" and "truth"."""
+    paths = {"a": a, "b": b, **({"truth": truth} if truth else {})}
+    pixels = {name: convert.read_rgb(path) for name, path in paths.items()}
+    for name, array in pixels.items():
+        if array.shape != pixels["a"].shape:
+            sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (array, pixels["a"])]
+            raise UserError(f"{paths[name]} is {sizes[0]} but {a} is {sizes[1]}")
+    if mask:
+        hole = mask_files.read_mask(mask, pixels["a"].shape[:2], of=str(truth))
+        pixels["masked"] = grid.paint_hole(pixels["truth"], hole, (convert.WHITE,) * 3)
+    if not show_truth:
+        pixels.pop("truth", None)
+    return {name: _data_uri(array, paths.get(name, mask)) for name, array in pixels.items()}
+
+
+def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
+    """Written anew, lossless: nothing that a file says of its origin comes along."""
+    encoded = io.BytesIO()
+    try:
+        image_files.as_image(pixels).save(encoded, "WEBP", lossless=True, quality=60, method=3)
+    except (OSError, ValueError) as error:  # above 16383 pixels a side
+        raise UserError(f"{path} cannot be shown by browsers as WebP ({error})") from error
+    return "data:image/webp;base64," + base64.b64encode(encoded.getbuffer()).decode("ascii")
+
+
+def _write(target, pairs, shown, about, question) -> dict[str, Any]:
+    contents = json.dumps([question, shown], sort_keys=True).encode()
+    study = hashlib.sha256(contents).hexdigest()[:12]
+    key = {
+        "format": KEY_FORMAT,
+        "study": study,
+        **about,
+        "question": question,
+        "methods": dict(sorted(collections.Counter(pair.method for pair in pairs).items())),
+        "pairs": {
+            pair.id: {"picture": pair.picture, "method": pair.method, "ours": pair.ours}
+            for pair in pairs
+        },
+    }
+    _check_not_another_key(key_path(target), study)
+    with storage.atomic_path(target) as page, storage.atomic_path(key_path(target)) as kept:
+        with storage.named_errors(target), open(page, "w", encoding="utf-8") as stream:
+            stream.writelines(_page(study, pairs, shown, question))
+        kept.write_text(json.dumps(key, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return key
+
+
+def _check_not_another_key(path: pathlib.Path, study: str) -> None:
+    """Without its key, what a study's participants chose could not be read any more."""
+    if not path.exists():
+        return
+    try:
+        own = json.loads(path.read_text(encoding="utf-8"))["study"] == study
+    except (OSError, ValueError, KeyError, TypeError):
+        own = False
+    if not own:
+        raise UserError(
+            f"{path} is the key of another study, without which its results cannot be read; "
+            "choose another --output, or remove it"
+        )
+
+
+def _page(study, pairs, shown, question) -> Iterator[str]:
+    """The page in pieces, as together they are large."""
+    layout = (_HERE / "page.html").read_text(encoding="utf-8")
+    # Cut before anything is put in: a question may hold such words itself.
+    head, rest = layout.split("@PICTURES@")
+    middle, end = rest.split("@PROGRAMME@")
+    texts = {"@QUESTION@": html.escape(question), "@PAIRS@": str(len(pairs))}
+    head, middle, end = (
+        re.sub("|".join(texts), lambda found: texts[found.group()], part)
+        for part in (head, middle, end)
+    )
+    about = {"format": RESULT_FORMAT, "study": study, "pairs": [pair.id for pair in pairs]}
+    yield head
+    yield _json_element("study", about)
+    for pair in pairs:
+        yield _json_element(pair.id, shown[pair.id])
+    yield middle
+    yield (_HERE / "page.js").read_text(encoding="utf-8")
+    yield end
+
+
+def _json_element(name, value) -> str:
+    text = json.dumps(value).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>\n'

@@ -1,0 +1,104 @@
+"""train.py accepts every run of the evidence, in a process of its own; and, slowly, trains a chain of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from common.errors import UserError
+from studies.evidence import training
+from studies.evidence.arms import RUNS
+from studies.evidence.training import Plan
+from studies.kit import networks
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+# Parses each command line as train.py does and stops where networks would be built or weights read.
+ACCEPT = """
+import json, sys
+import train
+from absl import flags
+from common import command_line
+from common.models import weights
+from tensorflow import distribute
+import hifill.recipe, zoom_to_inpaint.recipe, zoom_to_inpaint.weights_source
+
+class Accepted(Exception):
+    pass
+
+def accepted(*_, **__):
+    raise Accepted
+
+train.prepare()
+recipes = {"hifill": hifill.recipe, "zoom_to_inpaint": zoom_to_inpaint.recipe}
+hifill.recipe.HiFill = zoom_to_inpaint.recipe.ZoomToInpaint = accepted
+zoom_to_inpaint.weights_source.load = accepted
+found = []
+for line in json.load(sys.stdin):
+    flags.FLAGS.unparse_flags()
+    command_line.parse(["train.py", *line])
+    train._check_flags(recipes)
+    for name, value in recipes[flags.FLAGS.model].DEFAULTS.items():
+        if flags.FLAGS[name].value is None:
+            flags.FLAGS[name].value = value
+    try:
+        recipes[flags.FLAGS.model].make(distribute.get_strategy(), flags.FLAGS.weights)
+    except Accepted:
+        names = ("stage", "masks", "steps", "learning_rate", "seed", "refinement_gate")
+        config = recipes[flags.FLAGS.model].config()
+        values = {name: flags.FLAGS[name].value for name in names}
+        found.append({**values, "gradient_weight": getattr(config, "gradient_weight", None)})
+print(json.dumps(found))
+"""
+
+
+def test_train_accepts_every_run(tmp_path):
+    plan = Plan(tmp_path, ("--dataset=sample",), 7, (1,))
+    lines = []
+    for name in plan.all_runs():
+        steps = [f"--steps={plan.steps}", "--seed=1", f"--output={tmp_path}"]
+        small = networks.ARMS[RUNS[name].network].small
+        lines.append([*small, *plan.data, *plan.flags_of(1, name), *steps])
+    process = subprocess.run(
+        [sys.executable, "-c", ACCEPT],
+        input=json.dumps(lines),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert process.returncode == 0, process.stderr
+    found = dict(zip(plan.all_runs(), json.loads(process.stdout.splitlines()[-1])))
+    assert found.keys() == RUNS.keys()
+    assert all(values["seed"] == 1 and values["steps"] == 7 for values in found.values())
+    for name, values in found.items():
+        if values["refinement_gate"] is None:
+            stage = name.rpartition("/")[2].removesuffix("_large") if "/" not in name else "joint"
+            assert values["stage"] == stage, name
+            large = name.endswith("large") or name.startswith("large")
+            assert values["masks"] == ("large" if large else "small"), name
+            assert values["learning_rate"] == (1e-4 if name.endswith("/joint_large") else 1e-3)
+    weighted = {name for name, v in found.items() if v["gradient_weight"] and "/" in name}
+    assert {name.split("/")[0] for name in weighted} == {"sr_zoom_gradient", "large_from_start"}
+
+
+@pytest.mark.full
+def test_a_chain_is_trained_and_goes_on(tmp_path):
+    """Every kind of run once, tiny; the second start trains nothing, and other flags are refused."""
+    tiny = ("--zoom_channels=4", "--zoom_size=16", "--validation_images=1")
+    flags = {"zoom_to_inpaint": tiny}
+    data = ("--dataset=sample",)
+    plan = Plan(tmp_path, data, 1, (0,), ("sr_zoom_gradient/joint_large",), flags)
+    assert training.train(plan) and not plan.missing()
+    weights = plan.weights(0, "sr_zoom_gradient/joint_large")
+    written, seconds = weights.stat().st_mtime_ns, plan.seconds()
+    assert seconds > 5
+    assert training.train(plan)
+    assert weights.stat().st_mtime_ns == written and plan.seconds() == seconds
+    other = Plan(tmp_path, data, 2, (0,), plan.runs, flags)
+    with pytest.raises(UserError, match="other flags"):
+        training.train(other)

@@ -1,0 +1,200 @@
+"""README's results and docs/evidence.md are what docs/results/ gives; and what --add makes of each kind of source."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.scoring import tables
+from studies.kit import bench, study
+from studies.publish import readme_results, report, result_sources
+from studies.publish.readme_results import BEGIN, END, Results
+
+PUBLISHED = Results()
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A repository's folder with a README, and what it holds as `Results`."""
+    root = tmp_path / "clone"
+    (root / "docs").mkdir(parents=True)
+    (root / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n", encoding="utf-8")
+    return Results(root)
+
+
+@pytest.fixture
+def evidence(tmp_path):
+    """The folder of a study's result with a chart and a command that names a folder of one machine."""
+    folder = tmp_path / "runs" / "evidence"
+    chosen = bench.Bench(
+        "evidence", size="own", output=folder.parent, data_dir="/some/where/photos"
+    )
+    table = study.Table("Directions", ["Says", "Here"], [["zoom | SR", "+0.1"]], "A note.")
+    chart = study.Picture("chart.png", "A chart.", np.zeros((4, 5, 3), np.uint8))
+    about = dict(
+        paper=study.BOTH, item="Table 3", what="small-scale Z evidence", reported="-", needs="-"
+    )
+    command = "python -m studies.evidence --data_dir=/some/where/photos"
+    made = study.Study(id="evidence", **about, command=command, minutes=1, run=lambda _: None)
+    study.save(made, study.Result([table], [chart], ["3 of 4 runs."], {"x": 1 / 3}), chosen, 2.0)
+    return folder
+
+
+# What is published.
+
+
+def test_readme_is_what_the_json_gives():
+    text = PUBLISHED.readme.read_text(encoding="utf-8")
+    assert text == PUBLISHED.readme_text(), "run: python -m studies.publish.readme_results"
+
+
+def test_evidence_is_what_the_json_gives():
+    found = [result for result in PUBLISHED.all() if result["name"] == readme_results.EVIDENCE]
+    path = PUBLISHED.docs / "evidence.md"
+    assert path.is_file() == bool(found)
+    for result in found:
+        assert path.read_text(encoding="utf-8") == readme_results.document(result)
+        assert all((PUBLISHED.docs / "evidence" / p["file"]).is_file() for p in result["pictures"])
+
+
+def test_every_published_result_says_when_where_and_of_which_commit():
+    for result in PUBLISHED.all():
+        assert result["tables"] and result["command"].startswith("python "), result["name"]
+        assert len(result["date"]) >= 10 and result["machine"]["cores"] >= 1
+        assert result["commit"][:10] in PUBLISHED.readme_text()
+
+
+# What --add makes.
+
+
+def test_a_study_becomes_a_table_of_readme_and_a_document(clone, evidence):
+    clone.add(evidence)
+    clone.write()
+    readme = clone.readme.read_text(encoding="utf-8")
+    assert readme.startswith("# Title\n") and readme.endswith("\n\nend\n") and "old" not in readme
+    result = json.loads((clone.folder / "evidence.json").read_text(encoding="utf-8"))
+    document = (clone.docs / "evidence.md").read_text(encoding="utf-8")
+    for text in (readme, document):
+        assert "| zoom \\| SR | +0.1 |" in text and "A note." in text
+        assert "python -m studies.evidence --data_dir=photos" in text and "/some" not in text
+        assert result["date"][:10] in text and result["commit"][:10] in text
+    assert "### Small-scale Z evidence" in readme and "3 of 4 runs." in document
+    assert (clone.docs / "evidence" / "chart.png").is_file()
+    assert "the study's own size" in report.markdown([study.load(evidence / study.RESULT)], {})
+    assert "(evidence/chart.png)" in document and "chart.png" not in readme
+    assert result["values"] == {"x": 1 / 3}
+    clone.write()
+    assert clone.readme.read_text(encoding="utf-8") == readme
+
+
+def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
+    folder = tmp_path / "held_out"
+    found = [
+        tables.Score(f"{i}", "telea", "small", 0.1, dict(psnr=20.0 + i, ssim=0.5, ms_ssim=0.25, l1_percent=1.5))
+        for i in range(3)
+    ]  # fmt: skip
+    printed = tables.Reference("Ours", "small", 100, dict(psnr=30.0, l1_fraction=0.02), "Z")
+    tables.write_json(
+        folder / "scores.json",
+        found,
+        tables.summarise(found) + tables.by_hole_area(found),
+        [printed, tables.Reference("Theirs", "small", 9, dict(l1_levels=5.1), "H")],
+    )
+    flags = dict(
+        model=["telea"], dataset="folder", data_dir="/a/b/kodak", masks=["small"], size=256, count=0
+    )
+    run = {"flags": flags, "git_commit": "0123456789abcdef", "versions": {"tensorflow": "2.0"}}
+    (folder / "run.json").write_text(json.dumps(run))
+    result = json.loads(clone.add(folder).read_text(encoding="utf-8"))
+    assert result["name"] == "held_out" and result["commit"] == run["git_commit"]
+    assert result["tables"][0]["rows"] == [
+        ["telea", "small", "3", "21.00", "21.00", "20.92", "0.5000", "0.2500", "1.500"],
+        ["paper: Ours", "small", "100", "30.00", "-", "-", "-", "-", "2.000"],
+        ["paper: Theirs", "small", "9", "-", "-", "-", "-", "-", "2.000"],
+    ]
+    given = "--model=telea --dataset=folder --data_dir=kodak --masks=small --size=256"
+    assert result["command"] == f"python evaluate.py {given}"
+
+
+def test_results_from_before_medians_and_pooled_scores_have_dashes(clone, tmp_path):
+    """A scores.json of an earlier version, and a table that is in docs/results/ already."""
+    folder = tmp_path / "old"
+    folder.mkdir()
+    one = {"method": "telea", "masks": "small", "n": 3, "hole_area": "all"}
+    one["metrics"] = {"psnr": {"mean": 21.0, "std": 1.0, "n": 3, "infinite": 0}}
+    (folder / "scores.json").write_text(json.dumps({"summaries": [one], "reported": []}))
+    run = {"flags": {}, "git_commit": "0123456789abcdef", "versions": {"tensorflow": "2.0"}}
+    (folder / "run.json").write_text(json.dumps(run))
+    path = clone.add(folder)
+    result = json.loads(path.read_text(encoding="utf-8"))
+    wanted = "| telea  | small |   3 |  21.00 |             - |             - |      - |         - |        - |"
+    assert wanted in clone.readme_text()
+    table = result["tables"][0]
+    for name in ("PSNR median ↑", "PSNR pooled ↑"):
+        place = table["columns"].index(name)
+        for row in (table["columns"], *table["rows"]):
+            del row[place]
+    path.write_text(json.dumps(result))
+    assert wanted in clone.readme_text()
+
+
+def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
+    path = tmp_path / "hifill.json"
+    measured = {
+        "versions": {"tensorflow": "2.0"},
+        "git_commit": "0123456789abcdef",
+        "generator_paper": {"seconds": 0.25, "rate_gflops": 100.0, "cost_gflop": 1366.2},
+        "training": {"step": {"seconds_per_image": 4.0, "peak_gigabytes": 1.5}},
+        "setting": {"seconds": 9},
+    }
+    path.write_text(json.dumps(measured))
+    result = json.loads(clone.add(path).read_text(encoding="utf-8"))
+    assert result["name"] == "benchmark_hifill"
+    assert result["tables"][0]["columns"] == [
+        "What",
+        "Time (s)",
+        "Cost (GFLOP)",
+        "Peak memory (GB)",
+    ]
+    assert result["tables"][0]["rows"] == [
+        ["generator paper", "0.25", "1,366", "-"],
+        ["training step, an image", "4", "-", "1.5"],
+    ]
+    clone.write()
+    assert "### Time and memory: hifill" in clone.readme.read_text(encoding="utf-8")
+    clone.add(path, "another", "Another title")
+    assert [r["name"] for r in clone.all()] == ["another", "benchmark_hifill"]
+    assert "### Another title" in clone.readme_text()
+
+
+def test_only_folders_are_cut():
+    text = '{"a": "/b/c/d e.png", "b": "x=/b/c,/d/e", "c": "1/2 or a / b", "d": "runs/x"}'
+    cut = '{"a": "d e.png", "b": "x=c,e", "c": "1/2 or a / b", "d": "runs/x"}'
+    assert result_sources.without_folders(text) == cut
+
+
+@pytest.mark.parametrize("content", [None, "{}", '{"git_commit": "0"}'])
+def test_anything_else_is_refused(clone, tmp_path, content):
+    source = tmp_path / "other.json"
+    if content is not None:
+        source.write_text(content)
+    with pytest.raises(UserError, match=r"other\.json"):
+        clone.add(source)
+    assert not clone.folder.exists()
+
+
+@pytest.mark.parametrize("text", ["nothing", f"{BEGIN} but no end", f"{END} {BEGIN}"])
+def test_a_readme_without_its_markers_is_an_error(clone, text):
+    clone.readme.write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match="lacks the line"):
+        clone.write()
+    assert clone.readme.read_text(encoding="utf-8") == text
+
+
+def test_without_results_readme_says_so(clone):
+    assert "Nothing has been measured" in clone.readme_text()
+    assert pathlib.Path(clone.docs / "evidence.md").exists() is False

@@ -1,0 +1,96 @@
+"""The report: tables as they were found, pictures inside, nothing from outside, no text that becomes markup."""
+
+from __future__ import annotations
+
+import base64
+import html.parser
+import re
+
+import numpy as np
+import pytest
+
+from common.errors import UserError
+from common.images import convert
+from studies.kit import study
+from studies.kit.bench import Bench
+from studies.publish import report
+
+STUDY = study.Study(
+    *(
+        "zoom_table_3",
+        "Zoom-to-Inpaint",
+        "Table 3",
+        "a <b>",
+        "said & done",
+        "nothing",
+        "python x",
+        1,
+    ),
+    run=lambda bench: study.Result(),
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = [["No zoom", "1.00"], ["SR zoom+L∇ | <x>", "12.34"], ["paper: No zoom", "32.12"]]
+    result = study.Result(
+        [study.Table("DIV2K", ["Method", "PSNR ↑"], rows, "a note")],
+        [study.Picture("p.png", 'a "caption"', np.full((4, 6, 3), 9, np.uint8))],
+        ["beware <script>alert(1)</script>"],
+    )
+    study.save(STUDY, result, Bench("zoom_table_3", output=tmp_path), 61)
+    return tmp_path
+
+
+class Checker(html.parser.HTMLParser):
+    """Collects tags; open and close must match."""
+
+    VOID = ("meta", "img")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.sources = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_html_is_whole_and_holds_everything(folder):
+    _, path = report.write(folder, {"zoom_table_9": "no <weights>"})
+    text = path.read_text(encoding="utf-8")
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == [] and "script" not in checker.tags and "link" not in checker.tags
+    assert all(s.startswith(("data:image/png;base64,", "#")) for s in checker.sources)
+    (data,) = re.findall(r'src="data:image/png;base64,([^"]+)"', text)
+    assert base64.b64decode(data) == (folder / "zoom_table_3" / "p.png").read_bytes()
+    assert "SR zoom+L∇ | &lt;x&gt;</td><td>12.34</td>" in text
+    assert '<tr class="paper first"><td>paper: No zoom</td>' in text
+    assert "no &lt;weights&gt;" in text and "said &amp; done" in text
+
+
+def test_markdown_is_aligned_and_its_pictures_exist(folder):
+    path, _ = report.write(folder)
+    text = path.read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in table}) == 1 and len(table) == 5
+    assert table[3].startswith("| SR zoom+L∇ \\| <x> |")
+    for name in re.findall(r"\]\(([^)]+\.png)\)", text):
+        assert convert.read_rgb(folder / name).shape == (4, 6, 3)
+
+
+def test_a_result_without_its_picture(folder):
+    (folder / "zoom_table_3" / "p.png").unlink()
+    with pytest.raises(UserError, match=r"p\.png is missing; run the study again"):
+        report.write(folder)
+
+
+def test_nothing_to_report(tmp_path):
+    with pytest.raises(UserError, match="holds no result of a study"):
+        report.write(tmp_path)
