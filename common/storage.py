@@ -183,7 +183,7 @@ class _Sink:
                 self._error = error
         return otherwise
 
-    def write_arrays(self, data) -> int:
+    def write(self, data) -> int:
         return self._attempt(self._stream.write, data, otherwise=len(data))
 
     def seek(self, *arguments) -> int:

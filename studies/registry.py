@@ -29,15 +29,17 @@ NAMES = (
     "hifill_figure_7",
     "evidence",
 )
-# Of studies whose module is not PAPER.TABLE_OR_FIGURE.
-MODULES = {"zoom_table_8_user_study": "zoom.table_8", "evidence": "evidence.study"}
+_MODULES = {"zoom_table_8_user_study": "zoom.table_8", "evidence": "evidence.study"}
+
+
+def module(name: str) -> str:
+    """The module of a study: studies.PAPER.ITEM, but for those in `_MODULES`."""
+    return f"studies.{_MODULES.get(name, name.replace('_', '.', 1))}"
 
 
 def study(name: str) -> Study:
     """The study of a name in `NAMES`."""
-    paper, _, item = name.partition("_")
-    module = MODULES.get(name, f"{paper}.{item}")
-    return importlib.import_module(f"studies.{module}").STUDY
+    return importlib.import_module(module(name)).STUDY
 
 
 def chosen(names: list[str]) -> list[Study]:

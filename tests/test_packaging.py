@@ -214,6 +214,58 @@ def test_layers(package, forbidden):
         assert not imported(name) & forbidden, f"{name} imports {imported(name) & forbidden}"
 
 
+# Rooms from the ground up. A file imports from its own room and from floors below, never from a neighbour on its floor.
+# CONTRIBUTING.md shows the same order.
+FLOORS = {
+    "common": (
+        ("errors", "environment", "storage", "command_line"),
+        ("images",),
+        ("data", "models"),
+        ("masks",),
+        ("filling",),
+        ("scoring",),
+        ("training",),
+    ),
+    "studies": (
+        ("kit",),
+        ("registry",),
+        ("publish",),
+        ("user_study",),
+        ("hifill", "zoom", "evidence"),
+        ("run",),
+    ),
+}
+
+
+def rooms_imported(name: str, package: str) -> set[str]:
+    """Rooms of `package` that the source `name` imports from, inside functions too."""
+    found = set()
+    for node in ast.walk(parse(name)):
+        if not isinstance(node, ast.ImportFrom) or node.module.split(".")[0] != package:
+            continue
+        below = node.module.split(".")[1:2]
+        found |= set(below or (alias.name for alias in node.names))
+    return found
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_room_imports_from_a_floor_above_or_a_neighbour(package):
+    floors = FLOORS[package]
+    heights = {room: height for height, floor in enumerate(floors) for room in floor}
+    sources = [name for name in SOURCES if name.startswith(f"{package}/")]
+    rooms = {name.split("/")[1].removesuffix(".py") for name in sources} - {"__init__"}
+    assert rooms == set(heights), "every room has its floor"
+    for name in sources:
+        own = name.split("/")[1].removesuffix(".py")
+        for room in rooms_imported(name, package) - {own}:
+            on_the_ground = heights[room] == heights[own] == 0
+            assert heights[room] < heights[own] or on_the_ground, f"{name} imports from {room}"
+
+
+def test_errors_stand_on_nothing():
+    assert not rooms_imported("common/errors.py", "common")
+
+
 def test_nothing_but_tests_imports_the_test_tools():
     for name in SOURCES:
         if not name.startswith("tests/"):

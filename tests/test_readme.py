@@ -126,7 +126,7 @@ def test_paths_of_the_documents_exist():
 @pytest.mark.parametrize("document", ["departures", "training", "paper_map"])
 def test_flags_of_the_documents_exist(document):
     defined = {"flagfile"}  # absl's own
-    for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py")):
+    for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py"), *ROOT.glob("*/*/*.py")):
         text = path.read_text(encoding="utf-8")
         defined |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
     text = (ROOT / "docs" / f"{document}.md").read_text(encoding="utf-8")

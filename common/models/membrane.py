@@ -7,7 +7,7 @@ as operations of a graph, so that a network can start from it and an exported mo
 
 Full multigrid: the picture is halved down to one pixel (a cell is known if one of its pixels is). On the way back
 every level starts from the smaller one's solution and is corrected by V-cycles. How far that stays from the exact
-solution is a test (`tests/common/test_membrane.py`).
+solution is a test (`tests/common/models/test_membrane.py`).
 """
 
 from __future__ import annotations

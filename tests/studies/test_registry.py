@@ -17,7 +17,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.mark.parametrize("name", registry.NAMES)
 def test_a_study_describes_itself(name):
-    study, module = registry.study(name), importlib.import_module(f"studies.{name}")
+    study, module = registry.study(name), importlib.import_module(registry.module(name))
     assert study.id == name
     for field in ("item", "what", "reported", "needs"):
         assert getattr(study, field), field
@@ -49,6 +49,7 @@ def test_unknown_study():
 
 
 def test_every_module_of_a_study_is_listed():
-    files = {path.stem for path in (ROOT / "studies").glob("*.py")}
-    studies = {stem for stem in files if "\nSTUDY = " in (ROOT / f"studies/{stem}.py").read_text()}
-    assert studies == set(registry.NAMES)
+    paths = (ROOT / "studies").rglob("*.py")
+    files = {path for path in paths if "\nSTUDY = " in path.read_text(encoding="utf-8")}
+    named = {pathlib.Path(sys.modules[registry.module(name)].__file__) for name in registry.NAMES}
+    assert files == named
