@@ -15,7 +15,7 @@ from absl import flags
 import painters
 from common import command_line, environment
 from common.errors import UsageError
-from common.models import pretrained
+from common.models import weights_source as sources
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.MODELS)}")
@@ -54,7 +54,7 @@ def main(_) -> None:
     export, weights_source = _modules(FLAGS.model)
     described = {
         "none": "none (an untrained network, its fill has no meaning)",
-        pretrained.NAME: "those that come with the package",
+        sources.PRETRAINED: "those that come with the package",
     }.get(weights, weights)
     export.export(weights_source.load(weights), FLAGS.output, described)
     print(f"wrote {FLAGS.output}; {FLAGS.output}/README.txt says how to use it")

@@ -20,6 +20,7 @@ import numpy as np
 from common import environment
 from common.errors import UsageError
 from common.models import pretrained
+from common.models import weights_source as sources
 from common.scoring import baselines, patchmatch
 
 Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -58,10 +59,10 @@ def check_weights(name: str, weights: str | None) -> None:
     if not weights and name not in boxed():
         raise UsageError(
             f"--model={name} needs --weights=FILE, as no weights of it come with the package; "
-            f"--weights={pretrained.UNTRAINED} runs an untrained network"
+            f"--weights={sources.UNTRAINED} runs an untrained network"
         )
     if weights:
-        pretrained.check_file(weights)
+        sources.check_file(weights)
 
 
 def chosen_weights(name: str, weights: str | None) -> str:
@@ -70,11 +71,11 @@ def chosen_weights(name: str, weights: str | None) -> str:
     Says on the standard error which network fills where the command line does not. Errors: as of `check_weights`.
     """
     check_weights(name, weights)
-    weights = weights or pretrained.NAME
-    if weights == pretrained.NAME:
+    weights = weights or sources.PRETRAINED
+    if weights == sources.PRETRAINED:
         path = pretrained.find(pathlib.Path(__file__).parent / name)
         print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
-    elif weights == pretrained.UNTRAINED:
+    elif weights == sources.UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
     return weights
 

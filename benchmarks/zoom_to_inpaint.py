@@ -149,7 +149,8 @@ def joint_training(batch_size: int, precision: str):
 
     import zoom_to_inpaint
     from zoom_to_inpaint import vgg
-    from zoom_to_inpaint.training import JointTraining, TrainingOptions
+    from zoom_to_inpaint.joint_training import JointTraining
+    from zoom_to_inpaint.training import TrainingOptions
 
     rng = np.random.default_rng(0)
     arrays = {

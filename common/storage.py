@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import lzma
 import os
 import pathlib
@@ -31,9 +32,10 @@ from common.errors import UserError
 _UMASK = threading.Lock()
 PathLike = Union[str, "os.PathLike[str]"]
 _PARTIAL = ".partial-"
+_HEADER = "header.json"
 # What reading an archive that is damaged or crafted raises. RuntimeError: encrypted, an unknown method
 # (NotImplementedError), a header nested too deep (RecursionError). MemoryError: a shape that it claims.
-DAMAGED = (
+_DAMAGED = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError),
     *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
 )
@@ -147,13 +149,33 @@ def existing_part(path: PathLike) -> pathlib.Path:
     return next(part for part in (whole, *whole.parents) if part.exists())
 
 
-def write_arrays(path: PathLike, arrays: dict, durable: bool = False) -> None:
-    """Writes {name: array} to `path`; durable: as in `atomic_path`.
+class DamagedError(Exception):
+    """A file is no archive with a header, cut short, or crafted."""
+
+
+def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
+    """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
+
+    Raises:
+      DamagedError: it is none. No code of the file is run.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            header = json.loads(str(archive[_HEADER]))
+            names = [] if only_header else [name for name in archive.files if name != _HEADER]
+            return dict(header), {name: archive[name] for name in names}
+    except _DAMAGED as error:
+        raise DamagedError(str(error)) from error
+
+
+def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = False) -> None:
+    """Writes a header of what JSON can hold and {name: array} to `path`; durable: as in `atomic_path`.
 
     Raises:
       UserError: the folder cannot be made or written, or the disk is full; says how many bytes are needed. What was at
         `path` is as it was, and nothing else is left.
     """
+    arrays = {**arrays, _HEADER: np.array(json.dumps(header))}
     needed = sum(np.asarray(array).nbytes for array in arrays.values())
     with (
         atomic_path(path, durable, needed) as temporary,

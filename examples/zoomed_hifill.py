@@ -41,7 +41,8 @@ from common.scoring import protocol, tables
 from common.training import loop
 from hifill import weights_source as hifill_weights
 from zoom_to_inpaint import weights_source as zoom_weights
-from zoom_to_inpaint.training import JointTraining, TrainingOptions, reduced_to
+from zoom_to_inpaint.joint_training import JointTraining
+from zoom_to_inpaint.training import TrainingOptions, reduced_to
 
 FLAGS = flags.FLAGS
 

@@ -8,15 +8,14 @@ import tensorflow as tf
 from absl import flags
 
 from common.errors import UsageError
-from common.models import pretrained
+from common.models import weights_source as sources
 from common.training.devices import check_batch_size
 from common.training.loop import Recipe, options_from_flags
 from common.training.trainer import check_precision
 from hifill import weights_source
 from hifill.config import CONFIGS, GATES
 from hifill.model import HiFill
-from hifill.training import HiFillTrainer, TrainingOptions, paste
-from hifill.validation import terms
+from hifill.training import HiFillTrainer, TrainingOptions
 
 FLAGS = flags.FLAGS
 
@@ -127,8 +126,8 @@ def checks(weights: str | None) -> list:
 
     weights: as for `make`; where they name networks, flags are compared with these.
     """
-    trained = weights and not weights_source.is_untrained(weights)
-    return [options, (lambda: pretrained.check_file(weights)) if trained else config]
+    trained = weights and not sources.is_untrained(weights)
+    return [options, (lambda: sources.check_file(weights)) if trained else config]
 
 
 def remarks() -> list[str]:
@@ -151,7 +150,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     )
     with strategy.scope():
         dtype = coefficients.precision
-        trained = weights and not weights_source.is_untrained(weights)
+        trained = weights and not sources.is_untrained(weights)
         model = _loaded(weights, dtype) if trained else HiFill(config(), dtype)
         trainer = HiFillTrainer(model, coefficients)
     return Recipe(
@@ -160,16 +159,9 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
         optimizers=trainer.state(),
         images_per_step=coefficients.batch_size * (coefficients.critic_steps + 1),
         size=model.config.size,
-        preview=trainer.averaged(lambda image, mask: _preview(model, image, mask)),
+        preview=trainer.averaged(trainer.preview),
         save_weights=trainer.averaged(model.save),
         batch_size=coefficients.batch_size,
         accumulate=coefficients.accumulate,
-        validation_terms=trainer.averaged(
-            lambda image, mask: terms(model, coefficients, image, mask)
-        ),
+        validation_terms=trainer.averaged(trainer.validation_terms),
     )
-
-
-def _preview(model, image, mask):
-    coarse, refined, _ = model.generate(image, mask)
-    return {"coarse": paste(coarse, image, mask), "result": paste(refined, image, mask)}

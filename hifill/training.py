@@ -59,7 +59,8 @@ class HiFillTrainer(Trainer):
         return self.generator(inputs)
 
     def train_step(self, data):
-        # Every so-maniest sample belongs to a turn: a replica's part of the element then holds its part of every turn.
+        # Turns are interleaved: turn t takes samples t, t + turns, ... A replica's part of the element then holds its
+        # part of every turn.
         turns = self.options.critic_steps + 1
         images, masks = data[0] * 2.0 - 1.0, data[1]
         terms = {}
@@ -140,6 +141,24 @@ class HiFillTrainer(Trainer):
             part = o.adversarial_weight * self.mean(factor * adversarial)
             terms["adversarial_factor"] = self.mean(factor)
         return slope, part, terms
+
+    def validation_terms(self, image, mask) -> dict:
+        """{term: float}, eq. 13 of both outputs at inference: means over arrays [B, S, S, 3] in [0, 1], [B, S, S, 1].
+
+        What the critic says is left out: its scale moves while training, so two steps cannot be compared by it.
+        """
+        image = tf.convert_to_tensor(image) * 2.0 - 1.0
+        coarse, refined, _ = self.generator((image, tf.convert_to_tensor(mask)))
+        weights = self.options.of_reconstruction()
+        return {
+            name: float(tf.reduce_mean(losses.reconstruction(output, image, mask, *weights)))
+            for name, output in (("coarse_l1", coarse), ("refined_l1", refined))
+        }
+
+    def preview(self, image, mask) -> dict:
+        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as of `validation_terms`."""
+        coarse, refined, _ = self.generator.generate(image, mask)
+        return {"coarse": paste(coarse, image, mask), "result": paste(refined, image, mask)}
 
     def _alpha(self, turn, part, count):
         """[count, 1, 1, 1] in [0, 1): the numbers of micro-batch `part` among those of the global batch."""

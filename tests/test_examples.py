@@ -19,7 +19,8 @@ from common.scoring import metrics
 from common.training import loop
 from examples import zoomed_hifill
 from zoom_to_inpaint import weights_source
-from zoom_to_inpaint.training import JointTraining, TrainingOptions
+from zoom_to_inpaint.joint_training import JointTraining
+from zoom_to_inpaint.training import TrainingOptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SIZE, SCALE, CHANNELS = 64, 2, 4

@@ -181,7 +181,8 @@ assert fit(eight, images[0], masks[0])["adversarial_factor"] < 0.9  # the advers
 ZOOM = """
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.training import TRAINERS, TrainingOptions
+from zoom_to_inpaint.recipe import TRAINERS
+from zoom_to_inpaint.training import TrainingOptions
 
 def make():
     keras.utils.set_random_seed(0)

@@ -25,14 +25,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from common import keras_compat
 from zoom_to_inpaint.convolution import convolve, enlarge_and_convolve, recomputable
 from zoom_to_inpaint.gate_kernels import gate, scale_and_shift, sum_positions, toward_convolution
 
 EPSILON = 1e-3
 MOMENTUM = 0.99
 _NODES = 64  # of the quadrature over a normal distribution: three digits and more
-
-_KERAS_3 = hasattr(keras, "ops")
 
 
 class GatedConv2D(keras.layers.Layer):
@@ -65,16 +64,14 @@ class GatedConv2D(keras.layers.Layer):
 
     def _weight(self, name, shape, initializer, **kwargs):
         # Read as the float32 that it is: a policy of half precision would round it, moving averages included.
-        autocast = "autocast" if _KERAS_3 else "experimental_autocast"
-        kwargs[autocast] = False
-        return self.add_weight(name=name, shape=shape, initializer=initializer, **kwargs)
+        options = {**keras_compat.weight_options(), **kwargs}
+        return self.add_weight(name=name, shape=shape, initializer=initializer, **options)
 
     def _statistic(self, name, size, value):
-        # Replicas assign the same value, the global batch's, so any of them may be kept. Keras 3 names it by a word.
-        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
-        aggregation = "only_first_replica" if _KERAS_3 else first
+        # Replicas assign the same value, the global batch's, so any of them may be kept.
+        options = keras_compat.weight_options(first_replica=True)
         initializer = keras.initializers.Constant(value)
-        return self._weight(name, (size,), initializer, trainable=False, aggregation=aggregation)
+        return self._weight(name, (size,), initializer, trainable=False, **options)
 
     def call(self, inputs, training=None):
         kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
@@ -127,7 +124,7 @@ def freeze_statistics(layer):
 
     For fine-tuning with small batches: statistics of few images change the colour of a fill from batch to batch.
     """
-    for inner in _gated_layers(layer):
+    for inner in keras_compat.layers_within(layer, GatedConv2D):
         inner.frozen = True
 
 
@@ -147,13 +144,8 @@ def warm_up_statistics(layer, steps: Callable):
         n = tf.cast(steps(), tf.float32)
         return tf.minimum(MOMENTUM, (1.0 + n) / (10.0 + n))
 
-    for inner in _gated_layers(layer):
+    for inner in keras_compat.layers_within(layer, GatedConv2D):
         inner.momentum = momentum
-
-
-def _gated_layers(layer):
-    # The one walk through layers that both Keras versions have.
-    return [inner for inner in layer._flatten_layers() if isinstance(inner, GatedConv2D)]
 
 
 @functools.cache

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 from absl import flags
 
 from common.errors import UsageError
+from common.models import weights_source as sources
 from common.training.devices import check_batch_size
 from common.training.loop import Recipe, options_from_flags
 from common.training.trainer import check_precision
-from zoom_to_inpaint import validation, vgg, weights_source
+from zoom_to_inpaint import vgg, weights_source
 from zoom_to_inpaint.config import CONFIGS
+from zoom_to_inpaint.joint_training import JointTraining
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.super_resolution import enlarge
-from zoom_to_inpaint.training import TRAINERS, TrainingOptions, labels
+from zoom_to_inpaint.pretraining import (
+    CoarsePretraining,
+    RefinementPretraining,
+    SuperResolutionPretraining,
+)
+from zoom_to_inpaint.training import TrainingOptions
 
 FLAGS = flags.FLAGS
 
+TRAINERS = {
+    "pretrain_coarse": CoarsePretraining,
+    "pretrain_refinement": RefinementPretraining,
+    "pretrain_sr": SuperResolutionPretraining,
+    "joint": JointTraining,
+}
 _DEFAULTS = TrainingOptions()
 # Flag that gives a network its pretrained weights.
 _NETWORK_FLAGS = {
@@ -159,7 +170,7 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
     _check_start(stage, wanted, weights)
     _check_statistics(stage, weights)
     with strategy.scope():
-        if weights and not weights_source.is_untrained(weights):
+        if weights and not sources.is_untrained(weights):
             model = _with_training_fields(
                 weights_source.load(weights, coefficients.precision), wanted
             )
@@ -167,12 +178,12 @@ def make(strategy: tf.distribute.Strategy, weights: str | None) -> Recipe:
             model = ZoomToInpaint(wanted, dtype=coefficients.precision)
         for network, flag in _NETWORK_FLAGS.items():
             given = FLAGS[flag].value
-            if given and not weights_source.is_untrained(given):
+            if given and not sources.is_untrained(given):
                 weights_source.load_network(model, network, given, f"--{flag}")
         features = None if stage == "pretrain_sr" else vgg.load(FLAGS.vgg_weights)
         trainer = TRAINERS[stage](model, coefficients, features)
         given = FLAGS.discriminator_weights  # none without --gan_weight, see `_check_start`
-        if given and not weights_source.is_untrained(given):
+        if given and not sources.is_untrained(given):
             weights_source.load_discriminator(trainer.discriminator, given)
     return _recipe(stage, model, trainer, coefficients)
 
@@ -234,12 +245,6 @@ def _check_statistics(stage, weights):
 def _recipe(stage, model, trainer, coefficients):
     low, high = model.config.size, model.config.label_size
     size = model.config.crop_size if stage in ("joint", "pretrain_sr") else low
-    preview = {
-        "pretrain_coarse": _preview_coarse,
-        "pretrain_refinement": _preview_refinement,
-        "pretrain_sr": _preview_super_resolution,
-        "joint": _preview_joint,
-    }[stage]
     layers = dict(trainer.networks())
     judge = trainer.discriminator if stage == "joint" else None
     if judge:
@@ -252,16 +257,12 @@ def _recipe(stage, model, trainer, coefficients):
         images_per_step=coefficients.batch_size,
         batch_size=coefficients.batch_size,
         accumulate=coefficients.accumulate,
-        validation_terms=trainer.averaged(
-            lambda image, mask: validation.terms(stage, model, image, mask)
-        ),
+        validation_terms=trainer.averaged(trainer.validation_terms),
         size=size,
         mask_size=low,
         preview_size=high if stage == "pretrain_sr" else low,
         holes=stage != "pretrain_sr",
-        preview=trainer.averaged(
-            lambda image, mask: preview(model, *map(tf.convert_to_tensor, (image, mask)))
-        ),
+        preview=trainer.averaged(trainer.preview),
         save_weights=trainer.averaged(
             (lambda path: _save_joint(model, judge, path))
             if others
@@ -277,30 +278,3 @@ def _save_joint(model, discriminator, path):
         return
     beside = path.with_name(path.name.replace("weights", "discriminator"))
     weights_source.save_discriminator(discriminator, model.config, beside)
-
-
-def _preview_coarse(model, image, mask):
-    return {"result": _shown(model.complete_coarsely(image * (1.0 - mask), mask, training=False))}
-
-
-def _preview_refinement(model, image, mask):
-    coarse = model.complete_coarsely(image * (1.0 - mask), mask, training=False)
-    refined = model.refinement((coarse, mask), training=False)
-    return {"coarse": _shown(coarse), "result": _shown(np.where(mask > 0, refined, image))}
-
-
-def _preview_super_resolution(model, image, mask):
-    del mask
-    scale = model.config.scale
-    small, _ = labels(image, model.config)
-    zoomed = model.super_resolution(small, training=False)
-    return {"bicubic": _shown(enlarge(small, scale)), "result": _shown(zoomed)}
-
-
-def _preview_joint(model, image, mask):
-    coarse, _, _, output = model.generate(image, mask)
-    return {"coarse": _shown(coarse), "result": _shown(output)}
-
-
-def _shown(image):
-    return np.clip(np.asarray(image), 0.0, 1.0)

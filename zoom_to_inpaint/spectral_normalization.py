@@ -12,8 +12,9 @@ import warnings
 
 from tensorflow import keras
 
-_KERAS_3 = hasattr(keras, "ops")
-if not _KERAS_3 and importlib.util.find_spec("tensorflow_addons"):
+from common import keras_compat
+
+if not keras_compat.KERAS_3 and importlib.util.find_spec("tensorflow_addons"):
     with warnings.catch_warnings():  # the notice of its end of life
         warnings.simplefilter("ignore")
         from tensorflow_addons.layers import SpectralNormalization as _SpectralNormalization

@@ -21,8 +21,8 @@ from collections.abc import Callable, Sequence
 
 from common import command_line
 from common.errors import UsageError, UserError
+from common.models import weights_source as sources
 from common.training import signals
-from zoom_to_inpaint import weights_source
 
 # Stage -> {flag: the stage whose weights it names}.
 STAGES = {
@@ -112,7 +112,7 @@ def _command(name, names, given, folder, output, stand_in):
         path = pathlib.Path(output, earlier, file)
         if earlier in names and stand_in and not path.exists():
             absent.append(path)
-            path = weights_source.UNTRAINED
+            path = sources.UNTRAINED
         words += [f"--{flag}={path}"] * (earlier in names)
     return [*words, f"--output={pathlib.Path(output, name)}"], absent
 

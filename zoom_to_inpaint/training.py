@@ -1,31 +1,27 @@
-"""Training of Zoom-to-Inpaint (Z sections 3.1, 3.2, 4.1): one Keras model per stage, whose `train_step` is one update.
-
-    CoarsePretraining            L_c                            eq. 3
-    RefinementPretraining        L1 and VGG of eq. 5            section 4.1, "we only use the L1 loss and the VGG loss"
-    SuperResolutionPretraining   L_SR                           section 3.1.2
-    JointTraining                L_c + L_SR + L_r, and the discriminator's hinge loss    eq. 3, 5, 6; without a
-                                 discriminator where its weight is 0
+"""Training of Zoom-to-Inpaint (Z sections 3.1, 3.2, 4.1): what its stages share. Each is a Keras model whose
+`train_step` is one update: `zoom_to_inpaint.pretraining`, `zoom_to_inpaint.joint_training`.
 
 SR and joint training take crops of a photograph, of which the labels at both resolutions are reductions
 (`ZoomConfig.crop_size`); the other stages take labels at the low resolution.
 
-Every trainer reports the terms it has under the names of `TERMS`, unweighted, and their weighted sum as `generator`.
-Losses are sums over samples divided by the global batch, because gradients are summed over replicas.
+A stage holds its networks, its forward pass, its loss terms, what validation measures and the pictures it shows. It
+reports the terms it has under the names of `TERMS`, unweighted, and their weighted sum as `generator`. Losses are sums
+over samples divided by the global batch, because gradients are summed over replicas. Validation has the same terms, at
+inference and as means over the image; it leaves out what the discriminator says, since its scale moves while training,
+and the VGG term, which would cost more than the networks.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from common.training import trainer, updates
 from zoom_to_inpaint import losses
-from zoom_to_inpaint.discriminator import Discriminator
 from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics
-from zoom_to_inpaint.losses import blend
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.super_resolution import enlarge_mask
 
 TERMS = (
     *("coarse_l1", "coarse_vgg", "sr_l1"),
@@ -48,6 +44,14 @@ class TrainingOptions(trainer.CommonOptions):
     frozen_batch_norm: bool = False  # normalise with the moving averages, which stay as they are
     batch_norm_warmup: bool = False  # moving averages that follow the first batches closely
     learning_rate: float = 1e-5
+
+
+class Compared(NamedTuple):
+    """A result [B, S, S, 3] and its label; mask [B, S, S, 1] of the hole outside of which they are the same."""
+
+    result: tf.Tensor
+    label: tf.Tensor
+    mask: tf.Tensor | None = None
 
 
 class Trainer(trainer.Trainer):
@@ -103,21 +107,59 @@ class Trainer(trainer.Trainer):
         found = tape.gradient(loss, part.variables, part.factor())
         return {"generator": found}, {"generator": loss, **terms}
 
-    def losses(self, image, mask) -> tuple:
-        """({term: value}, {term: its weight in the sum}) of one batch."""
+    def forward(self, image, mask, training: bool) -> dict:
+        """{name: picture} of one pass over images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1], labels included."""
         raise NotImplementedError
 
-    def hole_l1(self, prediction, label, mask):
-        """Mean over the batch of the L1 of a blended result and its label."""
-        found = losses.blended_l1(prediction, label, mask, self.options.hole_by_area)
-        return self.mean(found)
+    def compared(self, found: dict) -> dict[str, Compared]:
+        """{name of an L1 term: what it compares} of a forward pass."""
+        raise NotImplementedError
 
-    def vgg_term(self, name, prediction, label) -> dict:
-        """{name: VGG term} of an image and its label, or nothing when training without."""
-        if self.vgg is None:
-            return {}
-        features = tf.stop_gradient(self.vgg(label))
-        return {name: self.mean(losses.feature_l1(self.vgg(prediction), features))}
+    def term_weights(self) -> dict:
+        """{term: its weight in the sum}."""
+        raise NotImplementedError
+
+    def losses(self, image, mask) -> tuple:
+        """({term: value}, {term: its weight in the sum}) of one batch."""
+        return self.terms(self.forward(image, mask, training=True)), self.term_weights()
+
+    def terms(self, found: dict) -> dict:
+        """{term: value} of a forward pass; the VGG term of every result with a hole, if there is a VGG."""
+        terms = {}
+        for name, pair in self.compared(found).items():
+            terms[name] = self.mean(self._l1(pair))
+            if self.vgg is not None and pair.mask is not None:
+                features = tf.stop_gradient(self.vgg(pair.label))
+                perceived = losses.feature_l1(self.vgg(pair.result), features)
+                terms[name.replace("_l1", "_vgg")] = self.mean(perceived)
+        return terms
+
+    def _l1(self, pair):
+        if pair.mask is None:
+            return losses.l1(pair.result, pair.label)
+        return losses.blended_l1(*pair, self.options.hole_by_area)
+
+    def validation_terms(self, image, mask) -> dict:
+        """{term: float}, means over images [B, S, S, 3] and masks [B, M, M, 1], arrays or tensors."""
+        found = self._at_inference(image, mask)
+        return {name: float(tf.reduce_mean(x)) for name, x in self.validated(found).items()}
+
+    def validated(self, found: dict) -> dict:
+        """{term: one value an image} of a forward pass."""
+        pairs = self.compared(found).items()
+        return {name: losses.l1(pair.result, pair.label) for name, pair in pairs}
+
+    def preview(self, image, mask) -> dict:
+        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as of `validation_terms`."""
+        shown = self.shown(self._at_inference(image, mask))
+        return {name: tf.clip_by_value(x, 0.0, 1.0).numpy() for name, x in shown.items()}
+
+    def shown(self, found: dict) -> dict:
+        """{column: picture} of a forward pass."""
+        raise NotImplementedError
+
+    def _at_inference(self, image, mask):
+        return self.forward(*map(tf.convert_to_tensor, (image, mask)), training=False)
 
 
 def weighted_sum(terms, weights):
@@ -125,149 +167,8 @@ def weighted_sum(terms, weights):
     return tf.add_n([weights[name] * term for name, term in terms.items() if weights[name]])
 
 
-def _masked(image, mask):
+def masked(image, mask):
     return image * (1.0 - mask)  # eq. 1
-
-
-class CoarsePretraining(Trainer):
-    """The coarse network on images at its own resolution (eq. 3)."""
-
-    def networks(self):
-        return {"coarse": self.model.coarse}
-
-    def losses(self, image, mask):
-        coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=True)
-        terms = {"coarse_l1": self.hole_l1(coarse, image, mask)}
-        terms.update(self.vgg_term("coarse_vgg", coarse, image))
-        return terms, {"coarse_l1": 1.0, "coarse_vgg": self.options.coarse_vgg_weight}
-
-
-class RefinementPretraining(Trainer):
-    """The refinement network on what a pretrained coarse network, which stays as it is, makes of the masked image.
-
-    The paper pretrains it separately and does not say on what. In joint training its output is added to a coarse
-    result: one that has learned to fill an empty hole would add a second colour to the one that is there.
-    """
-
-    def networks(self):
-        return {"refinement": self.model.refinement}
-
-    def losses(self, image, mask):
-        coarse = self.model.complete_coarsely(_masked(image, mask), mask, training=False)
-        refined = self.model.refinement((tf.stop_gradient(coarse), mask), training=True)
-        refined = blend(refined, image, mask)
-        terms = {"refined_l1": self.hole_l1(refined, image, mask)}
-        terms.update(self.vgg_term("refined_vgg", refined, image))
-        return terms, {"refined_l1": 1.0, "refined_vgg": self.options.coarse_vgg_weight}
-
-
-class SuperResolutionPretraining(Trainer):
-    """The SR network on complete images and their bicubic reductions (section 3.1.2)."""
-
-    def networks(self):
-        return {"super_resolution": self.model.super_resolution}
-
-    def losses(self, image, mask):
-        del mask
-        small, label = labels(image, self.model.config)
-        zoomed = self.model.super_resolution(small, training=True)
-        return {"sr_l1": self.mean(losses.l1(zoomed, label))}, {"sr_l1": 1.0}
-
-
-class JointTraining(Trainer):
-    """All networks on crops of photographs, against a discriminator (section 3.1.3, 3.2).
-
-    It has `gradients` of its own, because two updates meet at X~_r.
-
-    discriminator: None where the options give its judgement no weight (departure).
-    """
-
-    def __init__(self, model, options, vgg=None, **kwargs):
-        super().__init__(model, options, vgg, **kwargs)
-        self.discriminator = None
-        if not options.gan_weight:
-            return
-        self.discriminator = Discriminator(model.config)
-        side = model.config.label_size
-        self.discriminator((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))
-        self.add_part("discriminator", [self.discriminator])
-
-    def networks(self):
-        parts = ("coarse", "super_resolution", "refinement")
-        return {name: getattr(self.model, name) for name in parts}
-
-    def assigned(self):
-        # Spectral normalization writes kernels back.
-        judge = self.discriminator
-        return super().assigned() + (list(judge.variables) if judge else [])
-
-    def losses(self, image, mask):
-        return self._generate(image, mask)[:2]
-
-    def gradients(self, index, image, mask):
-        if self.discriminator is None:
-            return super().gradients(index, image, mask)
-        # Both updates start from the same weights. The label is judged first, and alone: what that needs is free again
-        # before the generator needs most. The tapes around the generator and the discriminator meet at X~_r: a
-        # persistent one around both would trace gradients of gradients for the attention's loops.
-        generator, discriminator = self.parts["generator"], self.parts["discriminator"]
-        zoomed_mask = enlarge_mask(mask, self.model.config.scale)
-        _, label = labels(image, self.model.config)
-        with tf.GradientTape() as label_tape:
-            real = self.discriminator((label, zoomed_mask), training=True)
-            hinge_real = self.mean(losses.hinge_real(real))
-        factor = discriminator.factor()
-        toward_real = label_tape.gradient(hinge_real, discriminator.variables, factor)
-        with tf.control_dependencies(toward_real):
-            image = tf.identity(image)
-        with tf.GradientTape() as tape:
-            terms, weights, refined, _ = self._generate(image, mask)
-            supervised = weighted_sum(terms, weights)
-        with tf.GradientTape(persistent=True) as judge:
-            judge.watch(refined)
-            fake = self.discriminator((refined, zoomed_mask))
-            adversarial = self.mean(losses.hinge_generator(fake))
-            weighted = self.options.gan_weight * adversarial
-            hinge_fake = self.mean(losses.hinge_fake(fake))
-        toward_fake = judge.gradient(hinge_fake, discriminator.variables, factor)
-        factor = generator.factor()
-        upstream = [factor, judge.gradient(weighted, refined, factor)]
-        del judge
-        found = {
-            "generator": tape.gradient([supervised, refined], generator.variables, upstream),
-            "discriminator": [one + other for one, other in zip(toward_real, toward_fake)],
-        }
-        terms.update(adversarial=adversarial, discriminator=hinge_real + hinge_fake)
-        return found, {"generator": supervised + weighted, **terms}
-
-    def _generate(self, image, mask):
-        """Terms without the adversarial one, all weights, X~_r (eq. 4) and M~."""
-        config, options = self.model.config, self.options
-        small, label = labels(image, config)
-        coarse = self.model.complete_coarsely(_masked(small, mask), mask, training=True)
-        zoomed = self.model.super_resolution(coarse, training=True)
-        zoomed_mask = enlarge_mask(mask, config.scale)
-        refined = self.model.refinement((zoomed, zoomed_mask), training=True)
-        refined = blend(refined, label, zoomed_mask)
-        gradient = losses.gradient(refined, label, config.gradient_factor)
-        terms = {
-            "coarse_l1": self.hole_l1(coarse, small, mask),
-            **self.vgg_term("coarse_vgg", coarse, small),
-            "sr_l1": self.mean(losses.l1(zoomed, label)),
-            "refined_l1": self.hole_l1(refined, label, zoomed_mask),
-            **self.vgg_term("refined_vgg", refined, label),
-            "gradient": self.mean(gradient),
-        }
-        weights = {
-            **{"coarse_l1": 1.0, "refined_l1": 1.0},
-            # Without an SR network it would be the coarse network's L1 a second time.
-            "sr_l1": float(config.zoom == "sr"),
-            "coarse_vgg": options.coarse_vgg_weight,
-            "refined_vgg": options.refinement_vgg_weight,
-            "adversarial": options.gan_weight,
-            "gradient": config.gradient_weight,
-        }
-        return terms, weights, refined, zoomed_mask
 
 
 def labels(image, config) -> tuple:
@@ -284,11 +185,3 @@ def reduced_to(image, side):
         return image
     small = tf.image.resize(image, [side, side], "bicubic", antialias=True)
     return tf.clip_by_value(small, 0.0, 1.0)
-
-
-TRAINERS = {
-    "pretrain_coarse": CoarsePretraining,
-    "pretrain_refinement": RefinementPretraining,
-    "pretrain_sr": SuperResolutionPretraining,
-    "joint": JointTraining,
-}

@@ -1,28 +1,20 @@
-"""What the commands' weight flags may name, understood in one place.
+"""What the commands' weight flags may name (`common.models.weights_source`), for Zoom-to-Inpaint.
 
-pretrained     the weights that come with the package, of the whole model (docs/weights.md)
-none           random weights, for trying a command out; the caller says so (`is_untrained`)
-FILE.npz       a weights file: of the whole model, or of one network, as the pretraining stages write it; of the
-               discriminator, as joint training writes it
-PREFIX         the authors' release: a TensorFlow 2 checkpoint without its suffix
+A file is of the whole model, or of one network, as the pretraining stages write it, or of the discriminator, as joint
+training writes it. The authors' release is a TensorFlow 2 checkpoint without its suffix.
 
 A file of one network is `PARTS[network]`; where one network is asked for, a file of the whole model will do.
 """
 
 from __future__ import annotations
 
-import pathlib
-
 from common.errors import UserError
-from common.models import pretrained
 from common.models import weights as weights_files
+from common.models import weights_source
 from common.storage import PathLike
-from zoom_to_inpaint.config import PAPER
 from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
 from zoom_to_inpaint.release import load_release, load_release_discriminator
 
-UNTRAINED = pretrained.UNTRAINED
-_CHECKPOINT_PARTS = (".index", ".data-00000-of-00001")
 # Names of the model in a file that holds one of its networks.
 PARTS = {
     network: f"{MODEL_NAME}, {network} network alone"
@@ -31,15 +23,12 @@ PARTS = {
 DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
 
 
-def is_untrained(weights: str) -> bool:
-    """Whether `weights` asks for random weights, whose output is meaningless."""
-    return weights == UNTRAINED
-
-
 def check_files(given: dict[str, str | None]) -> None:
     """UserError that names every file of {flag: what it names} that is not there."""
     missing = [
-        f"--{flag}={file}" for flag, file in given.items() if file and pretrained.is_missing(file)
+        f"--{flag}={file}"
+        for flag, file in given.items()
+        if file and weights_source.is_missing(file)
     ]
     if missing:
         remedy = (
@@ -50,21 +39,8 @@ def check_files(given: dict[str, str | None]) -> None:
 
 
 def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:
-    """The model that `weights` names; see the module docstring.
-
-    Raises:
-      UserError: nothing given, no such file, or not weights of the whole model.
-    """
-    if not weights:
-        raise UserError(
-            f"--weights is empty; name a weights file, or '{UNTRAINED}' for an untrained model"
-        )
-    if is_untrained(weights):
-        return ZoomToInpaint(PAPER, dtype=dtype)
-    if weights == pretrained.NAME:
-        return ZoomToInpaint.pretrained(dtype)
-    path = _existing(weights, "--weights")
-    return ZoomToInpaint.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)
+    """The whole model that `weights` names; errors as of `common.models.weights_source.load`."""
+    return weights_source.load(ZoomToInpaint, load_release, weights, dtype)
 
 
 def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) -> None:
@@ -73,7 +49,7 @@ def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) ->
     Raises:
       UserError: no such file, another network's, or one that does not fit the configuration.
     """
-    path = _existing(weights, flag)
+    path = weights_source.existing(weights, flag)
     layer = getattr(model, network)
     if path.suffix != ".npz":
         source = weights_files.named_variables(getattr(load_release(path), network))
@@ -104,7 +80,7 @@ def load_discriminator(discriminator, weights: str) -> None:
       UserError: no such file, another network's, or one that does not fit the configuration.
     """
     flag = "--discriminator_weights"
-    path = _existing(weights, flag)
+    path = weights_source.existing(weights, flag)
     if path.suffix == ".npz":
         _, arrays = weights_files.read(path, DISCRIMINATOR)
     else:
@@ -116,20 +92,3 @@ def load_discriminator(discriminator, weights: str) -> None:
 def save_discriminator(discriminator, config, path: PathLike) -> None:
     """Writes a weights file of the discriminator."""
     weights_files.save(path, DISCRIMINATOR, config.to_dict(), discriminator)
-
-
-def _existing(weights, flag):
-    """The path of an .npz that exists, or the prefix of a checkpoint that does."""
-    path = pathlib.Path(weights)
-    for suffix in _CHECKPOINT_PARTS:  # what a shell's completion stops at
-        if path.name.endswith(suffix):
-            path = path.with_name(path.name[: -len(suffix)])
-    if path.is_dir():
-        raise UserError(
-            f"{flag}={weights} is a folder; name a file in it, or a checkpoint's prefix"
-        )
-    if not path.is_file() and not pathlib.Path(f"{path}.index").is_file():
-        raise UserError(
-            f"{flag}={weights} does not exist; train the stage that writes it first, or name another file"
-        )
-    return path

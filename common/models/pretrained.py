@@ -1,4 +1,4 @@
-"""What --weights may name besides files, and the weights that come with the package, checked before they are used.
+"""The weights that come with the package, checked before they are used.
 
 A paper's folder `weights/` holds one weights file and `SHA256SUMS`, a line of its digest and name, as `sha256sum`
 writes and checks it. A wheel installs both. Nothing here imports TensorFlow.
@@ -9,27 +9,11 @@ from __future__ import annotations
 import hashlib
 import pathlib
 
-from common import storage
 from common.errors import UserError
 from common.storage import PathLike
 
-NAME = "pretrained"  # what --weights calls them
-UNTRAINED = "none"  # and a network with random ones
 FOLDER = "weights"
 _SUMS = "SHA256SUMS"
-
-
-def is_missing(weights: str) -> bool:
-    """Whether `weights` names a file, or a checkpoint's prefix, that is not there."""
-    return weights not in (UNTRAINED, NAME) and not storage.exists(weights)
-
-
-def check_file(weights: str) -> None:
-    """UserError where what --weights names is not there."""
-    if is_missing(weights):
-        raise UserError(
-            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
-        )
 
 
 def exist(package: PathLike) -> bool:

@@ -9,7 +9,6 @@ missing, unknown or differently shaped array is an error that names it.
 
 from __future__ import annotations
 
-import json
 import pathlib
 
 import numpy as np
@@ -20,7 +19,6 @@ from common.errors import UserError
 from common.storage import PathLike
 
 _FORMAT = "inpainting-weights-1"
-_HEADER = "header.json"
 
 
 def named_variables(layer) -> dict:
@@ -62,7 +60,7 @@ def save(path: PathLike, model_name: str, config: dict, layer, half: bool = Fals
     if half:
         arrays = {name: _halved(name, array) for name, array in arrays.items()}
     header = {"format": _FORMAT, "model": model_name, "config": config}
-    storage.write_arrays(path, {**arrays, _HEADER: np.array(json.dumps(header))})
+    storage.write_arrays(path, arrays, header)
 
 
 def _halved(name, array):
@@ -94,19 +92,16 @@ def read_any(path: PathLike) -> tuple[str, dict, dict]:
     if not pathlib.Path(path).is_file():
         raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        header = json.loads(str(arrays.pop(_HEADER)))
-        owner, config = header["model"], header["config"]
-        known = header["format"] == _FORMAT
-    except storage.DAMAGED as error:
+        header, arrays = storage.read_arrays(path)
+        owner, config, form = (header[name] for name in ("model", "config", "format"))
+    except (storage.DamagedError, KeyError) as error:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
     arrays = {
         name: array.astype(np.float32) if array.dtype == np.float16 else array
         for name, array in arrays.items()
     }
-    if not known:
-        raise UserError(f"{path} was written by another version: format {header['format']}")
+    if form != _FORMAT:
+        raise UserError(f"{path} was written by another version: format {form}")
     return owner, config, arrays
 
 

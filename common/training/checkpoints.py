@@ -11,20 +11,16 @@ is strict: a part that is missing, or an array that does not fit, is an error, n
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import re
 import shutil
-
-import numpy as np
 
 from common import storage
 from common.errors import UserError
 from common.models import weights
 
 _NAME = re.compile(r"step-(\d+)\.npz$")
-_HEADER = "header.json"
 BEST = "best.npz"
 
 
@@ -82,8 +78,7 @@ class Checkpoints:
         names += [f"step-{step:08d}.npz"] * last
         paths = [self.folder / name for name in names]
         arrays = {name: variable.numpy() for name, variable in self._variables().items()}
-        arrays[_HEADER] = np.array(json.dumps({"step": step, **header}))
-        storage.write_arrays(paths[0], arrays, durable=True)
+        storage.write_arrays(paths[0], arrays, {"step": step, **header}, durable=True)
         for path in paths[1:]:
             with storage.atomic_path(path, durable=True, needed=self.size()) as temporary:
                 _link(paths[0], temporary)
@@ -132,12 +127,10 @@ def _link(path, target):
 def _read(path, only_header=False):
     """(header, {name: array}) of a checkpoint, or no arrays."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(str(archive[_HEADER]))
-            names = [] if only_header else [name for name in archive.files if name != _HEADER]
-            arrays = {name: archive[name] for name in names}
-        if type(header["step"]) is not int or header["step"] < 0:
-            raise ValueError(f"step {header['step']}")
-    except storage.DAMAGED as error:
-        raise UserError(f"{path} is not a checkpoint, or is cut short; remove it") from error
+        header, arrays = storage.read_arrays(path, only_header)
+    except storage.DamagedError:
+        header, arrays = {}, {}
+    step = header.get("step")
+    if type(step) is not int or step < 0:
+        raise UserError(f"{path} is not a checkpoint, or is cut short; remove it")
     return header, arrays

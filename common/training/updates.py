@@ -17,7 +17,7 @@ from typing import Callable
 import tensorflow as tf
 from tensorflow import keras
 
-_KERAS_3 = hasattr(keras, "ops")
+from common import keras_compat
 
 
 class LossScale:
@@ -74,7 +74,7 @@ class MovingAverage:
             strategy.extended.update(
                 average,
                 lambda a, v: a.assign(self.decay * a + (1.0 - self.decay) * v),
-                args=(_raw(variable),),
+                args=(keras_compat.tensorflow_variable(variable),),
                 group=False,
             )
 
@@ -105,9 +105,8 @@ class Part:
     average: MovingAverage | None = None
 
     def __post_init__(self):
-        if _KERAS_3:
-            # Sums are made here, to be looked at. Unlike Keras 2 it has no argument against making them again.
-            self.optimizer._all_reduce_sum_gradients = list
+        # Sums are made here, to be looked at.
+        keras_compat.leave_sums_to_the_caller(self.optimizer)
 
     def factor(self):
         """What to multiply a loss with before its gradients are taken; float32."""
@@ -190,7 +189,10 @@ def _across(strategy, parts, gradients, fine, finite, remembered):
     def put_back():
         for variable, value in remembered:
             strategy.extended.update(
-                _raw(variable), lambda v, x: v.assign(x), args=(value,), group=False
+                keras_compat.tensorflow_variable(variable),
+                lambda v, x: v.assign(x),
+                args=(value,),
+                group=False,
             )
         for name, part in parts.items():
             if part.loss_scale:
@@ -201,8 +203,7 @@ def _across(strategy, parts, gradients, fine, finite, remembered):
 
 def _take_steps(parts, gradients):
     for name, part in parts.items():
-        options = {} if _KERAS_3 else {"skip_gradients_aggregation": True}
-        part.optimizer.apply_gradients(zip(gradients[name], part.variables), **options)
+        keras_compat.apply_sums(part.optimizer, gradients[name], part.variables)
 
 
 def keep_nonfinite(before: dict, now: dict) -> dict:
@@ -211,8 +212,3 @@ def keep_nonfinite(before: dict, now: dict) -> dict:
         name: tf.where(tf.math.is_finite(before.get(name, value)), value, before.get(name, value))
         for name, value in now.items()
     }
-
-
-def _raw(variable):
-    """The TensorFlow variable, distributed or not, inside one of Keras 3."""
-    return variable.value if _KERAS_3 and isinstance(variable, keras.Variable) else variable

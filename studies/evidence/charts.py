@@ -1,4 +1,4 @@
-"""Charts of `evidence_report.values`: numbers only, no photographs. Needs matplotlib (`studies.kit.plots`)."""
+"""Charts of `report.values`: numbers only, no photographs. Needs matplotlib (`studies.kit.plots`)."""
 
 from __future__ import annotations
 

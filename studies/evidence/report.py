@@ -1,6 +1,6 @@
 """From the scores of `studies/evidence/` to decisions and tables. Trains and paints nothing.
 
-`differences` -> `evidence_rule.decide` -> `values` (plain numbers, what result.json keeps) -> `tables`;
+`differences` -> `rule.decide` -> `values` (plain numbers, what result.json keeps) -> `tables`;
 `studies.evidence.charts` draws the same values.
 """
 

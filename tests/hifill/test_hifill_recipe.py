@@ -16,7 +16,7 @@ from common.errors import UsageError, UserError
 from common.images import convert
 from common.masks import files as mask_files
 from hifill import PAPER, RELEASE, SHIPPED, HiFill, recipe
-from hifill.training import TrainingOptions
+from hifill.training import HiFillTrainer, TrainingOptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = flags.FLAGS
@@ -172,13 +172,13 @@ def test_weights_pictures_and_scores_are_the_moving_averages(make, tmp_path):
     mask = np.zeros((1, 64, 64, 1), np.float32)
     mask[:, 20:40, 20:40] = 1
     shown = made.preview(image, mask)
-    for name, picture in recipe._preview(saved, image, mask).items():
+    of_saved = HiFillTrainer(saved, made.trainer.options)
+    for name, picture in of_saved.preview(image, mask).items():
         np.testing.assert_allclose(shown[name], picture, atol=1e-6)
-    terms = recipe.terms(saved, made.trainer.options, image, mask)
+    terms, raw = (x.validation_terms(image, mask) for x in (of_saved, made.trainer))
     for name, value in made.validation_terms(image, mask).items():
         assert abs(value - terms[name]) < 1e-6
-        raw = recipe.terms(model, made.trainer.options, image, mask)[name]
-        assert abs(value - raw) > 1e-4, "or the test shows nothing"
+        assert abs(value - raw[name]) > 1e-4, "or the test shows nothing"
     for old, variable in zip(before, model.weights):
         np.testing.assert_array_equal(old, variable.numpy())
 

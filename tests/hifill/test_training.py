@@ -12,7 +12,7 @@ from absl import flags
 from tensorflow import keras
 
 from common.training import updates
-from hifill import PAPER, HiFill, losses, recipe, validation
+from hifill import PAPER, HiFill, losses, recipe
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 
 # Fewer layers than the paper's, to run faster.
@@ -202,7 +202,7 @@ def test_validation_has_the_terms_of_both_outputs_at_inference():
     image, mask = (part[-BATCH:] for part in _data())
     trainer = _trainer()
     before = _values(trainer.generator)
-    found = validation.terms(trainer.generator, trainer.options, image.numpy(), mask.numpy())
+    found = trainer.validation_terms(image.numpy(), mask.numpy())
     for old, new in zip(before, _values(trainer.generator)):
         np.testing.assert_array_equal(old, new)
     expected = trainer.generator_step(image * 2.0 - 1.0, mask)

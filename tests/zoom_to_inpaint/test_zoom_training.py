@@ -17,7 +17,8 @@ from common.training import updates
 from zoom_to_inpaint import training
 from zoom_to_inpaint.config import CONFIGS, RELEASE, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.training import TERMS, TRAINERS, TrainingOptions, labels, reduced_to
+from zoom_to_inpaint.recipe import TRAINERS
+from zoom_to_inpaint.training import TERMS, TrainingOptions, labels, reduced_to
 
 TINY_FIELDS = {"channels": 4, "sr_channels": 4, "discriminator_channels": 4, "size": 16}
 TINY = ZoomConfig(**TINY_FIELDS)
@@ -196,10 +197,10 @@ def test_every_term_belongs_to_a_stage():
 
 def test_a_term_of_weight_0_is_reported_but_not_trained(joint, monkeypatch):
     image, mask = _batch_of("joint")
-    terms, given, *_ = joint._generate(image, mask)
+    terms, given = joint.losses(image, mask)
     silent = dataclasses.replace(joint.model.config, gradient_weight=0.0)
     monkeypatch.setattr(joint.model, "config", silent)
-    without, zero, *_ = joint._generate(image, mask)
+    without, zero = joint.losses(image, mask)
     assert float(without["gradient"]) == float(terms["gradient"]) > 0
     assert given["gradient"] == 1 and zero["gradient"] == 0
     difference = training.weighted_sum(terms, given) - training.weighted_sum(without, zero)
@@ -216,19 +217,19 @@ def test_without_an_sr_network_its_loss_is_reported_alone(joint, monkeypatch, zo
     changed = dataclasses.replace(joint.model.config)
     object.__setattr__(changed, "zoom", zoom)
     monkeypatch.setattr(joint.model, "config", changed)
-    terms, given, *_ = joint._generate(*_batch_of("joint"))
+    terms, given = joint.losses(*_batch_of("joint"))
     assert given["sr_l1"] == 0 and float(terms["sr_l1"]) > 0 and given["coarse_l1"] == 1
 
 
 def test_the_releases_gradient_loss_is_the_papers_without_its_factor(joint, monkeypatch):
     """Of X~_r, which is the label outside the hole: known pixels do not count in either."""
     image, mask = _batch_of("joint")
-    terms, *_ = joint._generate(image, mask)
+    terms, _ = joint.losses(image, mask)
     released = dataclasses.replace(RELEASE, **TINY_FIELDS)
     monkeypatch.setattr(joint.model, "config", released)
-    released, *_ = joint._generate(image, mask)
+    released, _ = joint.losses(image, mask)
     assert abs(float(released["gradient"]) - 2 * float(terms["gradient"])) < 1e-6
-    released, *_ = joint._generate(image, tf.zeros_like(mask))
+    released, _ = joint.losses(image, tf.zeros_like(mask))
     assert float(released["gradient"]) == 0
 
 
@@ -268,20 +269,21 @@ def test_without_vgg_its_terms_are_left_out(model, stage):
 
 def test_without_vgg_joint_training_leaves_its_terms_out(joint, monkeypatch):
     monkeypatch.setattr(joint, "vgg", None)
-    terms, *_ = joint._generate(*_batch_of("joint"))
+    terms, _ = joint.losses(*_batch_of("joint"))
     assert set(terms) == {"coarse_l1", "sr_l1", "refined_l1", "gradient"}
 
 
-def test_vgg_compares_features_and_the_labels_get_no_gradient(joint, monkeypatch):
+def test_vgg_compares_features_and_the_labels_get_no_gradient(model):
     rng = np.random.default_rng(0)
     factor = tf.Variable(3.0)
-    monkeypatch.setattr(joint, "vgg", lambda images: factor * images)
+    options = TrainingOptions(batch_size=BATCH)
+    trainer = TRAINERS["pretrain_coarse"](model, options, lambda images: factor * images)
     prediction, label = (rng.random((BATCH, 4, 4, 3), np.float32) for _ in range(2))
     with tf.GradientTape() as tape:
-        term = joint.vgg_term("coarse_vgg", tf.constant(prediction), tf.constant(label))
-    assert set(term) == {"coarse_vgg"}
-    assert abs(float(term["coarse_vgg"]) - 3 * np.abs(prediction - label).mean()) < 1e-6
-    found = tape.gradient(term["coarse_vgg"], factor)
+        pictures = {"coarse": tf.constant(prediction), "label": tf.constant(label)}
+        term = trainer.terms({**pictures, "mask": tf.ones([BATCH, 4, 4, 1])})["coarse_vgg"]
+    assert abs(float(term) - 3 * np.abs(prediction - label).mean()) < 1e-6
+    found = tape.gradient(term, factor)
     expected = np.mean(np.sign(prediction - label) * prediction)
     assert abs(float(found) - expected) < 1e-6
     # With gradient through the label it would be another number.
@@ -411,13 +413,19 @@ def test_all_rows_of_a_table_see_the_same_images():
             np.testing.assert_array_equal(other, seen[0])
 
 
+def refined_of(trainer, image, mask):
+    """X~_r and M~ of a training pass."""
+    found = trainer.forward(image, mask, training=True)
+    return found["refined"], found["zoomed_mask"]
+
+
 def test_without_zoom_the_label_is_the_reduced_crop():
     """No zoom is trained on what the zoom's coarse network sees, not on crops of a quarter of the view."""
     config = dataclasses.replace(CONFIGS["no_zoom"], **TINY_FIELDS)
     trainer = TRAINERS["joint"](ZoomToInpaint(config), TrainingOptions(batch_size=BATCH))
     image, mask = _batch(config.crop_size, config.size)
     assert image.shape[1] == 32
-    _, _, refined, zoomed_mask = trainer._generate(image, mask)
+    refined, zoomed_mask = refined_of(trainer, image, mask)
     known = np.broadcast_to(zoomed_mask.numpy() == 0, refined.shape)
     np.testing.assert_array_equal(refined.numpy()[known], reduced_to(image, 16).numpy()[known])
     assert np.isfinite([float(value) for value in trainer.train_step((image, mask)).values()]).all()
@@ -425,13 +433,14 @@ def test_without_zoom_the_label_is_the_reduced_crop():
 
 def test_the_refined_image_is_the_label_outside_the_hole(joint):
     image, mask = _batch_of("joint", seed=2)
-    terms, _, refined, zoomed_mask = joint._generate(image, mask)
+    refined, zoomed_mask = refined_of(joint, image, mask)
     known = np.broadcast_to(zoomed_mask.numpy() == 0, image.shape)
     np.testing.assert_array_equal(zoomed_mask[:, ::2, 1::2], mask)
     np.testing.assert_array_equal(refined.numpy()[known], image.numpy()[known])
     assert np.abs(refined - image)[~known].mean() > 0.01
-    terms, _, refined, _ = joint._generate(image, tf.zeros_like(mask))
+    refined, _ = refined_of(joint, image, tf.zeros_like(mask))
     np.testing.assert_array_equal(refined, image)
+    terms, _ = joint.losses(image, tf.zeros_like(mask))
     assert float(terms["coarse_l1"]) == float(terms["refined_l1"]) == float(terms["gradient"]) == 0
     assert float(terms["sr_l1"]) > 0
 
@@ -443,7 +452,7 @@ def test_what_lies_under_the_hole_is_not_seen(joint):
     inside = -tf.nn.max_pool2d(-joint_mask(mask), 9, 1, "SAME")
     assert float(tf.reduce_sum(inside)) > 0
     painted = tf.where(inside > 0, 1.0 - image, image)
-    first, second = (joint._generate(x, mask)[2] for x in (image, painted))
+    first, second = (refined_of(joint, x, mask)[0] for x in (image, painted))
     hole = joint_mask(mask)
     np.testing.assert_allclose(first * hole, second * hole, atol=1e-5)
 
@@ -502,7 +511,7 @@ def test_joint_training_starts_where_the_refinements_pretraining_ended():
     trainer = TRAINERS["pretrain_refinement"](model, options)
     history = [float(trainer.train_step((image, mask))["refined_l1"]) for _ in range(8)]
     ended = float(trainer.losses(image, mask)[0]["refined_l1"])
-    started = float(TRAINERS["joint"](model, options)._generate(crop, mask)[0]["refined_l1"])
+    started = float(TRAINERS["joint"](model, options).losses(crop, mask)[0]["refined_l1"])
     assert ended < 0.5 * history[0]
     assert abs(started - ended) < 1e-6
 
@@ -523,7 +532,7 @@ def test_what_the_refinement_adds_is_asked_for_alike_in_both_stages(zoom):
     for added in (0.0, 0.2, -0.5):
         output.bias.assign([added] * 3)
         ended = float(pretraining.losses(image, mask)[0]["refined_l1"])
-        started = float(joint._generate(crop, mask)[0]["refined_l1"])
+        started = float(joint.losses(crop, mask)[0]["refined_l1"])
         # The zoom blurs the hole's border, a pixel of eight.
         assert abs(started - ended) < 0.1 * ended
         found.append(ended)
@@ -667,7 +676,7 @@ def test_bfloat16_computes_the_losses_of_float32():
     for name, variable in _variables(trainer).items():
         variable.assign(_variables(single)[name].numpy())
     data = _batch_of("joint")
-    expected, found = single._generate(*data)[0], trainer.train_step(data)
+    expected, found = single.losses(*data)[0], trainer.train_step(data)
     for name, value in expected.items():
         # Eight bits of mantissa through thirty layers of a random network, whose last batch norms see 32 positions:
         # over 24 seeds the first two networks' terms differ by up to 2.4%, the others by up to 6%, squares by 21%.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import pathlib
 
@@ -13,6 +14,7 @@ from tensorflow import keras
 
 from common.errors import UserError
 from common.models import weights as weights_files
+from common.models import weights_source as sources
 from zoom_to_inpaint import weights_source
 from zoom_to_inpaint.config import PAPER, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -96,8 +98,9 @@ def test_none_is_an_untrained_model_of_the_paper(monkeypatch):
     made = []
     monkeypatch.setattr(weights_source, "ZoomToInpaint", lambda *a, **k: made.append((a, k)))
     load("none", "mixed_bfloat16")
-    assert made == [((PAPER,), {"dtype": "mixed_bfloat16"})]
-    assert weights_source.is_untrained("none") and not weights_source.is_untrained("none.npz")
+    assert made == [((), {"dtype": "mixed_bfloat16"})]
+    assert inspect.signature(ZoomToInpaint.__init__).parameters["config"].default is PAPER
+    assert sources.is_untrained("none") and not sources.is_untrained("none.npz")
 
 
 @pytest.mark.parametrize("suffix", ["", ".index", ".data-00000-of-00001"])

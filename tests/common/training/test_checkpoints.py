@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
+from common import storage
 from common.errors import UserError
-from common.training import checkpoints
 from common.training.checkpoints import Checkpoints
 
 HEADER = "header.json"
@@ -215,7 +215,7 @@ def test_a_save_that_fails_leaves_the_previous_ones(folder, monkeypatch, error):
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.np, "savez", half)
+        patch.setattr(storage.np, "savez", half)
         with pytest.raises((UserError, KeyboardInterrupt)) as raised:
             run.checkpoints.save(2, {})
     if isinstance(error, OSError):

@@ -1,0 +1,45 @@
+"""What differs between Keras 2 and Keras 3, and the private attributes of Keras that the package needs.
+
+Keras 2 comes with TensorFlow 2.15, Keras 3 with later ones. Everything else in the package is the same under both.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import keras
+
+KERAS_3 = hasattr(keras, "ops")
+
+
+def weight_options(first_replica: bool = False) -> dict:
+    """Keywords of `Layer.add_weight` for a variable that is read as it is stored, whatever the layer's precision.
+
+    first_replica: all replicas assign the same value, so the first one's is kept.
+    """
+    options: dict = {"autocast" if KERAS_3 else "experimental_autocast": False}
+    if first_replica:
+        first = tf.VariableAggregation.ONLY_FIRST_REPLICA
+        options["aggregation"] = "only_first_replica" if KERAS_3 else first
+    return options
+
+
+def layers_within(layer, kind: type) -> list:
+    """All layers of a kind within a layer, at any depth."""
+    return [inner for inner in layer._flatten_layers() if isinstance(inner, kind)]
+
+
+def leave_sums_to_the_caller(optimizer) -> None:
+    """Has an optimizer take gradients as they are given to `apply_sums`, already summed over replicas."""
+    if KERAS_3:
+        optimizer._all_reduce_sum_gradients = list
+
+
+def apply_sums(optimizer, gradients, variables) -> None:
+    """One update with gradients that are sums over replicas; after `leave_sums_to_the_caller`."""
+    options = {} if KERAS_3 else {"skip_gradients_aggregation": True}
+    optimizer.apply_gradients(zip(gradients, variables), **options)
+
+
+def tensorflow_variable(variable):
+    """The TensorFlow variable, distributed or not, of a variable of either Keras."""
+    return variable.value if KERAS_3 and isinstance(variable, keras.Variable) else variable

@@ -1,0 +1,85 @@
+"""What a command's weight flags may name, for either paper's model. Nothing here imports TensorFlow.
+
+pretrained     the weights that come with the package (docs/weights.md)
+none           random weights, for trying a command out; the caller says so (`is_untrained`)
+FILE.npz       a weights file of this package
+FILE, PREFIX   the authors' release, as the paper's module `release` reads it
+"""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Callable
+
+from common import storage
+from common.errors import UserError
+
+PRETRAINED = "pretrained"
+UNTRAINED = "none"
+_CHECKPOINT_PARTS = (".index", ".meta", ".data-00000-of-00001")
+
+
+def is_untrained(weights: str) -> bool:
+    """Whether `weights` asks for random weights, whose output is meaningless."""
+    return weights == UNTRAINED
+
+
+def is_missing(weights: str) -> bool:
+    """Whether `weights` names a file, or a checkpoint's prefix, that is not there."""
+    return weights not in (UNTRAINED, PRETRAINED) and not storage.exists(weights)
+
+
+def check_file(weights: str) -> None:
+    """UserError where what --weights names is not there."""
+    if is_missing(weights):
+        raise UserError(
+            f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
+        )
+
+
+def existing(weights: str, flag: str) -> pathlib.Path:
+    """The path of a file that exists, or the prefix of a checkpoint that does.
+
+    One of a checkpoint's files stands for its prefix: it is what a shell's completion stops at.
+
+    Raises:
+      UserError: neither is there, or a folder.
+    """
+    path = pathlib.Path(weights)
+    for suffix in _CHECKPOINT_PARTS:
+        if path.name.endswith(suffix):
+            path = path.with_name(path.name[: -len(suffix)])
+    if path.is_dir():
+        raise UserError(
+            f"{flag}={weights} is a folder; name a file in it, or a checkpoint's prefix"
+        )
+    if not storage.exists(path):
+        raise UserError(
+            f"{flag}={weights} does not exist; train the stage that writes it first, or name another file"
+        )
+    return path
+
+
+def load(model: type, load_release: Callable, weights: str, dtype: str = "float32"):
+    """The model that `weights` names; see the module docstring.
+
+    Args:
+      model: class of the model, with `load(path, dtype)` and `pretrained(dtype)`; made without arguments but dtype,
+        it is the paper's.
+      load_release: (path, dtype) -> model, reads the authors' release.
+      weights: what a command's --weights names.
+      dtype: of the model's computation.
+
+    Raises:
+      UserError: nothing given, no such file, or not weights of the model.
+    """
+    if not weights:
+        raise UserError(
+            f"--weights is empty; name a weights file, or '{UNTRAINED}' for an untrained model"
+        )
+    if is_untrained(weights):
+        return model(dtype=dtype)
+    if weights == PRETRAINED:
+        return model.pretrained(dtype)
+    path = existing(weights, "--weights")
+    return model.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)
