@@ -37,7 +37,8 @@ def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> t
       photograph: uint8 [H, W, 3], H = W a multiple of 512.
       hole: [H, W] bool; what the photograph holds under it is the truth.
     """
-    from hifill.residual_aggregation import aggregate_residuals, cells_touching, reduced
+    from common.models.window import cells_touching
+    from hifill.residual_aggregation import aggregate_residuals, reduced
 
     size = model.config.size
     true_low = reduced(photograph, size, np.zeros_like(hole))

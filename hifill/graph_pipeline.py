@@ -13,7 +13,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from common.images.convert import WHITE
-from common.models.saved_model import any_between, paste, span_of_hole
+from common.models import window as windows
 from hifill.photograph import LARGEST_SHARE, THIN
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
@@ -31,7 +31,7 @@ def fill(generate, config, image, hole):
         top, left = _corner(spans, tf.shape(hole), side)
         window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
         filled = _fill_window(generate, grid, size, window, window_hole)
-        filled, part = paste(image, filled, top, left), _inside(spans, tf.shape(hole))
+        filled, part = windows.paste_op(image, filled, top, left), _inside(spans, tf.shape(hole))
         image = tf.cond(
             several, lambda: tf.where((hole & part)[..., tf.newaxis], filled, image), lambda: filled
         )
@@ -53,7 +53,7 @@ def fill(generate, config, image, hole):
 
 def _plan(hole, grid, least):
     """`photograph.plan`: (the long axis, side, starts [N] of the parts in their order, their length, hole's spans)."""
-    sides, bounds = tf.shape(hole), [span_of_hole(hole, axis) for axis in (0, 1)]
+    sides, bounds = tf.shape(hole), [windows.span_op(hole, axis) for axis in (0, 1)]
     long = tf.cast(sides[1] > sides[0], tf.int32)
     longest, shortest = tf.reduce_max(sides), tf.reduce_min(sides)
     side = _choose_window(hole, grid, least)[2]
@@ -77,8 +77,7 @@ def _starts(hole, long, first, stop, length, side):
     starts = tf.range(first, stop, length)
     held = tf.gather(holes, tf.minimum(starts + length, stop)) > tf.gather(holes, starts)
     starts = tf.boolean_mask(starts, held)
-    middles = starts + (tf.minimum(starts + length, stop) - starts) // 2
-    corners = tf.maximum(0, tf.minimum(middles - side // 2, total - side))
+    corners = windows.start_op(starts, tf.minimum(starts + length, stop), side, total)
     seen = tf.gather(known, tf.minimum(corners + side, total)) - tf.gather(known, corners)
     begin = tf.argmax(seen, output_type=tf.int32)
     return tf.concat([starts[begin:], starts[:begin][::-1]], axis=0)
@@ -98,10 +97,7 @@ def _spans(bounds, long, start, length):
 
 def _corner(spans, sides, side):
     """(top, left) of the window around a part."""
-    return tuple(
-        tf.maximum(0, tf.minimum(first + (stop - first) // 2 - side // 2, sides[axis] - side))
-        for axis, (first, stop) in enumerate(spans)
-    )
+    return tuple(windows.start_op(*span, side, sides[axis]) for axis, span in enumerate(spans))
 
 
 def _inside(spans, sides):
@@ -116,7 +112,7 @@ def _inside(spans, sides):
 def _choose_window(hole, grid, least=0):
     """[H, W] bool with a hole -> (top, left, side) of the square to look at; see `photograph`."""
     sides = tf.shape(hole)
-    bounds = [span_of_hole(hole, axis) for axis in (0, 1)]
+    bounds = [windows.span_op(hole, axis) for axis in (0, 1)]
     extent = tf.maximum(bounds[0][1], bounds[1][1])
     part, parts = LARGEST_SHARE
     inner = tf.reduce_min(sides) // grid * grid
@@ -146,7 +142,10 @@ def _cut_axis(array, axis, start, side):
 
 def _fill_window(generate, grid, size, window, hole):
     """[side, side, 3] uint8, [side, side] bool -> the window with its hole filled, uint8."""
-    low, touched = _average_down(window, size, hole), _cells_touching(hole, size)
+    low, touched = (
+        _average_down(window, size, hole),
+        tf.ensure_shape(windows.cells_touching_op(hole, (size, size)), [size, size]),
+    )
     mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
     _, refined, attention = generate(low[tf.newaxis] / WHITE, mask)
     completed = tf.where(touched[..., tf.newaxis], refined[0] * WHITE, low)
@@ -171,16 +170,6 @@ def _average_down(window, size, hole):
 
     low = tf.cond(tf.shape(window)[0] >= size, reduced, enlarged)
     return tf.ensure_shape(low, [size, size, 3])
-
-
-def _cells_touching(hole, size):
-    """[side, side] bool -> [size, size] bool: the cells that hold at least one pixel of the hole."""
-    side = tf.shape(hole)[0]
-    edges = tf.range(size + 1) * side
-    first, last = edges[:-1] // size, -(-edges[1:] // size) - 1
-    for _ in range(2):
-        hole = tf.transpose(any_between(hole, first, last))
-    return tf.ensure_shape(hole, [size, size])
 
 
 def _halos(low, grid):

@@ -12,7 +12,7 @@ Otherwise patches lie differently on the cells and rows of the upsampled image a
 too but slower. Patches are numbered in reading order, arrays are float32 in 0..255.
 
 `up` is one of H section 4.1's operators (`UP`), "bilinear" unless a study asks for another: with half-pixel centres and
-the border repeated; "bicubic" is OpenCV's, with its a = -0.75.
+the border repeated; "bicubic" is OpenCV's, in which the authors' release resamples photographs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Callable, NamedTuple
 
 import numpy as np
 
-_CUBIC = -0.75  # OpenCV's, in which the authors' release resamples photographs
+from common.images import cubic
 
 
 def _nearest(distance):
@@ -33,10 +33,7 @@ def _bilinear(distance):
 
 
 def _bicubic(distance):
-    x = np.abs(distance)
-    near = ((_CUBIC + 2) * x - (_CUBIC + 3)) * x * x + 1
-    far = ((_CUBIC * x - 5 * _CUBIC) * x + 8 * _CUBIC) * x - 4 * _CUBIC
-    return np.where(x <= 1, near, np.where(x < 2, far, 0))
+    return cubic.kernel(np.abs(distance))
 
 
 class _Operator(NamedTuple):

@@ -22,8 +22,9 @@ import numpy as np
 
 from common.errors import UserError
 from common.images.convert import WHITE, check_array
+from common.models import window as windows
 from hifill.config import HiFillConfig
-from hifill.residual_aggregation import cells_touching, fill, reduced
+from hifill.residual_aggregation import fill, reduced
 
 MIN_SIDE = 16
 # A hole longer than this share of the window, 3 / 4, leaves too little context around it.
@@ -113,8 +114,7 @@ def _starts(hole, axis, first, stop, length, side):
     )
     starts = starts[holes[np.minimum(starts + length, stop)] > holes[starts]]
     stops = np.minimum(starts + length, stop)
-    corners = starts + (stops - starts) // 2 - side // 2
-    corners = np.maximum(0, np.minimum(corners, hole.shape[axis] - side))
+    corners = windows.start(starts, stops, side, hole.shape[axis])
     seen = known[np.minimum(corners + side, hole.shape[axis])] - known[corners]
     begin = int(np.argmax(seen))
     return [*starts[begin:].tolist(), *starts[:begin][::-1].tolist()]
@@ -123,10 +123,7 @@ def _starts(hole, axis, first, stop, length, side):
 def _corner(part, shape, side):
     """(top, left) of the window around a part."""
     spans = zip((part[:2], part[2:]), shape)
-    return tuple(
-        max(0, min(first + (stop - first) // 2 - side // 2, length - side))
-        for (first, stop), length in spans
-    )
+    return tuple(int(windows.start(*span, side, length)) for span, length in spans)
 
 
 def choose_window(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, int, int]:
@@ -156,7 +153,7 @@ def _cut(array, top, left, side):
 
 
 def _fill_window(generate, size, window, hole, down, up):
-    low, touched = reduced(window, size, hole, down), cells_touching(hole, size)
+    low, touched = reduced(window, size, hole, down), windows.cells_touching(hole, size)
     mask = touched[None, ..., None].astype(np.float32)
     _, refined, attention = generate(low[None] / WHITE, mask)
     generated = np.asarray(refined)[0] * WHITE

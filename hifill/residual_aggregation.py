@@ -24,6 +24,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.images.convert import WHITE, check_array
+from common.models import window
 from hifill.patches import UP, axis_of, gather, smooth_part
 
 # How a photograph is reduced; all but the first take single pixels or their neighbours and alias.
@@ -73,7 +74,7 @@ def aggregate_residuals(
     hole = np.asarray(mask) > 0
     low = reduced(image, size, hole, down)
     output = image.copy()
-    fill(output, hole, low, cells_touching(hole, size), generated, attention, up)
+    fill(output, hole, low, window.cells_touching(hole, size), generated, attention, up)
     return output
 
 
@@ -141,23 +142,6 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
     return low
 
 
-def cells_touching(hole: np.ndarray, size: int) -> np.ndarray:
-    """[H, W] bool -> [size, size] bool: the cells that hold at least one pixel of the hole."""
-    spans = []
-    for length in hole.shape:
-        edges = np.arange(size + 1) * length
-        spans.append((edges[:-1] // size, -(-edges[1:] // size)))
-    return _any_in_spans(hole, *spans)
-
-
-def _any_in_spans(hole, row_spans, column_spans):
-    """Whether [first, stop) x [first, stop) holds a hole pixel, for every pair of spans."""
-    for first, stop in (row_spans, column_spans):
-        lines = [hole[a:b].any(axis=0) for a, b in zip(first, stop)]
-        hole = np.ascontiguousarray(np.stack(lines).T)
-    return hole
-
-
 def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") -> None:
     """`aggregate_residuals` in place, with the low-resolution image and mask already at hand.
 
@@ -167,7 +151,7 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
       image: uint8 [H, W, 3], may be a view of a larger one; its hole is written.
       hole: [H, W] bool.
       low, generated: [S, S, 3] float32 in 0..255, as from `reduced` and the generator.
-      touched: [S, S] bool, as from `cells_touching`.
+      touched: [S, S] bool, as from `window.cells_touching`.
       attention: [N, N] float.
       up: one of `patches.UP`.
 
@@ -200,8 +184,8 @@ def _patches_by_hole(hole, rows, columns):
 
     A patch may reach a pixel beyond what it owns, so a patch can be neither.
     """
-    owned = _any_in_spans(hole, *((axis.start, axis.stop) for axis in (rows, columns)))
-    full = _any_in_spans(
+    owned = window.any_in_spans(hole, *((axis.start, axis.stop) for axis in (rows, columns)))
+    full = window.any_in_spans(
         hole, *((axis.start, axis.start + axis.length) for axis in (rows, columns))
     )
     return np.flatnonzero(owned), np.flatnonzero(~full)

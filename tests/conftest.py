@@ -62,6 +62,18 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
+def command_words(name, eagerly=False):
+    """What starts a command of the repository, or a module given as "-mMODULE"."""
+    if name.startswith("-m"):
+        return [sys.executable, "-m", name.removeprefix("-m")]
+    return [sys.executable, *(("-c", EAGERLY) if eagerly else ()), str(ROOT / f"{name}.py")]
+
+
+@pytest.fixture(scope="session", name="command_words")
+def _command_words():
+    return command_words
+
+
 @pytest.fixture(scope="session")
 def run_command():
     """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text.
@@ -70,13 +82,8 @@ def run_command():
     """
 
     def run(name, *arguments, cwd=None, timeout=900, eagerly=False, **environment):
-        script = (
-            [*(("-c", EAGERLY) if eagerly else ()), str(ROOT / f"{name}.py")]
-            if not name.startswith("-")
-            else ["-m", name.removeprefix("-m")]
-        )
         return subprocess.run(
-            [sys.executable, *script, *map(str, arguments)],
+            [*command_words(name, eagerly), *map(str, arguments)],
             cwd=cwd,
             timeout=timeout,
             capture_output=True,

@@ -211,12 +211,12 @@ TINY_RUN = (*TINY_NETWORK, "--batch_size=1", "--critic_steps=0")
 
 
 @pytest.mark.default_environment
-def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command):
-    # That going on changes no number: tests/common/test_runs.py, without the minute of three processes.
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path, run_command, command_words):
+    # That going on changes no number: tests/common/training/test_loop.py, without the minute of three processes.
     flags = ["--output=run", "--resize", "--log_every=1", "--checkpoint_every=1", *TINY_RUN]
-    script = [sys.executable, str(ROOT / "train.py"), "--steps=100000", *flags]
+    script = [*command_words("train", eagerly=True), "--steps=100000", *flags]
     with subprocess.Popen(script, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 900  # 20 seconds where nothing else runs
+        deadline = time.monotonic() + 900
         while not list(tmp_path.glob("run/checkpoints/step-*.npz")):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.1)

@@ -18,13 +18,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.images import cubic
 from common.images.convert import WHITE
-from common.models.saved_model import any_between, paste, span_of_hole
+from common.models import window as windows
 from zoom_to_inpaint.photograph import LARGEST_SIDE, SMALLEST_WINDOW
-
-# Of a pixel, per axis: parts of a cell that are thinner than this are left out, as OpenCV does.
-_SLIVER = 1e-3
-_CUBIC = -0.75
 
 
 class _Axis(NamedTuple):
@@ -60,19 +57,21 @@ def fill(model_fill, image, hole):
         x[rows.first : rows.first + rows.extent, columns.first : columns.first + columns.extent]
         for x in (image, hole)
     )
-    return paste(image, tf.where(box_hole[..., tf.newaxis], filled, box), rows.first, columns.first)
+    return windows.paste_op(
+        image, tf.where(box_hole[..., tf.newaxis], filled, box), rows.first, columns.first
+    )
 
 
 def _choose_window(hole):
     """[H, W] bool with a hole -> rows and columns that are looked at; see `photograph.choose_window`."""
     sides = tf.shape(hole)
-    spans = [span_of_hole(hole, axis) for axis in (0, 1)]
+    spans = [windows.span_op(hole, axis) for axis in (0, 1)]
     side = tf.maximum(SMALLEST_WINDOW, 3 * tf.maximum(spans[0][1], spans[1][1]))
     longest = tf.reduce_max(sides)
     side = tf.where(longest <= LARGEST_SIDE, longest, side)  # all of it
     axes = []
     for axis, (first, extent) in enumerate(spans):
-        start = tf.maximum(0, tf.minimum(first + extent // 2 - side // 2, sides[axis] - side))
+        start = windows.start_op(first, first + extent, side, sides[axis])
         axes.append(_Axis(start, tf.minimum(side, sides[axis] - start), first, extent))
     return axes
 
@@ -91,27 +90,14 @@ def _reduce(image, hole, size):
     total, weight = (
         tf.raw_ops.ResizeArea(images=x[tf.newaxis], size=size)[0] for x in (image * known, known)
     )
-    touched = _cells_touching(hole, size)
+    touched = windows.cells_touching_op(hole, size, slivers=False)
     kept = tf.reduce_sum(tf.cast(~touched, tf.float32))
     # Fine scratches touch nearly every cell; what is known of a cell then has to do.
     scratched = 2.0 * kept < tf.reduce_sum(weight)
-    cells = tf.cond(scratched, lambda: ~_cells_touching(~hole, size), lambda: touched)
+    cells = tf.cond(
+        scratched, lambda: ~windows.cells_touching_op(~hole, size, slivers=False), lambda: touched
+    )
     return total / tf.maximum(weight, 1e-6) / WHITE, cells
-
-
-def _cells_touching(pixels, size):
-    """[H, W] bool -> bool at `size`: the cells that hold one of these pixels or more."""
-    for axis in (0, 1):
-        spans = _pixels_of_cells(tf.shape(pixels)[0], size[axis])
-        pixels = tf.transpose(any_between(pixels, *spans))
-    return pixels
-
-
-def _pixels_of_cells(length, cells):
-    """First and last pixel, [cells] int32 each, of the cells that `length` pixels are divided into."""
-    edges = tf.range(cells + 1, dtype=tf.float64) * (length / cells)
-    first, last = tf.floor(edges[:-1] + _SLIVER), tf.math.ceil(edges[1:] - _SLIVER) - 1
-    return tf.cast(first, tf.int32), tf.cast(last, tf.int32)
 
 
 def _enlarge(image, rows, columns):
@@ -128,14 +114,7 @@ def _interpolation(axis, cells):
     pixel = tf.cast(axis.first - axis.start + tf.range(axis.extent), tf.float64)
     position = (pixel + 0.5) * (cells / axis.length) - 0.5
     distance = position[:, tf.newaxis] - tf.range(-2, cells + 2, dtype=tf.float64)
-    return _cubic(tf.cast(tf.abs(distance), tf.float32))
-
-
-def _cubic(distance):
-    """Keys' kernel with parameter A of distances >= 0."""
-    near = ((_CUBIC + 2) * distance - (_CUBIC + 3)) * distance * distance + 1
-    far = _CUBIC * (((distance - 5) * distance + 8) * distance - 4)
-    return tf.where(distance <= 1, near, tf.where(distance < 2, far, 0.0))
+    return cubic.kernel(tf.cast(tf.abs(distance), tf.float32), tf.where)
 
 
 def _to_levels(values):

@@ -15,6 +15,7 @@ import numpy as np
 
 from common.errors import UserError
 from common.images.convert import check_array, to_uint8, to_unit
+from common.models import window as windows
 
 LARGEST_SIDE = 1024
 _ROUNDING = 1e-6  # of float32 averages between 0 and 1
@@ -49,7 +50,7 @@ def choose_window(hole: np.ndarray) -> tuple[slice, slice]:
     side = max(SMALLEST_WINDOW, 3 * max(width, height))
     window = []
     for first, extent, length in ((top, height, hole.shape[0]), (left, width, hole.shape[1])):
-        start = max(0, min(first + extent // 2 - side // 2, length - side))
+        start = int(windows.start(first, first + extent, side, length))
         window.append(slice(start, min(start + side, length)))
     return window[0], window[1]
 
@@ -87,7 +88,7 @@ def _reduce(image, hole, size):
     channels = (to_unit(image[..., channel]) * known for channel in range(3))
     total = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in channels], axis=-1)
     # Not from `weight`: OpenCV leaves slivers of a cell out, so that known cells weigh a little less than 1.
-    touched = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+    touched = windows.cells_touching(hole, size[::-1], slivers=False)
     if 2 * np.count_nonzero(~touched) < weight.sum():
         # Fine scratches touch nearly every cell; what is known of a cell then has to do.
         touched = weight < _ROUNDING

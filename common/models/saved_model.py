@@ -176,32 +176,6 @@ def _checks(title, min_side, image, hole):
     ]
 
 
-def paste(image: tf.Tensor, window: tf.Tensor, top, left) -> tf.Tensor:
-    """[H, W, C] with the part of `window` [h, w, C] that lies inside it, when its corner is put at (top, left)."""
-    inside = window[: tf.shape(image)[0] - top, : tf.shape(image)[1] - left]
-    bottom, right = top + tf.shape(inside)[0], left + tf.shape(inside)[1]
-    middle = tf.concat([image[top:bottom, :left], inside, image[top:bottom, right:]], axis=1)
-    return tf.concat([image[:top], middle, image[bottom:]], axis=0)
-
-
-def span_of_hole(hole: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """[H, W] bool with a hole -> (first, length): its extent along an axis, as scalars."""
-    lines = tf.cast(tf.where(tf.reduce_any(hole, axis=1 - axis))[:, 0], tf.int32)
-    return lines[0], lines[-1] - lines[0] + 1
-
-
-def any_between(hole: tf.Tensor, first: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
-    """[H, W] bool -> [K, W] bool: whether any of the rows first[k] .. last[k] is a hole there."""
-    longest = tf.reduce_max(last - first) + 1
-
-    def one_more(step, found):
-        return step + 1, found | tf.gather(hole, tf.minimum(first + step, last))
-
-    found = tf.gather(hole, first)
-    _, found = tf.while_loop(lambda step, _: step < longest, one_more, (1, found))
-    return found
-
-
 def _decode(data):
     """File's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 or 4."""
     bits = _bmp_bits(data)

@@ -30,7 +30,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Callable, NamedTuple
 
-from common import storage
+from common import markdown, storage
 from common.errors import UserError
 
 
@@ -252,25 +252,6 @@ def _number(summary: Summary, column: Column, spread: bool) -> str:
     return text
 
 
-def _aligned(header: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
-    """Markdown lines; the first `text_columns` columns are set left, the others right."""
-    cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    widths = [max(3, *map(len, column)) for column in zip(*cells)]
-
-    def line(row: list[str]) -> str:
-        padded = [
-            cell.ljust(width) if index < text_columns else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(row, widths))
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = [
-        "-" * width if index < text_columns else "-" * (width - 1) + ":"
-        for index, width in enumerate(widths)
-    ]
-    return [line(cells[0]), line(rule), *map(line, cells[1:])]
-
-
 def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]:
     notes = []
     for summary in summaries:
@@ -338,7 +319,7 @@ def table(
         rows += [_measured_row(s, columns, spread, binned) for s in summaries if s.masks == kind]
         rows += [_reference_row(r, columns, binned) for r in references if r.masks == kind]
     header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
-    lines = _aligned([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
+    lines = markdown.table([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
     sources = dict.fromkeys(reference.source for reference in references)
     notes = [*_notes(summaries, columns), *(f"paper: {s}; not measured here." for s in sources)]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"

@@ -116,7 +116,8 @@ def without_residuals(model, interpolation: int) -> Callable:
 
     model: `hifill.HiFill`, which sees a square picture as a whole. interpolation: OpenCV's number.
     """
-    from hifill.residual_aggregation import average_down, cells_touching
+    from common.models.window import cells_touching
+    from hifill.residual_aggregation import average_down
 
     def paint(image, mask):
         hole, size = mask > 0, model.config.size

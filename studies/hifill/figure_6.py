@@ -84,7 +84,8 @@ def enlarged(model, up: str):
 
 def super_resolved(model, network, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """The completion of a square picture enlarged by a network [1, S, S, 3] -> [1, sS, sS, 3], then bicubically."""
-    from hifill.residual_aggregation import average_down, cells_touching
+    from common.models.window import cells_touching
+    from hifill.residual_aggregation import average_down
 
     size, hole = model.config.size, mask > 0
     low, touched = average_down(image, size, hole) / convert.WHITE, cells_touching(hole, size)

@@ -12,7 +12,7 @@ import html
 import pathlib
 from typing import Any
 
-from common import storage
+from common import markdown, storage
 from common.errors import UserError
 from studies import registry
 from studies.kit import study
@@ -71,7 +71,7 @@ def write(output: pathlib.Path, failures: dict[str, str] | None = None) -> tuple
     if not results and not failures:
         raise UserError(f"{output} holds no result of a study; run some with --study first")
     targets = output / "report.md", output / "report.html"
-    storage.write_text(targets[0], markdown(results, failures or {}))
+    storage.write_text(targets[0], as_markdown(results, failures or {}))
     storage.write_text(targets[1], page(results, failures or {}, output))
     return targets
 
@@ -100,7 +100,7 @@ def _duration(seconds: float) -> str:
 # Markdown.
 
 
-def markdown(results: list[dict], failures: dict[str, str]) -> str:
+def as_markdown(results: list[dict], failures: dict[str, str]) -> str:
     """The report in Markdown; pictures are named relative to the folder it lies in."""
     lines = ["# Studies", "", _summary(results), ""]
     lines += [f"- **{name} failed**: {error}" for name, error in failures.items()]
@@ -130,20 +130,8 @@ def _markdown_study(result):
 
 
 def markdown_table(table: dict[str, Any]) -> list[str]:
-    """The lines of a table; columns are padded, so that it is aligned in plain text too."""
-    cells = [[_cell(c) for c in row] for row in [table["columns"], *table["rows"]]]
-    widths = [max(3, *map(len, column)) for column in zip(*cells)]
-
-    def line(row):
-        padded = [row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:]))]
-        return f"| {' | '.join(padded)} |"
-
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return [line(cells[0]), f"| {' | '.join(rule)} |", *map(line, cells[1:])]
-
-
-def _cell(text):
-    return text.replace("|", "\\|")
+    """The lines of a study's table."""
+    return markdown.table(table["columns"], table["rows"])
 
 
 # HTML.

@@ -153,10 +153,6 @@ def test_reduction_equals_its_numpy_twin(side):
         residual_aggregation.average_down(window, 64, hole),
         atol=2e-4,
     )
-    np.testing.assert_array_equal(
-        graph_pipeline._cells_touching(tf.constant(hole), 64),
-        residual_aggregation.cells_touching(hole, 64),
-    )
 
 
 def test_every_variable_is_exported_and_no_keras_object(model, saved):

@@ -6,10 +6,11 @@ import cv2
 import numpy as np
 import pytest
 
+from common.models.window import cells_touching
 from hifill import photograph
 from hifill.config import HiFillConfig
 from hifill.patches import UP
-from hifill.residual_aggregation import DOWN, aggregate_residuals, cells_touching, reduced
+from hifill.residual_aggregation import DOWN, aggregate_residuals, reduced
 
 S, N = 64, 8
 EXACT = [(64, 64), (192, 128), (320, 256)]

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from common.errors import UserError
-from hifill.residual_aggregation import aggregate_residuals, average_down, cells_touching
+from common.models.window import cells_touching
+from hifill.residual_aggregation import aggregate_residuals, average_down
 
 _TESTS = pathlib.Path(__file__).resolve().parents[1]
 _FULL = _TESTS.parent / ".." / "shared" / "golden" / "hifill_postprocess_x2.npz"

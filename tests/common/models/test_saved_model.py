@@ -154,36 +154,6 @@ def test_luma_is_that_of_files_within_a_level():
     assert np.abs(saved_model._luma(tf.constant(rgb)).numpy() - expected).max() <= 1
 
 
-def test_paste_equals_an_assignment():
-    generator = np.random.default_rng(4)
-    for _ in range(20):
-        image = picture(generator.integers(1, 12, 2))
-        top, left = (generator.integers(0, side) for side in image.shape[:2])
-        window = picture(generator.integers(1, 15, 2), seed=5)
-        expected = image.copy()
-        part = expected[top : top + window.shape[0], left : left + window.shape[1]]
-        part[...] = window[: part.shape[0], : part.shape[1]]
-        np.testing.assert_array_equal(saved_model.paste(image, window, top, left), expected)
-
-
-def test_any_between_equals_its_slow_twin():
-    generator = np.random.default_rng(6)
-    hole = generator.uniform(size=(30, 7)) < 0.1
-    first = generator.integers(0, 30, 12)
-    last = np.minimum(first + generator.integers(0, 8, 12), 29)
-    expected = [hole[a : b + 1].any(axis=0) for a, b in zip(first, last)]
-    np.testing.assert_array_equal(saved_model.any_between(hole, first, last), expected)
-
-
-def test_span_of_hole():
-    hole = np.zeros((9, 12), bool)
-    hole[3, 2] = hole[5, 10] = True
-    assert [tuple(map(int, saved_model.span_of_hole(hole, axis))) for axis in (0, 1)] == [
-        (3, 3),
-        (2, 9),
-    ]
-
-
 def write(module, folder):
     saved_model.export(module, folder, "Painter", "Sides of 4 or more.", "weights.npz")
 

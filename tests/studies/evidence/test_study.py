@@ -88,7 +88,7 @@ def test_the_small_size_asks_what_its_runs_can_answer(replaced, tmp_path):
     }
     assert found.values["setting"]["missing"] == 0
     path = study.save(evidence.STUDY, found, chosen, 1.0)
-    text = report.markdown([study.load(path)], {})
+    text = report.as_markdown([study.load(path)], {})
     assert "## Both papers" in text and "4 of 4 runs are trained" in text
     assert json.loads(path.read_text())["size"] == "small"
 

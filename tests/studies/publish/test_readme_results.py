@@ -84,7 +84,7 @@ def test_a_study_becomes_a_table_of_readme_and_a_document(clone, evidence):
         assert result["date"][:10] in text and result["commit"][:10] in text
     assert "### Small-scale Z evidence" in readme and "3 of 4 runs." in document
     assert (clone.docs / "evidence" / "chart.png").is_file()
-    assert "the study's own size" in report.markdown([study.load(evidence / study.RESULT)], {})
+    assert "the study's own size" in report.as_markdown([study.load(evidence / study.RESULT)], {})
     assert "(evidence/chart.png)" in document and "chart.png" not in readme
     assert result["values"] == {"x": 1 / 3}
     clone.write()
