@@ -137,7 +137,6 @@ def test_bad_files(run_command, photo, case):
 BAD_FLAGS = {
     "unknown model": (["--model=lama"], ["lama", "hifill"]),
     "unknown flag": (["--modle=telea"], ["modle"]),
-    "no weights": (["--model=zoom_to_inpaint"], ["--weights"]),
     "quoted path in a flagfile": (["--flagfile=flags.cfg"], ["quoted", "photo.png"]),
     "missing flagfile": (["--flagfile=gone.cfg"], ["gone.cfg"]),
     "stray word": (["photo.png"], ["photo.png"]),

@@ -34,6 +34,7 @@ LARGE = {
     "tests/golden/hifill_release_nc4.npz": "the release's numbers at reduced width",
     "tests/golden/zoom_release_ch4_x3.npz": "the same of the other paper, scale 3",
     "tests/golden/zoom_release_ch8.npz": "and scale 2",
+    "zoom_to_inpaint/weights/zoom_to_inpaint-1.npz": "the other paper's weights that come with it",
 }
 
 

@@ -121,18 +121,19 @@ ABLATIONS = {
 }
 # Sides of low-resolution images.
 SHIPPED = {
-    "pretrain_coarse": 128,
-    "pretrain_refinement": 128,
-    "pretrain_sr": 48,
-    "joint_small": 128,
+    "shipped/pretrain_coarse": 128,
+    "shipped/pretrain_refinement": 128,
+    "shipped/pretrain_sr": 48,
+    "shipped/joint_small": 128,
+    "shipped_256/pretrain_coarse": 256,
+    "shipped_256/joint_small": 256,
 }
 
 
 def test_every_flagfile_is_known_here():
     names = {path.relative_to(FOLDER).with_suffix("").as_posix() for path in FOLDER.rglob("*.cfg")}
     small = {f"small/{name}" for name in (*STAGES, "study")}  # the last: tests/studies/
-    shipped = {f"shipped/{name}" for name in SHIPPED}
-    assert names == {*STAGES, *small, *shipped, *(f"ablations/{name}" for name in ABLATIONS)}
+    assert names == {*STAGES, *small, *SHIPPED, *(f"ablations/{name}" for name in ABLATIONS)}
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -181,17 +182,20 @@ def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_flagfile_trains_the_configuration_that_is_shipped(train, parse, name):
-    """Each stage as `configs/zoom_to_inpaint/shipped/` says it; joint: no discriminator, averages that stay."""
-    parse(f"--flagfile={FOLDER / 'shipped' / name}.cfg")
+    """Each stage as its flagfile says it; no discriminator, and the averages of trained networks stay."""
+    parse(f"--flagfile={FOLDER / name}.cfg")
     train._check_flags(train._recipes())
-    stage = PAPER[name][0]
+    folder, step = name.split("/")
+    stage, goes_on = PAPER[step][0], folder == "shipped_256"
     assert (FLAGS.model, FLAGS.stage, FLAGS.masks) == ("zoom_to_inpaint", stage, "any")
     assert recipe.config() == dataclasses.replace(CONFIGS["shipped"], size=SHIPPED[name])
     options = recipe.options()
     assert FLAGS.vgg_weights == "none" and options.learning_rate_drops == ()
     assert options.hole_by_area == (stage != "pretrain_sr")
-    assert (options.gan_weight == 0) == options.frozen_batch_norm == (stage == "joint")
-    assert options.batch_norm_warmup == (stage in ("pretrain_coarse", "pretrain_refinement"))
+    assert (options.gan_weight == 0) == (stage == "joint")
+    assert options.frozen_batch_norm == (stage == "joint" or goes_on)
+    gated = stage in ("pretrain_coarse", "pretrain_refinement")
+    assert options.batch_norm_warmup == (gated and not goes_on)
     recipe._check_start(stage, recipe.config(), FLAGS.weights)
     recipe._check_statistics(stage, FLAGS.weights)
 

@@ -188,7 +188,7 @@ def test_a_full_disk_stops_the_run_and_the_same_command_goes_on(train, toy, tmp_
         savez(stream, **arrays)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints.np, "savez", full)
+        patch.setattr(storage.np, "savez", full)
         with pytest.raises(UserError) as error:
             train(9, checkpoint_every=2)
     size = checkpoints.Checkpoints("", {"net": toy.recipe().layers["net"]}, {}).size()
