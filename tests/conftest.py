@@ -29,12 +29,17 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves `default_environment` out of the other one.
+    """Leaves `default_environment` and the studies out of the other one: their own code knows no Keras.
 
     Files of whole commands, the longest, run first: with several workers none is left alone with one at the end.
     """
     if importlib.util.find_spec("tensorflow_addons") is not None:
-        left_out = [item for item in items if item.get_closest_marker("default_environment")]
+        left_out = [
+            item
+            for item in items
+            if item.get_closest_marker("default_environment")
+            or ROOT / "tests" / "studies" in item.path.parents
+        ]
         items[:] = [item for item in items if item not in set(left_out)]
         config.hook.pytest_deselected(items=left_out)
     items.sort(key=lambda item: item.path.parent != ROOT / "tests")

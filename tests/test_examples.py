@@ -137,6 +137,7 @@ def test_parts_are_saved_and_loaded(models, tmp_path):
         np.testing.assert_array_equal(variable.numpy(), before[name], err_msg=name)
 
 
+@pytest.mark.default_environment
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")  # of tf.data
 def test_trains_and_compares(models, eagerly, photographs, tmp_path):
     """The parts of the command in one process: two steps of a run, then the table of held-out crops."""

@@ -157,6 +157,7 @@ def _toy(folder, point="never", count=0):
     return process.stdout
 
 
+@pytest.mark.default_environment
 def test_killed_while_it_writes_a_run_ends_as_if_it_had_not_been(tmp_path):
     _toy(tmp_path / "whole")
     seen = set()

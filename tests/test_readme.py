@@ -92,6 +92,7 @@ def test_every_other_command_is_a_target_of_make():
         assert target in targets
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("code", PYTHON)
 def test_python_example(workplace, code):
     check = "\nassert filled.shape == image.shape and filled.dtype == image.dtype\n"

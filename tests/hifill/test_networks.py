@@ -371,6 +371,7 @@ def _recording(call, spreads, key):
     return recorded
 
 
+@pytest.mark.default_environment
 def test_one_image_can_be_overfitted():
     keras.utils.set_random_seed(0)
     network = HiFill(

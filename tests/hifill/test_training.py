@@ -163,6 +163,7 @@ def _directions(trainer, image, mask):
     return *norms, [tape.gradient(x, variables) for x in (both, critic)]
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_the_adversary_does_not_outgrow_l1(accumulate):
     """The gradient is L1's and, of every sample, the adversary's times what is left of it; with fresh weights."""

@@ -77,6 +77,7 @@ def test_every_variable_gets_a_gradient_from_the_start(kind):
         assert np.abs(gradient).max() > 1e-4 * largest, variable.name
 
 
+@pytest.mark.default_environment
 def test_a_photograph_can_be_overfitted_from_the_start():
     """By the refinement network; the coarse one's stage as a whole: test_zoom_training.py."""
     keras.utils.set_random_seed(0)
