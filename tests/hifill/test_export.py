@@ -212,7 +212,6 @@ def test_readme_example_in_a_new_process(model, saved):
     ("flags", "message"),
     [
         (["--weights=none"], "--output is missing"),
-        (["--output=saved", "--model=zoom_to_inpaint"], "needs --weights"),
         (["--output=saved", "--weights=none", "--model=telea"], "no network to export"),
         (["--output=saved", "--weights=none", "--model=other"], "is not known"),
     ],
