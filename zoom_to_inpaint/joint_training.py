@@ -5,7 +5,6 @@ L_c + L_SR + L_r (eq. 3, 5, 6), and the hinge loss of the discriminator; without
 
 from __future__ import annotations
 
-import numpy as np
 import tensorflow as tf
 
 from zoom_to_inpaint import losses
@@ -120,7 +119,6 @@ class JointTraining(Trainer):
     def _gradient(self, found):
         return losses.gradient(found["refined"], found["label"], self.model.config.gradient_factor)
 
-    def preview(self, image, mask):
+    def shown(self, image, mask):
         coarse, _, _, output = self.model.generate(image, mask)
-        shown = {"coarse": coarse, "result": output}
-        return {name: np.clip(np.asarray(x), 0.0, 1.0) for name, x in shown.items()}
+        return {"coarse": coarse, "result": output}

@@ -30,8 +30,8 @@ class CoarsePretraining(Trainer):
     def term_weights(self):
         return {"coarse_l1": 1.0, "coarse_vgg": self.options.coarse_vgg_weight}
 
-    def shown(self, found):
-        return {"result": found["coarse"]}
+    def shown(self, image, mask):
+        return {"result": self.at_inference(image, mask)["coarse"]}
 
 
 class RefinementPretraining(Trainer):
@@ -56,7 +56,8 @@ class RefinementPretraining(Trainer):
     def term_weights(self):
         return {"refined_l1": 1.0, "refined_vgg": self.options.coarse_vgg_weight}
 
-    def shown(self, found):
+    def shown(self, image, mask):
+        found = self.at_inference(image, mask)
         return {"coarse": found["coarse"], "result": found["refined"]}
 
 
@@ -78,6 +79,7 @@ class SuperResolutionPretraining(Trainer):
     def term_weights(self):
         return {"sr_l1": 1.0}
 
-    def shown(self, found):
+    def shown(self, image, mask):
+        found = self.at_inference(image, mask)
         bicubic = enlarge(found["small"], self.model.config.scale)
         return {"bicubic": bicubic, "result": found["zoomed"]}

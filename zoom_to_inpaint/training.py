@@ -16,6 +16,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from common.training import trainer, updates
@@ -141,7 +142,7 @@ class Trainer(trainer.Trainer):
 
     def validation_terms(self, image, mask) -> dict:
         """{term: float}, means over images [B, S, S, 3] and masks [B, M, M, 1], arrays or tensors."""
-        found = self._at_inference(image, mask)
+        found = self.at_inference(image, mask)
         return {name: float(tf.reduce_mean(x)) for name, x in self.validated(found).items()}
 
     def validated(self, found: dict) -> dict:
@@ -151,14 +152,15 @@ class Trainer(trainer.Trainer):
 
     def preview(self, image, mask) -> dict:
         """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as of `validation_terms`."""
-        shown = self.shown(self._at_inference(image, mask))
-        return {name: tf.clip_by_value(x, 0.0, 1.0).numpy() for name, x in shown.items()}
+        shown = self.shown(image, mask).items()
+        return {name: np.clip(np.asarray(picture), 0.0, 1.0) for name, picture in shown}
 
-    def shown(self, found: dict) -> dict:
-        """{column: picture} of a forward pass."""
+    def shown(self, image, mask) -> dict:
+        """{column: picture of any range}; arguments as of `validation_terms`."""
         raise NotImplementedError
 
-    def _at_inference(self, image, mask):
+    def at_inference(self, image, mask) -> dict:
+        """`forward` of arrays or tensors, without an update of statistics."""
         return self.forward(*map(tf.convert_to_tensor, (image, mask)), training=False)
 
 

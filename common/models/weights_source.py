@@ -82,4 +82,8 @@ def load(model: type, load_release: Callable, weights: str, dtype: str = "float3
     if weights == PRETRAINED:
         return model.pretrained(dtype)
     path = existing(weights, "--weights")
+    if path.suffix not in (".npz", ".pb") and not storage.exists(f"{path}.index"):
+        raise UserError(
+            f"--weights={weights} is no weights file; give an .npz of train.py, a .pb or a checkpoint's prefix"
+        )
     return model.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)

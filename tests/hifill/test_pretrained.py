@@ -9,10 +9,6 @@ import pytest
 import skimage.data
 
 from benchmarks.attention import measure
-from common.data import datasets
-from common.images import convert
-from common.masks import files as mask_files
-from common.scoring import baselines, protocol
 from hifill import SHIPPED, HiFill
 
 FOLDER = pathlib.Path(__file__).resolve().parents[2] / "hifill" / "weights"
@@ -32,19 +28,9 @@ def test_they_are_of_the_shipped_configuration_and_small(model):
 
 @pytest.mark.default_environment
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
-def test_they_fill_better_than_what_learns_nothing(model, kind):
+def test_they_fill_better_than_what_learns_nothing(model, mean_errors, kind):
     """L1 over the hole of photographs that are in no training set of theirs, at the size of the generator."""
-    source, errors = mask_files.mask_source(kind), {}
-    paths = {path for split in datasets.SPLITS for path in datasets.files("sample", None, split)}
-    for number, path in enumerate(sorted(paths)):
-        image = np.ascontiguousarray(protocol.center_crop(convert.read_rgb(path), 256))
-        mask = source(256, 256, (0, number))
-        painted = {name: baselines.inpaint(name, image, mask) for name in ("telea", "harmonic")}
-        for name, filled in {**painted, "hifill": model.inpaint(image, mask)}.items():
-            np.testing.assert_array_equal(filled[mask == 0], image[mask == 0])
-            wrong = np.abs(filled[mask > 0].astype(float) - image[mask > 0])
-            errors.setdefault(name, []).append(wrong.mean())
-    mean = {name: np.mean(found) for name, found in errors.items()}
+    mean = mean_errors(kind, "hifill", model.inpaint)
     assert mean["hifill"] < min(mean["telea"], mean["harmonic"]), mean
 
 
