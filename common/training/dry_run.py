@@ -46,7 +46,10 @@ def run(
     """
     nonfinite.check_action(schedule.on_nonfinite, recipe.trainer)
     checkpoints = Checkpoints(
-        pathlib.Path(output) / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
+        pathlib.Path(output) / "checkpoints",
+        recipe.layers,
+        recipe.optimizers,
+        schedule.keep_checkpoints,
     )
     first = 0
     if checkpoints.paths():
