@@ -1,1 +1,1 @@
-"""Reports of studies, and what README and docs/ take from results."""
+"""Reports of studies, and the pages of docs/ that show results."""

@@ -18,7 +18,7 @@ from studies.evidence import study as evidence
 from studies.evidence.training import Plan
 from studies.kit import bench, study
 from studies.publish import report
-from studies.publish.readme_results import BEGIN, END, Results
+from studies.publish.results import Results
 
 
 @pytest.fixture
@@ -158,10 +158,9 @@ def test_the_command_reports_what_there_is_and_says_how_to_go_on(photographs):
     assert words["zooming"] == "agrees" and words["pixelwise_gates"] == "agrees"
     clone = Results(photographs / "clone")
     clone.docs.mkdir(parents=True)
-    clone.readme.write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
     clone.add(photographs / "out" / "evidence")
     clone.write()
-    assert "**agrees**" in clone.readme.read_text(encoding="utf-8")
+    assert "**agrees**" in (clone.docs / "results.md").read_text(encoding="utf-8")
     assert "34 of 51 runs" in (clone.docs / "evidence.md").read_text(encoding="utf-8")
 
 

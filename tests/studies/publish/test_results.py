@@ -1,9 +1,8 @@
-"""README's results and docs/evidence.md are what docs/results/ gives; and what --add makes of each kind of source."""
+"""docs/results.md and docs/evidence.md are what docs/results/ gives; and what --add makes of each kind of source."""
 
 from __future__ import annotations
 
 import json
-import pathlib
 
 import numpy as np
 import pytest
@@ -11,19 +10,25 @@ import pytest
 from common.errors import UserError
 from common.scoring import tables
 from studies.kit import bench, study
-from studies.publish import readme_results, report, result_sources
-from studies.publish.readme_results import BEGIN, END, Results
+from studies.publish import report, result_sources, results
+from studies.publish.results import Results
 
 PUBLISHED = Results()
 
 
 @pytest.fixture
 def clone(tmp_path):
-    """A repository's folder with a README, and what it holds as `Results`."""
+    """A repository's folder with a page of older results, as `Results`."""
     root = tmp_path / "clone"
     (root / "docs").mkdir(parents=True)
-    (root / "README.md").write_text(f"# Title\n\n{BEGIN}\nold\n{END}\n\nend\n", encoding="utf-8")
+    (root / "docs" / "results.md").write_text("An older page.\n", encoding="utf-8")
     return Results(root)
+
+
+def page_of(found):
+    """What docs/results.md says after `found.write()`."""
+    found.write()
+    return (found.docs / "results.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -47,17 +52,17 @@ def evidence(tmp_path):
 # What is published.
 
 
-def test_readme_is_what_the_json_gives():
-    text = PUBLISHED.readme.read_text(encoding="utf-8")
-    assert text == PUBLISHED.readme_text(), "run: python -m studies.publish.readme_results"
+def test_results_are_what_the_json_gives():
+    text = (PUBLISHED.docs / "results.md").read_text(encoding="utf-8")
+    assert text == results.page(PUBLISHED.all()), "run: python -m studies.publish.results"
 
 
 def test_evidence_is_what_the_json_gives():
-    found = [result for result in PUBLISHED.all() if result["name"] == readme_results.EVIDENCE]
+    found = [result for result in PUBLISHED.all() if result["name"] == results.EVIDENCE]
     path = PUBLISHED.docs / "evidence.md"
     assert path.is_file() == bool(found)
     for result in found:
-        assert path.read_text(encoding="utf-8") == readme_results.document(result)
+        assert path.read_text(encoding="utf-8") == results.document(result)
         assert all((PUBLISHED.docs / "evidence" / p["file"]).is_file() for p in result["pictures"])
 
 
@@ -65,30 +70,28 @@ def test_every_published_result_says_when_where_and_of_which_commit():
     for result in PUBLISHED.all():
         assert result["tables"] and result["command"].startswith("python "), result["name"]
         assert len(result["date"]) >= 10 and result["machine"]["cores"] >= 1
-        assert result["commit"][:10] in PUBLISHED.readme_text()
+        assert result["commit"][:10] in results.page(PUBLISHED.all())
 
 
 # What --add makes.
 
 
-def test_a_study_becomes_a_table_of_readme_and_a_document(clone, evidence):
+def test_a_study_becomes_a_table_and_a_document(clone, evidence):
     clone.add(evidence)
-    clone.write()
-    readme = clone.readme.read_text(encoding="utf-8")
-    assert readme.startswith("# Title\n") and readme.endswith("\n\nend\n") and "old" not in readme
+    page = page_of(clone)
+    assert page.startswith("# Results\n") and "older page" not in page
     result = json.loads((clone.folder / "evidence.json").read_text(encoding="utf-8"))
     document = (clone.docs / "evidence.md").read_text(encoding="utf-8")
-    for text in (readme, document):
+    for text in (page, document):
         assert "| zoom \\| SR | +0.1 |" in text and "A note." in text
         assert "python -m studies.evidence --data_dir=photos" in text and "/some" not in text
         assert result["date"][:10] in text and result["commit"][:10] in text
-    assert "### Small-scale Z evidence" in readme and "3 of 4 runs." in document
+    assert "## Small-scale Z evidence" in page and "3 of 4 runs." in document
     assert (clone.docs / "evidence" / "chart.png").is_file()
     assert "the study's own size" in report.as_markdown([study.load(evidence / study.RESULT)], {})
-    assert "(evidence/chart.png)" in document and "chart.png" not in readme
+    assert "(evidence/chart.png)" in document and "chart.png" not in page
     assert result["values"] == {"x": 1 / 3}
-    clone.write()
-    assert clone.readme.read_text(encoding="utf-8") == readme
+    assert page_of(clone) == page
 
 
 def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
@@ -132,14 +135,14 @@ def test_results_from_before_medians_and_pooled_scores_have_dashes(clone, tmp_pa
     path = clone.add(folder)
     result = json.loads(path.read_text(encoding="utf-8"))
     wanted = "| telea  | small |   3 |  21.00 |             - |             - |      - |         - |        - |"
-    assert wanted in clone.readme_text()
+    assert wanted in results.page(clone.all())
     table = result["tables"][0]
     for name in ("PSNR median ↑", "PSNR pooled ↑"):
         place = table["columns"].index(name)
         for row in (table["columns"], *table["rows"]):
             del row[place]
     path.write_text(json.dumps(result))
-    assert wanted in clone.readme_text()
+    assert wanted in results.page(clone.all())
 
 
 def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
@@ -164,11 +167,10 @@ def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
         ["generator paper", "0.25", "1,366", "-"],
         ["training step, an image", "4", "-", "1.5"],
     ]
-    clone.write()
-    assert "### Time and memory: hifill" in clone.readme.read_text(encoding="utf-8")
+    assert "## Time and memory: hifill" in page_of(clone)
     clone.add(path, "another", "Another title")
     assert [r["name"] for r in clone.all()] == ["another", "benchmark_hifill"]
-    assert "### Another title" in clone.readme_text()
+    assert "## Another title" in page_of(clone)
 
 
 def test_only_folders_are_cut():
@@ -187,14 +189,6 @@ def test_anything_else_is_refused(clone, tmp_path, content):
     assert not clone.folder.exists()
 
 
-@pytest.mark.parametrize("text", ["nothing", f"{BEGIN} but no end", f"{END} {BEGIN}"])
-def test_a_readme_without_its_markers_is_an_error(clone, text):
-    clone.readme.write_text(text, encoding="utf-8")
-    with pytest.raises(UserError, match="lacks the line"):
-        clone.write()
-    assert clone.readme.read_text(encoding="utf-8") == text
-
-
-def test_without_results_readme_says_so(clone):
-    assert "Nothing has been measured" in clone.readme_text()
-    assert pathlib.Path(clone.docs / "evidence.md").exists() is False
+def test_without_results_the_page_says_so(clone):
+    assert "Nothing has been measured" in page_of(clone)
+    assert not (clone.docs / "evidence.md").exists()
