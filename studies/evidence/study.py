@@ -170,7 +170,7 @@ def main(_) -> int:
     run = dataclasses.replace(STUDY, command=" ".join([STUDY.command, *given]))
     path = study.save(run, found, chosen, time.perf_counter() - started)
     for table in study.load(path)["tables"]:
-        print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
+        print("", *report.markdown_table(table, "{}"), sep="\n")
     print("\n".join(["", *found.notes]))
     if plan.missing():
         print("The same command goes on.")

@@ -104,24 +104,6 @@ def _flat(metrics):
     return found
 
 
-def with_every_score(table: dict[str, Any]) -> dict[str, Any]:
-    """A table of an evaluation with every column of one made now; an older one's are "-" there.
-
-    Tables without the column that PSNR's others follow are returned as they are.
-    """
-    titles = [title for title, _ in _SCORES.values()]
-    if titles[0] not in table["columns"]:
-        return table
-    columns, rows = list(table["columns"]), [list(row) for row in table["rows"]]
-    place = columns.index(titles[0])
-    for offset, (name, (title, _)) in enumerate(_SCORES.items()):
-        if name.startswith("psnr") and title not in columns:
-            columns.insert(place + offset, title)
-            for row in rows:
-                row.insert(place + offset, "-")
-    return {**table, "columns": columns, "rows": rows}
-
-
 def _row(method, about, metrics):
     """Cells of one method under one kind of holes; L1 of the papers, a fraction or in levels, is shown in per cent."""
     if "l1_percent" not in metrics:

@@ -103,22 +103,16 @@ class Results:
 
 def origin(found: dict[str, Any]) -> str:
     """Date, machine, TensorFlow and commit of a result, in one line."""
-    about = found["machine"]
-    device = ", ".join(about.get("gpus", [])) or about["processor"]
-    return (
-        f"{found['date'][:10]} · {device}, {about['cores']} cores · TensorFlow "
-        f"{found['versions']['tensorflow']} · commit {found['commit'][:10]}"
-    )
+    return f"{found['date'][:10]} · {report.measured_on(found)}"
 
 
 def page(results: list[dict[str, Any]]) -> str:
     """The text of docs/results.md."""
     lines = [_RESULTS, *([] if results else ["", _NONE])]
     for found in results:
-        table = result_sources.with_every_score(found["tables"][0])
-        lines += ["", f"## {found['title']}", "", *report.markdown_table(table)]
-        lines += ["", *([table["note"], ""] if table["note"] else [])]
+        table = {**found["tables"][0], "title": found["title"]}
         more = "; more in [evidence](evidence.md)" if found["name"] == EVIDENCE else ""
+        lines += ["", *report.markdown_table(table, "## {}")]
         lines += [f"{origin(found)} · `{found['command']}`{more}"]
     return "\n".join(lines) + "\n"
 
@@ -126,19 +120,13 @@ def page(results: list[dict[str, Any]]) -> str:
 def document(found: dict[str, Any]) -> str:
     """The text of docs/evidence.md."""
     lines = [_EVIDENCE, *(f"- {note}" for note in found["notes"]), f"- {origin(found)}", ""]
-    lines += ["```sh", found["command"], "```"]
+    lines += ["```sh", found["command"], "```", ""]
     for table in found["tables"]:
-        lines += ["", f"## {table['title']}", "", *report.markdown_table(table)]
-        lines += ["", table["note"]] if table["note"] else []
-    lines += ["", "## Charts"] * bool(found["pictures"])
+        lines += report.markdown_table(table, "## {}")
+    lines += ["## Charts", ""] * bool(found["pictures"])
     for picture in found["pictures"]:
-        lines += [
-            "",
-            f"![{picture['caption']}]({EVIDENCE}/{picture['file']})",
-            "",
-            picture["caption"],
-        ]
-    return "\n".join(lines) + "\n"
+        lines += report.markdown_picture(picture, EVIDENCE)
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def main(_) -> int:
