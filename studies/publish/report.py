@@ -72,7 +72,7 @@ def as_markdown(results: list[dict], failures: dict[str, str]) -> str:
                 lines += markdown_table(table, "**{}**")
             for picture in result["pictures"]:
                 lines += markdown_picture(picture, result["id"])
-            lines += [*(f"- {note}" for note in result["notes"]), ""]
+            lines += [*(f"- {note}" for note in result["notes"]), *[""] * bool(result["notes"])]
             lines += [f"`{result['id']}` · {_origin(result)}", "", f"    {result['command']}", ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 
-import cv2
 import numpy as np
 import pytest
 
@@ -22,23 +21,11 @@ SECONDS = 20
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(make_folders, tmp_path_factory):
     """(address of a page of 6 pairs of 48x32, one of each method's pictures being of one colour; its key)."""
     root = tmp_path_factory.mktemp("page")
-    for index, folder in enumerate(("ours", "other", "images", "masks")):
-        (root / folder).mkdir()
-        for number, name in enumerate(NAMES):
-            picture = np.full((32, 48, 3), 40 * index + 10 * number, np.uint8)
-            cv2.imwrite(str(root / folder / f"{name}.png"), picture)
-    mask = np.zeros((32, 48), np.uint8)
-    mask[4:9, 4:9] = 255
-    for name in NAMES:
-        cv2.imwrite(str(root / "masks" / f"{name}.png"), mask)
-    where = user_study_page.Folders(
-        [str(root / "ours")],
-        {"other": [str(root / "other")]},
-        [str(root / "images")],
-        [str(root / "masks")],
+    where = make_folders(
+        root, NAMES, ["other"], lambda f, p: np.full((32, 48, 3), 40 * f + 10 * p, np.uint8)
     )
     target = root / "small.html"
     key = user_study_page.build(target, where, None, 0, "small", user_study_page.QUESTION)

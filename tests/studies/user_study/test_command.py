@@ -26,37 +26,30 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAMES = ("boat", "cat", "dog", "elk")
 
 
+def paint(folder, picture):
+    rng = np.random.default_rng((folder, picture))
+    return rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def where(make_folders, tmp_path_factory):
     """ours/, ns/, HiFill/, images/ and masks/ with four pictures of 24x20."""
-    root = tmp_path_factory.mktemp("results")
-    for number, folder in enumerate(("ours", "ns", "HiFill", "images")):
-        (root / folder).mkdir()
-        for seed, name in enumerate(NAMES):
-            rng = np.random.default_rng((number, seed))
-            picture = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-            cv2.imwrite(str(root / folder / f"{name}.png"), picture)
-    (root / "masks").mkdir()
-    mask = np.zeros((20, 24), np.uint8)
-    mask[5:9, 7:12] = 255
-    for name in NAMES:
-        cv2.imwrite(str(root / "masks" / f"{name}.png"), mask)
-    return root
+    return make_folders(tmp_path_factory.mktemp("results"), NAMES, ["ns", "HiFill"], paint)
 
 
-def build(folders, target, seed=0, count=None, kind="small", **options):
-    where = page.Folders(
-        [str(folders / "ours")],
-        {name: [str(folders / name)] for name in ("ns", "HiFill")},
-        [str(folders / "images")],
-        [str(folders / "masks")],
-    )
+@pytest.fixture(scope="module")
+def folders(where):
+    """The folder that those of `where` lie in."""
+    return pathlib.Path(where.ours[0]).parent
+
+
+def build(where, target, seed=0, count=None, kind="small", **options):
     return page.build(target, where, count, seed, kind, "Which is <better>?", **options)
 
 
 @pytest.fixture(scope="module")
-def key(folders, tmp_path_factory):
-    return build(folders, tmp_path_factory.mktemp("page") / "small.html")
+def key(where, tmp_path_factory):
+    return build(where, tmp_path_factory.mktemp("page") / "small.html")
 
 
 def elements(page):
@@ -73,8 +66,8 @@ def pixels(uri):
 # The page.
 
 
-def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(folders, tmp_path):
-    key = build(folders, tmp_path / "small.html", show_truth=True)
+def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(where, folders, tmp_path):
+    key = build(where, tmp_path / "small.html", show_truth=True)
     found = elements((tmp_path / "small.html").read_text(encoding="utf-8"))
     about = found.pop("study")
     assert about["study"] == key["study"] and about["pairs"] == list(found) == list(key["pairs"])
@@ -105,15 +98,15 @@ def test_a_question_may_hold_the_templates_own_marks_and_the_script_is_as_writte
     assert (ROOT / "studies" / "user_study" / "page.js").read_text(encoding="utf-8") in text
 
 
-def test_without_jinja2_the_page_says_what_to_install(folders, tmp_path, monkeypatch):
+def test_without_jinja2_the_page_says_what_to_install(where, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(UserError, match=r"need Jinja2: pip install '\.\[studies\]'$"):
-        build(folders, tmp_path / "p.html")
+        build(where, tmp_path / "p.html")
     assert not list(tmp_path.iterdir())
 
 
-def test_the_page_names_no_method_and_no_picture_and_loads_nothing(folders, tmp_path):
-    build(folders, tmp_path / "small.html", kind="secret kind")
+def test_the_page_names_no_method_and_no_picture_and_loads_nothing(where, tmp_path):
+    build(where, tmp_path / "small.html", kind="secret kind")
     page = (tmp_path / "small.html").read_text(encoding="utf-8")
     text = re.sub(r"data:image/webp;base64,[\w+/=]+", "", page)
     for word in ("HiFill", "ns/", '"ns"', "ours", "secret kind", *NAMES):
@@ -123,19 +116,19 @@ def test_the_page_names_no_method_and_no_picture_and_loads_nothing(folders, tmp_
     assert "Which is &lt;better&gt;?" in text and "<better>" not in text
 
 
-def test_the_same_call_writes_the_same_page_and_another_seed_another_study(folders, tmp_path):
-    keys = [build(folders, tmp_path / f"{i}" / "p.html", seed) for i, seed in enumerate((0, 0, 1))]
+def test_the_same_call_writes_the_same_page_and_another_seed_another_study(where, tmp_path):
+    keys = [build(where, tmp_path / f"{i}" / "p.html", seed) for i, seed in enumerate((0, 0, 1))]
     first, again, other = ((tmp_path / f"{i}" / "p.html").read_bytes() for i in range(3))
     assert first == again and keys[0] == keys[1]
     assert first != other and keys[0]["study"] != keys[2]["study"]
 
 
-def test_a_key_is_not_replaced_by_that_of_another_study(folders, tmp_path):
-    build(folders, tmp_path / "p.html")
-    build(folders, tmp_path / "p.html")  # the same
+def test_a_key_is_not_replaced_by_that_of_another_study(where, tmp_path):
+    build(where, tmp_path / "p.html")
+    build(where, tmp_path / "p.html")  # the same
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"p\.key\.json is the key of another study"):
-        build(folders, tmp_path / "p.html", seed=1)
+        build(where, tmp_path / "p.html", seed=1)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -301,10 +294,10 @@ def test_simulated_participants_are_named_and_never_counted_among_real_ones(key,
 # The tally.
 
 
-def test_counts_are_those_of_a_slow_loop(folders, tmp_path):
+def test_counts_are_those_of_a_slow_loop(where, tmp_path):
     keys = {}
     for seed, kind in enumerate(("small", "large", "large")):
-        made = build(folders, tmp_path / f"{seed}.html", seed, kind=kind)
+        made = build(where, tmp_path / f"{seed}.html", seed, kind=kind)
         keys[made["study"]] = made
     written = {
         f"r{number}_{person}": simulated(key, f"p{person}", 0.6, (number, person))
