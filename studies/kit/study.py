@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
-import math
 import os
 import pathlib
 import platform
@@ -22,11 +20,10 @@ from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
-from common import environment, storage
+from common import environment, json_files
 from common.errors import UserError
 from common.images import convert
-from studies.kit import json_form
-from studies.kit.json_form import NUMBER, TEXT, Value, one_of
+from common.json_files import NUMBER, TEXT, Value, one_of
 
 if TYPE_CHECKING:
     from studies.kit.bench import Bench
@@ -144,15 +141,13 @@ def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.
         "versions": environment.versions(),
         "commit": environment.git_commit(),
         "options": bench.options(),
-        "tables": [dataclasses.asdict(table) for table in result.tables],
+        "tables": result.tables,
         "pictures": [{"file": p.file, "caption": p.caption} for p in result.pictures],
         "notes": result.notes,
-        "values": _plain(result.values),
+        "values": result.values,
     }
     path = bench.folder / RESULT
-    storage.write_text(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    json_files.write(path, content)
     return path
 
 
@@ -188,7 +183,7 @@ _FORM = {
 def load(path: pathlib.Path) -> dict[str, Any]:
     """The content of a result.json; UserError when it is none."""
     try:
-        content = json_form.read(path, _FORM)
+        content = json_files.read(path, _FORM)
         for index, table in enumerate(content["tables"]):
             widths = {len(table["columns"]), *map(len, table["rows"])}
             if widths != {len(table["columns"])} or widths == {0}:
@@ -196,19 +191,3 @@ def load(path: pathlib.Path) -> dict[str, Any]:
     except ValueError as error:
         raise UserError(f"{path} is not the result of a study ({error}); remove it") from error
     return content
-
-
-def _plain(value):
-    """`value` in JSON's types: infinity becomes "inf", an undefined number null."""
-    if dataclasses.is_dataclass(value):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    number = float(value)
-    if math.isnan(number):
-        return None
-    return number if math.isfinite(number) else str(number)

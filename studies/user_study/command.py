@@ -14,13 +14,12 @@ Exit code: 0 done; 1 failed, or `tally` left out a file that should have counted
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import sys
 
 from absl import flags
 
-from common import environment, storage
+from common import environment, json_files, storage
 from common.errors import UsageError, UserError
 from studies.publish import report
 from studies.user_study import page
@@ -140,7 +139,7 @@ def tally() -> int:
         values = user_study_tally.values(kinds, left_out)
         folder = pathlib.Path(FLAGS.output)
         storage.write_text(folder / "table.md", text + "\n")
-        storage.write_text(folder / "tally.json", json.dumps(values, indent=1, ensure_ascii=False))
+        json_files.write(folder / "tally.json", values)
         print(f"{folder}: table.md, tally.json")
     return 1 if any(x.fault for x in left_out) else 0
 

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import storage
+from common import json_files, storage
 from common.errors import UsageError, UserError
 from common.images import convert, grid
 from common.images import files as image_files
@@ -101,19 +101,7 @@ def build(
     truths = _pictures(folders.images, "--images")
     masks = _pictures(folders.masks, "--masks", names)
     pairs = choose_pairs(names, list(others), count, seed)
-    shown, size = {}, 0
-    for pair in pairs:
-        sides = [ours[pair.picture], others[pair.method][pair.picture]]
-        if pair.ours == "b":
-            sides.reverse()
-        extra = truths.get(pair.picture), masks.get(pair.picture)
-        shown[pair.id] = _embed(*sides, *extra, show_truth)
-        size += sum(map(len, shown[pair.id].values()))
-        if size > MOST_BYTES:
-            raise UserError(
-                f"the pictures of {len(pairs)} pairs are more than the {MOST_BYTES / 1e6:,.0f} MB "
-                "that browsers open; choose fewer --pairs or smaller pictures"
-            )
+    shown = _shown(pairs, ours, others, truths, masks, show_truth)
     equal = [pair.picture for pair in pairs if shown[pair.id]["a"] == shown[pair.id]["b"]]
     if len(equal) == len(pairs):
         raise UserError("--ours and --others hold the same pictures: there is nothing to compare")
@@ -123,10 +111,7 @@ def build(
         "study": hashlib.sha256(contents).hexdigest()[:12],
         **{"kind": kind, "seed": seed, "equal": equal, "question": question},
         "methods": dict(sorted(collections.Counter(pair.method for pair in pairs).items())),
-        "pairs": {
-            pair.id: {"picture": pair.picture, "method": pair.method, "ours": pair.ours}
-            for pair in pairs
-        },
+        "pairs": {pair.id: dict(zip(Pair._fields[1:], pair[1:])) for pair in pairs},
     }
     _write(target, key, shown)
     return key
@@ -154,18 +139,15 @@ def choose_pairs(
     count = min(PAIRS, most) if count is None else count
     rng = np.random.default_rng(seed)
     pictures_, methods_ = rng.permutation(names), rng.permutation(methods)
-    chosen = []
-    for number in range(count):
-        turn, index = divmod(number, len(names))
-        # Going on with the next method would come back to the same one where the numbers share a divisor.
-        skip = turn * math.gcd(len(names), len(methods)) // len(methods)
-        chosen.append((pictures_[index], methods_[(number + skip) % len(methods)]))
+    # After as many pairs as make every picture meet the same method again, methods move on by one.
+    again = math.lcm(len(names), len(methods))
+    chosen = [
+        (str(pictures_[n % len(names)]), str(methods_[(n + n // again) % len(methods)]))
+        for n in range(count)
+    ]
     ids = rng.choice(16**6, count, replace=False) + 16**6
     sides = rng.integers(0, 2, count)
-    return [
-        Pair(f"{ids[i]:x}", str(chosen[i][0]), str(chosen[i][1]), "ab"[sides[i]])
-        for i in rng.permutation(count)
-    ]
+    return [Pair(f"{ids[i]:x}", *chosen[i], "ab"[sides[i]]) for i in rng.permutation(count)]
 
 
 def _pictures(
@@ -191,22 +173,35 @@ def _pictures(
     return found
 
 
+def _shown(pairs, ours, others, truths, masks, show_truth) -> dict[str, dict[str, str]]:
+    """{id: data URIs} of all pairs."""
+    shown, size = {}, 0
+    for pair in pairs:
+        sides = [ours[pair.picture], others[pair.method][pair.picture]]
+        paths = dict(zip("ab" if pair.ours == "a" else "ba", sides))
+        if truths:
+            paths["truth"] = truths[pair.picture]
+        shown[pair.id] = _embed(paths, masks.get(pair.picture), show_truth)
+        size += sum(map(len, shown[pair.id].values()))
+        if size > MOST_BYTES:
+            raise UserError(
+                f"the pictures of {len(pairs)} pairs are more than the {MOST_BYTES / 1e6:,.0f} MB "
+                "that browsers open; choose fewer --pairs or smaller pictures"
+            )
+    return shown
+
+
 def _embed(
-    a: pathlib.Path,
-    b: pathlib.Path,
-    truth: pathlib.Path | None,
-    mask: pathlib.Path | None,
-    show_truth: bool,
+    paths: dict[str, pathlib.Path], mask: pathlib.Path | None, show_truth: bool
 ) -> dict[str, str]:
-    """The files of one pair as data URIs: "a", "b" and, where they are shown, "masked" and "truth"."""
-    paths = {"a": a, "b": b, **({"truth": truth} if truth else {})}
+    """The files of one pair, "a", "b" and "truth", as data URIs: of "truth" only where it is shown; and "masked"."""
     pixels = {name: convert.read_rgb(path) for name, path in paths.items()}
     for name, array in pixels.items():
         if array.shape != pixels["a"].shape:
             sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (array, pixels["a"])]
-            raise UserError(f"{paths[name]} is {sizes[0]} but {a} is {sizes[1]}")
+            raise UserError(f"{paths[name]} is {sizes[0]} but {paths['a']} is {sizes[1]}")
     if mask:
-        hole = mask_files.read_mask(mask, pixels["a"].shape[:2], of=str(truth))
+        hole = mask_files.read_mask(mask, pixels["a"].shape[:2], of=str(paths["truth"]))
         pixels["masked"] = grid.paint_hole(pixels["truth"], hole, (convert.WHITE,) * 3)
     if not show_truth:
         pixels.pop("truth", None)
@@ -234,20 +229,16 @@ def _write(target, key, shown) -> None:
     )
     with storage.atomic_path(target) as page:
         filled.dump(str(page), encoding="utf-8")  # in pieces, as together they are large
-        text = json.dumps(key, indent=1, ensure_ascii=False) + "\n"
-        storage.write_text(key_path(target), text)
+        json_files.write(key_path(target), key)
 
 
 def _check_not_another_key(path: pathlib.Path, study: str) -> None:
     """Without its key, what a study's participants chose could not be read any more."""
-    if not path.exists():
-        return
     try:
-        own = json.loads(path.read_text(encoding="utf-8"))["study"] == study
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    if not own:
+        if path.exists():
+            json_files.read(path, {"study": json_files.one_of(study)})
+    except ValueError as error:
         raise UserError(
             f"{path} is the key of another study, without which its results cannot be read; "
             "choose another --output, or remove it"
-        )
+        ) from error

@@ -12,9 +12,9 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from common import json_files
 from common.errors import UserError
-from studies.kit import json_form
-from studies.kit.json_form import LINE, NUMBER, TEXT, one_of
+from common.json_files import LINE, NUMBER, TEXT, one_of
 from studies.user_study.page import KEY_FORMAT, RESULT_FORMAT
 
 _SIDE = one_of("a", "b")
@@ -65,7 +65,7 @@ class LeftOut(NamedTuple):
 def read_key(path: pathlib.Path) -> dict[str, Any]:
     """The content of a key file; UserError when it is none."""
     try:
-        key = json_form.read(path, _KEY)
+        key = json_files.read(path, _KEY)
         if not key["pairs"]:
             raise ValueError("it has no pairs")
     except ValueError as error:
@@ -127,10 +127,10 @@ def gather(
 
 def _read(path: pathlib.Path, keys: Mapping[str, dict]) -> Result | LeftOut:
     try:
-        content = json_form.read(path, {})
+        content = json_files.read(path, {})
         if content.get("format") == KEY_FORMAT:
             return LeftOut(path, "a key, not a result", fault=False)
-        json_form.check(content, _RESULT)
+        json_files.check(content, _RESULT)
         if content["study"] not in keys:
             raise ValueError(f"of another study ({content['study'][:20]}), whose key is not given")
         pairs = [answer["pair"] for answer in content["answers"]]

@@ -314,7 +314,7 @@ def test_counts_are_those_of_a_slow_loop(where, tmp_path):
             ours = other = 0
             for result in written.values():
                 entry_of = keys[result["study"]]["pairs"]
-                if keys[result["study"]]["kind"] != kind.name:
+                if keys[result["study"]]["kind"] != kind.masks:
                     continue
                 for answer in result["answers"]:
                     if entry_of[answer["pair"]]["method"] == method:
@@ -331,8 +331,10 @@ def test_wilsons_interval():
         n, p, z = count.total, count.ours / count.total, 1.959963984540054
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        assert count.interval == pytest.approx((100 * (middle - half), 100 * (middle + half)))
-    assert Count(0, 0).interval is None and Count(0, 0).per_cent is None
+        assert (count.low, count.high) == pytest.approx(
+            (100 * (middle - half), 100 * (middle + half))
+        )
+    assert Count(0, 0).low is None and Count(0, 0).per_cent_ours is None
 
 
 def test_the_table_is_laid_out_like_table_8_beside_the_papers_rows(key, tmp_path):
@@ -369,7 +371,7 @@ def test_methods_whose_names_look_alike_keep_a_column_each():
         "方法": Count(5, 6),
         "另": Count(7, 8),
     }
-    kind = tally.Kind("small", ["s"], methods, {}, Count(0, 1), 1.0, 0, False)
+    kind = tally.Kind("small", ["s"], 0, 0, False, methods, Count(16, 20), {}, Count(0, 1), 1.0)
     names = tally._names([kind], tally.paper_counts())
     assert names == {"hi-fill": "HiFill [48]", "HiFill": "HiFill", "方法": "方法", "另": "另"}
 

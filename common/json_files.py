@@ -1,4 +1,4 @@
-"""Whether what a JSON file holds has the form that its reader relies on.
+"""JSON files: written with every number that Python has, and read as far as they have the form that a reader relies on.
 
 A form is one of
 
@@ -10,9 +10,14 @@ A form is one of
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import pathlib
+from collections.abc import Mapping
 from typing import Any, Callable, NamedTuple
+
+from common import storage
 
 
 class Value(NamedTuple):
@@ -74,6 +79,31 @@ def check(value: Any, form: Any, where: str = "") -> None:
             check(item, form[0], f"{where}[{index}]")
     else:
         _require(form.holds(value), where, form.what)
+
+
+def write(target: storage.PathLike, value: Any) -> None:
+    """Writes `value` as JSON, at once or not at all: dataclasses as objects, infinity as "inf", NaN as null.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
+    text = json.dumps(_plain(value), indent=1, ensure_ascii=False, allow_nan=False)
+    storage.write_text(target, text + "\n")
+
+
+def _plain(value):
+    if dataclasses.is_dataclass(value):
+        return _plain(vars(value))
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, (str, int)):
+        return value
+    number = float(value)
+    if math.isnan(number):
+        return None
+    return number if math.isfinite(number) else str(number)
 
 
 def _require(holds, where, what):
