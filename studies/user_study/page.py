@@ -11,8 +11,8 @@ participant's name.
 The page is a function of the pictures, --seed and its texts: the same call writes the same bytes. Its programme is
 page.js, its layout page.html.j2, both beside this file.
 
-Not said by the paper, and so chosen here: a choice can be made once both pictures of a pair have been seen, and can be
-taken back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
+The paper does not say more. Here participants choose once they have seen both pictures of a pair, and can take a choice
+back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
 """
 
 from __future__ import annotations
@@ -90,8 +90,10 @@ def build(
       show_truth: they can look at the photograph too.
 
     Raises:
-      UserError: a picture is missing, has another size, or all pairs are of equal pictures; nothing is written.
+      UserError: a picture is missing, has another size, or all pairs are of equal pictures, or there is no Jinja2;
+        nothing is written.
     """
+    template = pages.template(_HERE / "page.html.j2")
     names = sorted(_pictures(folders.images, "--images") or _pictures(folders.ours, "--ours"))
     ours = _pictures(folders.ours, "--ours", names)
     others = {
@@ -113,7 +115,7 @@ def build(
         "methods": dict(sorted(collections.Counter(pair.method for pair in pairs).items())),
         "pairs": {pair.id: dict(zip(Pair._fields[1:], pair[1:])) for pair in pairs},
     }
-    _write(target, key, shown)
+    _write(target, template, key, shown)
     return key
 
 
@@ -209,7 +211,7 @@ def _embed(
 
 
 def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
-    """Written anew, lossless: nothing that a file says of its origin comes along."""
+    """The pixels encoded anew, lossless, without the metadata of their file."""
     encoded = io.BytesIO()
     try:
         image_files.as_image(pixels).save(encoded, "WEBP", lossless=True, quality=60, method=3)
@@ -218,10 +220,10 @@ def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
     return "data:image/webp;base64," + base64.b64encode(encoded.getbuffer()).decode("ascii")
 
 
-def _write(target, key, shown) -> None:
+def _write(target, template, key, shown) -> None:
     _check_not_another_key(key_path(target), key["study"])
     about = {"format": RESULT_FORMAT, "study": key["study"], "pairs": list(shown)}
-    filled = pages.template(_HERE / "page.html.j2").stream(
+    filled = template.stream(
         question=key["question"],
         count=len(shown),
         elements=[("study", about), *shown.items()],

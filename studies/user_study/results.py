@@ -1,8 +1,8 @@
-"""What participants of a user study hand in, checked: a file is counted once, or said to be left out, and why.
+"""Reads and checks what participants of a user study hand in. A file counts once or is left out with a reason.
 
 A result is what the page downloads (`studies/user_study/page.js`); its key (`studies/user_study/page.py`) says which
-picture was whose. A participant may hand in several files: the same session exported again replaces the earlier export.
-Two sessions of one participant contradict each other, so neither is counted until somebody removes one.
+picture was whose. A participant may hand in several files: a later export of a session replaces an earlier one. Two
+sessions of one participant contradict each other, so neither is counted until somebody removes one.
 """
 
 from __future__ import annotations
@@ -32,18 +32,12 @@ _RESULT = {
 }
 
 
-class Answer(NamedTuple):
-    """A choice: the pair's id, the picture chosen and the one shown first ("a" or "b"), switches, seconds."""
-
-    pair: str
-    chosen: str
-    first: str
-    switches: int
-    seconds: float
-
-
 class Result(NamedTuple):
-    """One file; `started` tells sessions apart, `exported` the exports of one session."""
+    """One file; `started` tells sessions apart, `exported` the exports of one session.
+
+    answers: {"pair", "chosen", "first", "switches", "seconds"}: the pair's id, the picture chosen and the one shown
+      first ("a" or "b").
+    """
 
     path: pathlib.Path
     study: str
@@ -51,7 +45,7 @@ class Result(NamedTuple):
     started: str
     exported: str
     simulated: bool
-    answers: list[Answer]
+    answers: list[dict[str, Any]]
 
 
 class LeftOut(NamedTuple):
@@ -148,7 +142,7 @@ def _read(path: pathlib.Path, keys: Mapping[str, dict]) -> Result | LeftOut:
         content["started"],
         content["exported"],
         content.get("simulated") is True,
-        [Answer(*(answer[name] for name in Answer._fields)) for answer in content["answers"]],
+        content["answers"],
     )
 
 

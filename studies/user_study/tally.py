@@ -100,10 +100,10 @@ def _kind(name: str, results: Sequence[Result], keys: Mapping[str, dict[str, Any
     pairs = {study: keys[study]["pairs"] for study in sorted({r.study for r in results})}
     methods = sorted({pair["method"] for shown in pairs.values() for pair in shown.values()})
     choices = [
-        (pair["method"], result.participant, answer.chosen == pair["ours"])
+        (pair["method"], result.participant, answer["chosen"] == pair["ours"])
         for result in results
         for answer in result.answers
-        for pair in [pairs[result.study][answer.pair]]
+        for pair in [pairs[result.study][answer["pair"]]]
     ]
     answers = [answer for result in results for answer in result.answers]
     people = dict.fromkeys(participant for _, participant, _ in choices)
@@ -116,8 +116,8 @@ def _kind(name: str, results: Sequence[Result], keys: Mapping[str, dict[str, Any
         {method: _count(ours for m, _, ours in choices if m == method) for method in methods},
         _count(ours for _, _, ours in choices),
         {person: _count(ours for _, p, ours in choices if p == person) for person in people},
-        _count(answer.chosen == answer.first for answer in answers),
-        statistics.median(answer.seconds for answer in answers),
+        _count(answer["chosen"] == answer["first"] for answer in answers),
+        statistics.median(answer["seconds"] for answer in answers),
     )
 
 

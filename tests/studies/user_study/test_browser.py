@@ -207,10 +207,10 @@ def test_a_reload_goes_on_and_the_end_downloads_what_tally_reads(visit, page):
     results, left_out = user_study_results.gather([half, whole], {key["study"]: key})
     assert [(r.participant, len(r.answers)) for r in results] == [("ann 7", 6)]
     assert [(x.path, x.fault) for x in left_out] == [(half, False)]
-    chosen = [(a.pair, a.first, a.chosen == a.first) for a in results[0].answers]
+    chosen = [(a["pair"], a["first"], a["chosen"] == a["first"]) for a in results[0].answers]
     assert chosen == [(*pair, index < 2) for index, pair in enumerate(order)]
     (kind,) = tally.tally(results, {key["study"]: key})
-    ours = sum(key["pairs"][a.pair]["ours"] == a.chosen for a in results[0].answers)
+    ours = sum(key["pairs"][a["pair"]]["ours"] == a["chosen"] for a in results[0].answers)
     assert kind.total.ours == ours and kind.total.total == 6
     browser.driver.refresh()
     browser.wait(lambda: browser["done"].is_displayed())
