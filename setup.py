@@ -32,7 +32,8 @@ setup(
     package_data={
         "configs": ["**/*"],
         "hifill": ["weights/*"],
-        "studies.user_study": ["*.html", "*.js"],
+        "studies.publish": ["*.j2"],
+        "studies.user_study": ["*.j2", "*.js"],
         "zoom_to_inpaint": ["weights/*"],
     },
     install_requires=[
@@ -51,8 +52,8 @@ setup(
     extras_require={
         # The last TensorFlow that TensorFlow Addons works with: Keras 2, Python 3.9 to 3.11.
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
-        # The plots of studies/.
-        "studies": ["matplotlib>=3.7"],
+        # The plots and the HTML of studies/.
+        "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
         # PatchMatch beside HiFill (H Figure 7); that study says so where it is missing.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version: another linter finds other faults.

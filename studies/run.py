@@ -113,7 +113,7 @@ def run(found: study.Study) -> None:
     chosen, started = bench_of(found.id), time.perf_counter()
     path = study.save(found, found.run(chosen), chosen, time.perf_counter() - started)
     for table in study.load(path)["tables"]:
-        print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
+        print("", *report.markdown_table(table, "{}"), sep="\n")
 
 
 def run_all(studies: list[study.Study]) -> dict[str, UserError | Exception]:
@@ -138,6 +138,7 @@ def main(_) -> int:
     if not FLAGS.study and not FLAGS.report:
         raise UsageError(f"name --study=all or some of {', '.join(registry.NAMES)}; --list tells")
     studies = _check(registry.chosen(FLAGS.study))
+    report.check()
     failures = run_all(studies)
     if FLAGS.report or len(failures) < len(studies):
         written = {name: str(error) or type(error).__name__ for name, error in failures.items()}

@@ -24,13 +24,12 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Callable, NamedTuple
+from typing import Callable, NamedTuple
 
-from common import markdown, storage
+from common import json_files, markdown, storage
 from common.errors import UserError
 
 
@@ -325,22 +324,6 @@ def table(
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
-def _plain(value: Any) -> Any:
-    """`value` in types that JSON has: infinity becomes "inf", an undefined number null."""
-    if dataclasses.is_dataclass(value):
-        return _plain(vars(value))
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, (str, int)):
-        return value
-    number = float(value)
-    if math.isnan(number):
-        return None
-    return number if math.isfinite(number) else str(number)
-
-
 def write_json(
     target: storage.PathLike,
     scores: Sequence[Score],
@@ -354,11 +337,8 @@ def write_json(
     Raises:
       UserError: `target` cannot be written.
     """
-    content = _plain(
-        {"summaries": list(summaries), "reported": list(references), "images": list(scores)}
-    )
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    storage.write_text(target, text + "\n")
+    content = {"summaries": summaries, "reported": references, "images": scores}
+    json_files.write(target, content)
 
 
 def write_csv(target: storage.PathLike, scores: Sequence[Score]) -> None:

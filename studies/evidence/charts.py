@@ -6,15 +6,16 @@ import statistics
 
 import numpy as np
 
+from studies.evidence import rule
 from studies.evidence.arms import ARMS, CLAIMS, MASKS, METRICS
 from studies.evidence.report import TOO_FEW, reported
 from studies.kit import plots
 from studies.kit.study import Picture
 
 _COLOURS = {
-    "agrees": plots.COLOURS[2],
-    "disagrees": plots.COLOURS[1],
-    "drowned in noise": plots.COLOURS[-1],
+    rule.AGREES: plots.COLOURS[2],
+    rule.DISAGREES: plots.COLOURS[1],
+    rule.INCONCLUSIVE: plots.COLOURS[-1],
 }
 _DIFFERENCES = (
     "Differences in {}, above 0 where they are as the papers say. Dot: mean; thick line: 95% interval over pictures; "

@@ -141,14 +141,14 @@ def _directions(found):
         "Here",
         *_SHORT.values(),
         "Seeds",
-        "So it",
+        "Verdict",
     ]
     note = (
         "Differences are above 0 where they are as the paper says, whatever the metric; the paper's are of Table 3, "
         "DIV2K. The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: how many it "
         "would take to tell the paper's difference from 0, or this one where the paper has none, if more seeds "
-        "differed as these do. Where they are more than were trained, a direction that drowned is beyond this machine "
-        "at this number of steps."
+        "differed as these do. Where they are more than were trained, this machine cannot settle an "
+        "inconclusive direction at this number of steps."
     )
     return Table("Do small networks order as the papers say?", columns, rows, note)
 
@@ -169,7 +169,7 @@ def _all_metrics(found):
                 arms = f"{ARMS[claim.better].label} against {ARMS[claim.worse].label}"
                 rows.append([arms, masks, *map(_cell, row)])
     columns = ["Arms", "Holes", *(title.rpartition(" ")[0] for title, _, _ in METRICS.values())]
-    note = "Above 0: as the paper says. In bold what is not drowned in noise."
+    note = "Above 0: as the paper says. Bold: the verdict is not inconclusive."
     return Table("Every metric", columns, rows, note)
 
 
@@ -180,7 +180,7 @@ def _cell(one):
 
 
 def _word(one):
-    return one["word"] if one["word"] == rule.NOISE else f"**{one['word']}**"
+    return one["word"] if one["word"] == rule.INCONCLUSIVE else f"**{one['word']}**"
 
 
 def _arms(found):

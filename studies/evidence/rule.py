@@ -8,9 +8,9 @@ survive other seeds as well as other pictures. So there are two Student's t inte
     over seeds     of the S means over pictures, S - 1 degrees of freedom
     over pictures  of the I means over seeds, I - 1 degrees of freedom
 
-    agrees            both intervals lie above 0
-    disagrees         both lie below 0
-    drowned in noise  everything else
+    agrees        both intervals lie above 0
+    disagrees     both lie below 0
+    inconclusive  everything else
 
 `seeds_needed` says how many seeds would make the first interval narrow enough for a difference of a given size, if
 seeds went on to differ as they did: what a machine must be able to train before it can tell.
@@ -18,7 +18,7 @@ seeds went on to differ as they did: what a machine must be able to train before
 With three seeds the first is wide (4.3 standard errors), so that a small difference has to be the same with every seed.
 No metric, picture or seed is chosen after the fact: every claim names the metric that decides (`arms.CLAIMS`),
 and every other metric is printed with its own decision. Decisions are not corrected for their number: if no arm
-differed from another, fewer than one in twenty would be anything but noise.
+differed from another, fewer than one in twenty would be anything but inconclusive.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import math
 import numpy as np
 from scipy import stats
 
-AGREES, DISAGREES, NOISE = "agrees", "disagrees", "drowned in noise"
+AGREES, DISAGREES, INCONCLUSIVE = "agrees", "disagrees", "inconclusive"
 CONFIDENCE = 0.95
 MOST_SEEDS = 1000
 
@@ -39,7 +39,7 @@ class Decision:
     """What the rule says of one difference.
 
     Attributes:
-      word: `AGREES`, `DISAGREES` or `NOISE`.
+      word: `AGREES`, `DISAGREES` or `INCONCLUSIVE`.
       mean: of all d.
       by_seed: means over pictures, one a seed.
       over_seeds, over_pictures: (low, high) of the two intervals.
@@ -103,7 +103,7 @@ def decide(differences: np.ndarray, confidence: float = CONFIDENCE) -> Decision:
         raise ValueError(f"{kept.shape[0]} seeds and {kept.shape[1]} pictures: at least 2 of each")
     by_seed, by_picture = kept.mean(axis=1), kept.mean(axis=0)
     over_seeds, over_pictures = (interval(x, confidence) for x in (by_seed, by_picture))
-    word = NOISE
+    word = INCONCLUSIVE
     if min(over_seeds[0], over_pictures[0]) > 0:
         word = AGREES
     elif max(over_seeds[1], over_pictures[1]) < 0:

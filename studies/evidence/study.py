@@ -9,7 +9,7 @@ Here every arm has networks of a quarter of the width (HiFill's: of half of it),
 three seeds, and one fixed set of pictures and holes:
 
     arms                what is trained and which difference, by which metric, stands for which sentence
-    rule                when a difference agrees, disagrees or is drowned in noise
+    rule                when a difference agrees, disagrees or is inconclusive
     training            the runs: finished ones are skipped, interrupted ones go on
     scores              `common.scoring.protocol`'s protocol, 256x256 center crops, small and large masks
     report, charts      tables and charts
@@ -170,7 +170,7 @@ def main(_) -> int:
     run = dataclasses.replace(STUDY, command=" ".join([STUDY.command, *given]))
     path = study.save(run, found, chosen, time.perf_counter() - started)
     for table in study.load(path)["tables"]:
-        print("\n".join(["", table["title"], *report.markdown_table(table), table["note"]]))
+        print("", *report.markdown_table(table, "{}"), sep="\n")
     print("\n".join(["", *found.notes]))
     if plan.missing():
         print("The same command goes on.")

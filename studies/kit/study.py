@@ -11,26 +11,26 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
-import math
 import os
 import pathlib
 import platform
+import re
 import sys
 from typing import TYPE_CHECKING, Any, Callable
 
 import numpy as np
 
-from common import environment, storage
+from common import environment, json_files
 from common.errors import UserError
 from common.images import convert
-from studies.kit import result_schema
+from common.json_files import NUMBER, TEXT, Value, one_of
 
 if TYPE_CHECKING:
     from studies.kit.bench import Bench
 
 BOTH = "Both papers"
 PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
+SIZES = ("small", "own", "paper")
 RESULT = "result.json"
 # What stands before the name of a row that was not measured here.
 REPORTED = "paper: "
@@ -141,39 +141,53 @@ def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.
         "versions": environment.versions(),
         "commit": environment.git_commit(),
         "options": bench.options(),
-        "tables": [dataclasses.asdict(table) for table in result.tables],
+        "tables": result.tables,
         "pictures": [{"file": p.file, "caption": p.caption} for p in result.pictures],
         "notes": result.notes,
-        "values": _plain(result.values),
+        "values": result.values,
     }
     path = bench.folder / RESULT
-    storage.write_text(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    json_files.write(path, content)
     return path
 
 
+def _matches(pattern):
+    return lambda value: TEXT.holds(value) and re.fullmatch(pattern, value)
+
+
+# A result may come from anywhere, and its report makes no further check. `id` becomes a link and a folder; pictures lie
+# beside the result: no path leads out of its folder.
+_FORM = {
+    "id": Value("the name of a study", _matches("[a-z0-9_]+")),
+    "paper": one_of(*PAPERS),
+    "size": one_of(*SIZES),
+    **dict.fromkeys(("item", "what", "reported", "command", "date", "commit"), TEXT),
+    "seconds": NUMBER,
+    "machine": {
+        "processor": TEXT,
+        "cores": Value("a number or null", lambda value: value is None or NUMBER.holds(value)),
+        "gpus?": [TEXT],
+    },
+    "versions": {"tensorflow": TEXT},
+    "tables": [{"title": TEXT, "note": TEXT, "columns": [TEXT], "rows": [[TEXT]]}],
+    "pictures": [
+        {
+            "file": Value("a .png beside the result", _matches(r"[^/\\:\x00-\x1f]+\.png")),
+            "caption": TEXT,
+        }
+    ],
+    "notes": [TEXT],
+}
+
+
 def load(path: pathlib.Path) -> dict[str, Any]:
-    """The content of a result.json (`studies.kit.result_schema`); UserError when it is none."""
+    """The content of a result.json; UserError when it is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        result_schema.check(content)
-    except (OSError, ValueError, RecursionError) as error:
+        content = json_files.read(path, _FORM)
+        for index, table in enumerate(content["tables"]):
+            widths = {len(table["columns"]), *map(len, table["rows"])}
+            if widths != {len(table["columns"])} or widths == {0}:
+                raise ValueError(f"'tables[{index}]' has rows that do not fit its columns")
+    except ValueError as error:
         raise UserError(f"{path} is not the result of a study ({error}); remove it") from error
     return content
-
-
-def _plain(value):
-    """`value` in JSON's types: infinity becomes "inf", an undefined number null."""
-    if dataclasses.is_dataclass(value):
-        return _plain(dataclasses.asdict(value))
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    number = float(value)
-    if math.isnan(number):
-        return None
-    return number if math.isfinite(number) else str(number)

@@ -37,6 +37,16 @@ _GIVEN = (
     "seed",
 )
 
+_BENCHMARK = {
+    "seconds": "Time (s)",
+    "cost_gflop": "Cost (GFLOP)",
+    "peak_gigabytes": "Peak memory (GB)",
+    "images_per_second": "Images/s",
+}
+_COST_NOTE = (
+    "Cost: time x the machine's own rate on plain convolutions, measured just before and after."
+)
+
 
 def without_folders(text: str) -> str:
     """Absolute paths cut to their last part, in JSON text: /data/photos/kodak -> kodak."""
@@ -63,10 +73,10 @@ def read(source: pathlib.Path) -> dict[str, Any]:
 
 def _of_study(found):
     kept = ("date", "machine", "commit", "versions", "command", "tables", "notes", "values")
-    kept = {key: found[key] for key in kept}
     pictures = found["pictures"] if found["id"] == EVIDENCE else []  # others may show photographs
     title = found["what"][:1].upper() + found["what"][1:]
-    return {"name": found["id"], "title": title, **kept, "pictures": pictures}
+    about = {"name": found["id"], "title": title, "pictures": pictures}
+    return {**about, **{key: found[key] for key in kept}}
 
 
 def _of_evaluation(folder):
@@ -74,62 +84,41 @@ def _of_evaluation(folder):
         json.loads((folder / name).read_text(encoding="utf-8"))
         for name in ("run.json", "scores.json")
     )
-    rows = [
-        _row(s["method"], s, _flat(s["metrics"]))
-        for s in content["summaries"]
-        if s["hole_area"] == "all"
-    ]
-    rows += [_row(f"{study.REPORTED}{r['method']}", r, r["metrics"]) for r in content["reported"]]
-    kinds = [row[1] for row in rows]
-    rows.sort(key=lambda row: kinds.index(row[1]))
-    columns = ["Method", "Holes", "n", *(title for title, _ in _SCORES.values())]
+    overall = [summary for summary in content["summaries"] if summary["hole_area"] == "all"]
+    found = [(s["method"], s, _flat(s["metrics"])) for s in overall]
+    found += [(study.REPORTED + r["method"], r, r["metrics"]) for r in content["reported"]]
+    kinds = [about["masks"] for _, about, _ in found]
+    found.sort(key=lambda row: kinds.index(row[1]["masks"]))
     table = {
         "title": "Scores",
-        "columns": columns,
-        "rows": rows,
+        "columns": ["Method", "Holes", "n", *(title for title, _ in _SCORES.values())],
+        "rows": [
+            [method, about["masks"], str(about["n"]), *_numbers(metrics)]
+            for method, about, metrics in found
+        ],
         "note": f"Mean over pictures. {tables.POOLED_NOTE}",
     }
-    about = {"name": folder.name, "title": f"Scores: {folder.name}"}
-    about.update(_about(folder / "scores.json", run), command=_command("evaluate.py", run["flags"]))
-    return {**about, "tables": [table]}
+    command = _command("evaluate.py", run["flags"])
+    about = _about(folder / "scores.json", run, command, table)
+    return {"name": folder.name, "title": f"Scores: {folder.name}", **about}
 
 
 def _flat(metrics):
     """{name of a column: number}; what an older scores.json lacks is left out."""
-    found = {key: value["mean"] for key, value in metrics.items()}
-    for key, value in metrics.items():
-        for shown in ("median", "pooled"):
-            if value.get(shown) is not None:
-                found[f"{key}_{shown}"] = value[shown]
-    return found
+    return {
+        key if shown == "mean" else f"{key}_{shown}": value[shown]
+        for key, value in metrics.items()
+        for shown in ("mean", "median", "pooled")
+        if value.get(shown) is not None
+    }
 
 
-def with_every_score(table: dict[str, Any]) -> dict[str, Any]:
-    """A table of an evaluation with every column of one made now; an older one's are "-" there.
-
-    Tables without the column that PSNR's others follow are returned as they are.
-    """
-    titles = [title for title, _ in _SCORES.values()]
-    if titles[0] not in table["columns"]:
-        return table
-    columns, rows = list(table["columns"]), [list(row) for row in table["rows"]]
-    place = columns.index(titles[0])
-    for offset, (name, (title, _)) in enumerate(_SCORES.items()):
-        if name.startswith("psnr") and title not in columns:
-            columns.insert(place + offset, title)
-            for row in rows:
-                row.insert(place + offset, "-")
-    return {**table, "columns": columns, "rows": rows}
-
-
-def _row(method, about, metrics):
-    """Cells of one method under one kind of holes; L1 of the papers, a fraction or in levels, is shown in per cent."""
-    if "l1_percent" not in metrics:
-        for name, full_range in (("l1_fraction", 1), ("l1_levels", convert.WHITE)):
-            if name in metrics:
-                metrics = {**metrics, "l1_percent": 100 * metrics[name] / full_range}
-    numbers = [_number(metrics.get(key), decimals) for key, (_, decimals) in _SCORES.items()]
-    return [method, about["masks"], str(about["n"]), *numbers]
+def _numbers(metrics):
+    """The cells of `_SCORES`; L1 of the papers, a fraction or in levels, is shown in per cent."""
+    for name, full_range in (("l1_fraction", 1), ("l1_levels", convert.WHITE)):
+        if name in metrics:
+            metrics = {"l1_percent": 100 * metrics[name] / full_range, **metrics}
+    return [_number(metrics.get(key), decimals) for key, (_, decimals) in _SCORES.items()]
 
 
 def _number(value, decimals):
@@ -140,36 +129,26 @@ def _number(value, decimals):
 
 def _of_benchmark(path):
     found = json.loads(path.read_text(encoding="utf-8"))
-    rows = list(_measured(found))
+    rows = dict(_measured(found))
     if not rows or "git_commit" not in found:
         raise UserError(f"{path} is not what a benchmark of benchmarks/ writes")
     shown = {
-        "seconds": "Time (s)",
-        "cost_gflop": "Cost (GFLOP)",
-        "peak_gigabytes": "Peak memory (GB)",
-        "images_per_second": "Images/s",
+        key: title for key, title in _BENCHMARK.items() if any(key in x for x in rows.values())
     }
-    shown = {key: title for key, title in shown.items() if any(key in row for _, row in rows)}
-    cells = [
-        [name, *(_three_digits(row[key]) if key in row else "-" for key in shown)]
-        for name, row in rows
-        if row.keys() & shown.keys()
-    ]
-    note = (
-        "Cost: time x the machine's own rate on plain convolutions, measured just before and after."
-    )
-    table = {"title": "Time and memory", "columns": ["What", *shown.values()], "rows": cells}
-    table["note"] = note if "cost_gflop" in shown else ""
-    about = _about(path, found)
+    table = {
+        "title": "Time and memory",
+        "columns": ["What", *shown.values()],
+        "rows": [
+            [name, *(_three_digits(x[key]) if key in x else "-" for key in shown)]
+            for name, x in rows.items()
+            if x.keys() & shown.keys()
+        ],
+        "note": _COST_NOTE if "cost_gflop" in shown else "",
+    }
     command = f"python -m benchmarks.{path.stem} --output={path.name}"
+    about = _about(path, found, command, table)
     title = f"Time and memory: {path.stem}"
-    return {
-        "name": f"benchmark_{path.stem}",
-        "title": title,
-        **about,
-        "command": command,
-        "tables": [table],
-    }
+    return {"name": f"benchmark_{path.stem}", "title": title, **about}
 
 
 def _three_digits(value):
@@ -191,24 +170,27 @@ def _measured(found, above=""):
             yield from _measured(value, label)
 
 
-def _about(path, run):
-    """Date (of the file), machine (this one), commit and versions of what does not keep all of them itself."""
+def _about(path, run, command, table):
+    """What stands beside the table: date (of the file) and machine (this one), which the file does not keep itself."""
     date = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     return {
         "date": date.isoformat(timespec="seconds"),
         "machine": study.machine(),
         "commit": run["git_commit"],
         "versions": run["versions"],
-        **{"pictures": [], "notes": []},
+        "command": command,
+        "tables": [table],
+        "pictures": [],
+        "notes": [],
     }
 
 
 def _command(script, given):
     """The command line of flags that were given; those that were not are left out."""
-    words = []
-    for name in _GIVEN:
-        value = given.get(name)
-        if value not in (None, [], "", 0):
-            text = ",".join(map(str, value)) if isinstance(value, list) else value
-            words.append(f"--{name}={text}")
+    found = {name: given.get(name) for name in _GIVEN}
+    words = [
+        f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in found.items()
+        if value not in (None, [], "", 0)
+    ]
     return " ".join(["python", script, *words])

@@ -14,67 +14,60 @@ Exit code: 0 done; 1 failed, or `tally` left out a file that should have counted
 from __future__ import annotations
 
 import dataclasses
-import json
 import pathlib
 import sys
 
 from absl import flags
 
-from common import environment, storage
+from common import environment, json_files, storage
 from common.errors import UsageError, UserError
 from studies.publish import report
 from studies.user_study import page
 from studies.user_study import results as user_study_results
 from studies.user_study import tally as user_study_tally
 
-COMMANDS = ("build", "tally")
-
 FLAGS = flags.FLAGS
-flags.DEFINE_list("ours", [], "build: folder of our method's results; several are read as one")
-flags.DEFINE_list("others", [], "build: NAME=FOLDER of other methods' results")
-flags.DEFINE_list("images", [], "build: folder of the photographs, whose names are then compared")
-flags.DEFINE_list("masks", [], "build: folder of the holes (white), to show what was missing")
-flags.DEFINE_bool("show_truth", False, "build: participants can look at the photograph too")
-flags.DEFINE_integer("pairs", None, "build: that each participant compares; default: 300 or all", 1)
-flags.DEFINE_integer("seed", 0, "build: of the pairs that are chosen", lower_bound=0)
-flags.DEFINE_string("kind", None, "build: kind of masks, in tables; default: the page's name")
-flags.DEFINE_string("question", page.QUESTION, "build: what participants are asked")
-flags.DEFINE_list("results", [], "tally: files that participants handed in, or folders of them")
-flags.DEFINE_list("key", [], "tally: the keys of the pages they are of")
-flags.DEFINE_bool("incomplete", False, "tally: count participants who did not get to the end")
-flags.DEFINE_bool("reported", True, "tally: print the paper's own rows")
-flags.DEFINE_string(
-    "output", None, "build: page to write; tally: folder of table.md and tally.json"
-)
-
-_OWN = {
-    "build": (
-        *("ours", "others", "images", "masks", "show_truth"),
-        *("pairs", "seed", "kind", "question"),
-    ),
-    "tally": ("results", "key", "incomplete", "reported"),
-}
 _command: list[str] = []
 
 
+def _build_flags() -> None:
+    flags.DEFINE_list("ours", [], "folder of our method's results; several are read as one")
+    flags.DEFINE_list("others", [], "NAME=FOLDER of other methods' results")
+    flags.DEFINE_list("images", [], "folder of the photographs, whose names are then compared")
+    flags.DEFINE_list("masks", [], "folder of the holes (white), to show what was missing")
+    flags.DEFINE_bool("show_truth", False, "participants can look at the photograph too")
+    flags.DEFINE_integer("pairs", None, "that each participant compares; default: 300 or all", 1)
+    flags.DEFINE_integer("seed", 0, "of the pairs that are chosen", lower_bound=0)
+    flags.DEFINE_string("kind", None, "kind of masks, in tables; default: the page's name")
+    flags.DEFINE_string("question", page.QUESTION, "what participants are asked")
+    flags.DEFINE_string("output", None, "page to write")
+
+
+def _tally_flags() -> None:
+    flags.DEFINE_list("results", [], "files that participants handed in, or folders of them")
+    flags.DEFINE_list("key", [], "the keys of the pages they are of")
+    flags.DEFINE_bool("incomplete", False, "count participants who did not get to the end")
+    flags.DEFINE_bool("reported", True, "print the paper's own rows")
+    flags.DEFINE_string("output", None, "folder of table.md and tally.json")
+
+
 def prepare() -> None:
-    """Checks the environment and takes the command from the words that were typed."""
+    """Checks the environment, takes the command from the words that were typed and defines its flags."""
     environment.check()
     words = sys.argv[1:]
     if words and words[0] in COMMANDS:
-        _command.append(sys.argv.pop(1))
-    elif not any(word.lstrip("-").startswith("help") for word in words):
+        _command[:] = [sys.argv.pop(1)]
+        COMMANDS[_command[0]][1]()
+    elif any(word.lstrip("-").startswith("help") for word in words):
+        for _, define_flags in COMMANDS.values():
+            define_flags()
+    else:
         typed = f"'{words[0]}' is no command; " if words and words[0][0] != "-" else ""
         raise UsageError(f"{typed}type build or tally as the first word; see --help")
 
 
-def check_flags(command: str, *needed: str) -> None:
-    """UsageError for a flag of the other command, which would be ignored, and for one that is missing."""
-    (other,) = (name for name in COMMANDS if name != command)
-    for name in _OWN[other]:
-        if FLAGS[name].present:
-            raise UsageError(f"--{name} is a flag of {other}, not of {command}")
-    for name in needed:
+def _need(*names: str) -> None:
+    for name in names:
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing; see --help")
 
@@ -95,7 +88,7 @@ def others() -> dict[str, list[str]]:
 
 
 def build() -> int:
-    check_flags("build", "ours", "others", "output")
+    _need("ours", "others", "output")
     target = pathlib.Path(FLAGS.output)
     if target.suffix not in (".html", ".htm"):
         raise UsageError(f"--output={target} is the page to write; end its name in .html")
@@ -123,7 +116,7 @@ def build() -> int:
 
 
 def tally() -> int:
-    check_flags("tally", "results", "key")
+    _need("results", "key")
     keys = {}
     for path in map(pathlib.Path, FLAGS.key):
         key = user_study_results.read_key(path)
@@ -139,17 +132,20 @@ def tally() -> int:
         raise UserError("none of the --results can be counted")
     kinds = user_study_tally.tally(results, keys)
     found = user_study_tally.table(kinds, FLAGS.reported)
-    lines = [f"**{found.title}**", "", *report.markdown_table(dataclasses.asdict(found)), ""]
-    text = "\n".join([*lines, found.note, "", *(f"- {remark}" for remark in remarks)]).rstrip()
+    lines = report.markdown_table(dataclasses.asdict(found), "**{}**")
+    text = "\n".join([*lines, *(f"- {remark}" for remark in remarks)]).rstrip()
     print(text)
     if FLAGS.output:
         values = user_study_tally.values(kinds, left_out)
         folder = pathlib.Path(FLAGS.output)
         storage.write_text(folder / "table.md", text + "\n")
-        storage.write_text(folder / "tally.json", json.dumps(values, indent=1, ensure_ascii=False))
+        json_files.write(folder / "tally.json", values)
         print(f"{folder}: table.md, tally.json")
     return 1 if any(x.fault for x in left_out) else 0
 
 
+COMMANDS = {"build": (build, _build_flags), "tally": (tally, _tally_flags)}
+
+
 def main(_) -> int:
-    return {"build": build, "tally": tally}[_command[0]]()
+    return COMMANDS[_command[0]][0]()

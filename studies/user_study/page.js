@@ -1,4 +1,4 @@
-// The programme of the user study's page; studies/user_study/page.py puts it into page.html.
+// The programme of the user study's page; studies/user_study/page.py puts it into page.html.j2.
 //
 // The page holds <script type="application/json"> elements: "study" {format, study, pairs: [id, ...]} and, for every pair,
 // one whose id is the pair's: {a, b, masked?, truth?}, data URIs. Which of a and b is whose only the key file says.

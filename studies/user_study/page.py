@@ -9,10 +9,10 @@ participant's name.
     study.key.json   which is which, for `studies.user_study.tally`; not for the participants
 
 The page is a function of the pictures, --seed and its texts: the same call writes the same bytes. Its programme is
-page.js, its layout page.html, both beside this file.
+page.js, its layout page.html.j2, both beside this file.
 
-Not said by the paper, and so chosen here: a choice can be made once both pictures of a pair have been seen, and can be
-taken back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
+The paper does not say more. Here participants choose once they have seen both pictures of a pair, and can take a choice
+back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from __future__ import annotations
 import base64
 import collections
 import hashlib
-import html
 import io
 import json
 import math
 import pathlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import storage
+from common import json_files, storage
 from common.errors import UsageError, UserError
 from common.images import convert, grid
 from common.images import files as image_files
 from common.masks import files as mask_files
+from studies.kit import pages
 
 KEY_FORMAT = "user-study-key-1"
 RESULT_FORMAT = "user-study-result-1"
@@ -91,36 +90,33 @@ def build(
       show_truth: they can look at the photograph too.
 
     Raises:
-      UserError: a picture is missing, has another size, or all pairs are of equal pictures; nothing is written.
+      UserError: a picture is missing, has another size, or all pairs are of equal pictures, or there is no Jinja2;
+        nothing is written.
     """
-    ours = _pictures(folders.ours, "--ours")
-    truths = _pictures(folders.images, "--images") if folders.images else {}
-    masks = _pictures(folders.masks, "--masks") if folders.masks else {}
-    names = sorted(truths or ours)
-    _check_complete(names, ours, folders.ours)
-    if masks:
-        _check_complete(names, masks, folders.masks)
-    others = {}
-    for method, where in folders.others.items():
-        others[method] = _pictures(where, f"--others={method}")
-        _check_complete(names, others[method], where)
+    template = pages.template(_HERE / "page.html.j2")
+    names = sorted(_pictures(folders.images, "--images") or _pictures(folders.ours, "--ours"))
+    ours = _pictures(folders.ours, "--ours", names)
+    others = {
+        method: _pictures(where, f"--others={method}", names)
+        for method, where in folders.others.items()
+    }
+    truths = _pictures(folders.images, "--images")
+    masks = _pictures(folders.masks, "--masks", names)
     pairs = choose_pairs(names, list(others), count, seed)
-    shown: dict[str, dict[str, str]] = {}
-    size = 0
-    for pair in pairs:
-        mine, other = ours[pair.picture], others[pair.method][pair.picture]
-        a, b = (mine, other) if pair.ours == "a" else (other, mine)
-        shown[pair.id] = _embed(a, b, truths.get(pair.picture), masks.get(pair.picture), show_truth)
-        size += sum(map(len, shown[pair.id].values()))
-        if size > MOST_BYTES:
-            raise UserError(
-                f"the pictures of {len(pairs)} pairs are more than the {MOST_BYTES / 1e6:,.0f} MB "
-                "that browsers open; choose fewer --pairs or smaller pictures"
-            )
+    shown = _shown(pairs, ours, others, truths, masks, show_truth)
     equal = [pair.picture for pair in pairs if shown[pair.id]["a"] == shown[pair.id]["b"]]
     if len(equal) == len(pairs):
         raise UserError("--ours and --others hold the same pictures: there is nothing to compare")
-    return _write(target, pairs, shown, {"kind": kind, "seed": seed, "equal": equal}, question)
+    contents = json.dumps([question, shown], sort_keys=True).encode()
+    key = {
+        "format": KEY_FORMAT,
+        "study": hashlib.sha256(contents).hexdigest()[:12],
+        **{"kind": kind, "seed": seed, "equal": equal, "question": question},
+        "methods": dict(sorted(collections.Counter(pair.method for pair in pairs).items())),
+        "pairs": {pair.id: dict(zip(Pair._fields[1:], pair[1:])) for pair in pairs},
+    }
+    _write(target, template, key, shown)
+    return key
 
 
 def key_path(page: storage.PathLike) -> pathlib.Path:
@@ -145,22 +141,21 @@ def choose_pairs(
     count = min(PAIRS, most) if count is None else count
     rng = np.random.default_rng(seed)
     pictures_, methods_ = rng.permutation(names), rng.permutation(methods)
-    chosen = []
-    for number in range(count):
-        turn, index = divmod(number, len(names))
-        # Going on with the next method would come back to the same one where the numbers share a divisor.
-        skip = turn * math.gcd(len(names), len(methods)) // len(methods)
-        chosen.append((pictures_[index], methods_[(number + skip) % len(methods)]))
+    # After as many pairs as make every picture meet the same method again, methods move on by one.
+    again = math.lcm(len(names), len(methods))
+    chosen = [
+        (str(pictures_[n % len(names)]), str(methods_[(n + n // again) % len(methods)]))
+        for n in range(count)
+    ]
     ids = rng.choice(16**6, count, replace=False) + 16**6
     sides = rng.integers(0, 2, count)
-    return [
-        Pair(f"{ids[i]:x}", str(chosen[i][0]), str(chosen[i][1]), "ab"[sides[i]])
-        for i in rng.permutation(count)
-    ]
+    return [Pair(f"{ids[i]:x}", *chosen[i], "ab"[sides[i]]) for i in rng.permutation(count)]
 
 
-def _pictures(folders: Sequence[str], flag: str) -> dict[str, pathlib.Path]:
-    """{name: file} of all images in the folders."""
+def _pictures(
+    folders: Sequence[str], flag: str, names: Sequence[str] = ()
+) -> dict[str, pathlib.Path]:
+    """{name: file} of all images in the folders, `names` among them; empty without folders."""
     found: dict[str, pathlib.Path] = {}
     for folder in map(pathlib.Path, folders):
         if not folder.is_dir():
@@ -170,39 +165,45 @@ def _pictures(folders: Sequence[str], flag: str) -> dict[str, pathlib.Path]:
             if path.stem in found:
                 raise UserError(f"{flag}: {found[path.stem]} and {path} have the same name")
             found[path.stem] = path
-    if not found:
-        where = ", ".join(map(str, folders))
+    where = ", ".join(map(str, folders))
+    if folders and not found:
         raise UserError(f"{flag}: {where} holds no image ({', '.join(image_files.EXTENSIONS)})")
+    missing = [name for name in names if name not in found] if folders else []
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UserError(f"{where}: no {missing[0]}.png{more}, of {len(names)} pictures")
     return found
 
 
-def _check_complete(
-    names: Sequence[str], found: Mapping[str, pathlib.Path], folders: Sequence[str]
-) -> None:
-    missing = [name for name in names if name not in found]
-    if missing:
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise UserError(
-            f"{', '.join(folders)}: no {missing[0]}.png{more}, of {len(names)} pictures"
-        )
+def _shown(pairs, ours, others, truths, masks, show_truth) -> dict[str, dict[str, str]]:
+    """{id: data URIs} of all pairs."""
+    shown, size = {}, 0
+    for pair in pairs:
+        sides = [ours[pair.picture], others[pair.method][pair.picture]]
+        paths = dict(zip("ab" if pair.ours == "a" else "ba", sides))
+        if truths:
+            paths["truth"] = truths[pair.picture]
+        shown[pair.id] = _embed(paths, masks.get(pair.picture), show_truth)
+        size += sum(map(len, shown[pair.id].values()))
+        if size > MOST_BYTES:
+            raise UserError(
+                f"the pictures of {len(pairs)} pairs are more than the {MOST_BYTES / 1e6:,.0f} MB "
+                "that browsers open; choose fewer --pairs or smaller pictures"
+            )
+    return shown
 
 
 def _embed(
-    a: pathlib.Path,
-    b: pathlib.Path,
-    truth: pathlib.Path | None,
-    mask: pathlib.Path | None,
-    show_truth: bool,
+    paths: dict[str, pathlib.Path], mask: pathlib.Path | None, show_truth: bool
 ) -> dict[str, str]:
-    """The files of one pair as data URIs: "a", "b" and, where they are shown, "masked" and "truth"."""
-    paths = {"a": a, "b": b, **({"truth": truth} if truth else {})}
+    """The files of one pair, "a", "b" and "truth", as data URIs: of "truth" only where it is shown; and "masked"."""
     pixels = {name: convert.read_rgb(path) for name, path in paths.items()}
     for name, array in pixels.items():
         if array.shape != pixels["a"].shape:
             sizes = [f"{x.shape[1]}x{x.shape[0]}" for x in (array, pixels["a"])]
-            raise UserError(f"{paths[name]} is {sizes[0]} but {a} is {sizes[1]}")
+            raise UserError(f"{paths[name]} is {sizes[0]} but {paths['a']} is {sizes[1]}")
     if mask:
-        hole = mask_files.read_mask(mask, pixels["a"].shape[:2], of=str(truth))
+        hole = mask_files.read_mask(mask, pixels["a"].shape[:2], of=str(paths["truth"]))
         pixels["masked"] = grid.paint_hole(pixels["truth"], hole, (convert.WHITE,) * 3)
     if not show_truth:
         pixels.pop("truth", None)
@@ -210,7 +211,7 @@ def _embed(
 
 
 def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
-    """Written anew, lossless: nothing that a file says of its origin comes along."""
+    """The pixels encoded anew, lossless, without the metadata of their file."""
     encoded = io.BytesIO()
     try:
         image_files.as_image(pixels).save(encoded, "WEBP", lossless=True, quality=60, method=3)
@@ -219,64 +220,27 @@ def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
     return "data:image/webp;base64," + base64.b64encode(encoded.getbuffer()).decode("ascii")
 
 
-def _write(target, pairs, shown, about, question) -> dict[str, Any]:
-    contents = json.dumps([question, shown], sort_keys=True).encode()
-    study = hashlib.sha256(contents).hexdigest()[:12]
-    key = {
-        "format": KEY_FORMAT,
-        "study": study,
-        **about,
-        "question": question,
-        "methods": dict(sorted(collections.Counter(pair.method for pair in pairs).items())),
-        "pairs": {
-            pair.id: {"picture": pair.picture, "method": pair.method, "ours": pair.ours}
-            for pair in pairs
-        },
-    }
-    _check_not_another_key(key_path(target), study)
-    with storage.atomic_path(target) as page, storage.atomic_path(key_path(target)) as kept:
-        with storage.named_errors(target), open(page, "w", encoding="utf-8") as stream:
-            stream.writelines(_page(study, pairs, shown, question))
-        kept.write_text(json.dumps(key, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return key
+def _write(target, template, key, shown) -> None:
+    _check_not_another_key(key_path(target), key["study"])
+    about = {"format": RESULT_FORMAT, "study": key["study"], "pairs": list(shown)}
+    filled = template.stream(
+        question=key["question"],
+        count=len(shown),
+        elements=[("study", about), *shown.items()],
+        script=(_HERE / "page.js").read_text(encoding="utf-8"),
+    )
+    with storage.atomic_path(target) as page:
+        filled.dump(str(page), encoding="utf-8")  # in pieces, as together they are large
+        json_files.write(key_path(target), key)
 
 
 def _check_not_another_key(path: pathlib.Path, study: str) -> None:
     """Without its key, what a study's participants chose could not be read any more."""
-    if not path.exists():
-        return
     try:
-        own = json.loads(path.read_text(encoding="utf-8"))["study"] == study
-    except (OSError, ValueError, KeyError, TypeError):
-        own = False
-    if not own:
+        if path.exists():
+            json_files.read(path, {"study": json_files.one_of(study)})
+    except ValueError as error:
         raise UserError(
             f"{path} is the key of another study, without which its results cannot be read; "
             "choose another --output, or remove it"
-        )
-
-
-def _page(study, pairs, shown, question) -> Iterator[str]:
-    """The page in pieces, as together they are large."""
-    layout = (_HERE / "page.html").read_text(encoding="utf-8")
-    # Cut before anything is put in: a question may hold such words itself.
-    head, rest = layout.split("@PICTURES@")
-    middle, end = rest.split("@PROGRAMME@")
-    texts = {"@QUESTION@": html.escape(question), "@PAIRS@": str(len(pairs))}
-    head, middle, end = (
-        re.sub("|".join(texts), lambda found: texts[found.group()], part)
-        for part in (head, middle, end)
-    )
-    about = {"format": RESULT_FORMAT, "study": study, "pairs": [pair.id for pair in pairs]}
-    yield head
-    yield _json_element("study", about)
-    for pair in pairs:
-        yield _json_element(pair.id, shown[pair.id])
-    yield middle
-    yield (_HERE / "page.js").read_text(encoding="utf-8")
-    yield end
-
-
-def _json_element(name, value) -> str:
-    text = json.dumps(value).replace("<", "\\u003c")
-    return f'<script type="application/json" id="{name}">{text}</script>\n'
+        ) from error

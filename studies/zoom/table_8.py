@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import datetime
 import functools
-import json
 import pathlib
 from typing import Any
 
 import numpy as np
 
-from common import storage
+from common import json_files
 from common.images import convert
 from common.images import grid as pictures
 from common.masks import files as mask_files
@@ -161,7 +160,7 @@ def _simulated_answers(folder: pathlib.Path, keys: dict[str, dict], seed: int) -
             rng = np.random.default_rng((seed, number, person))
             result = simulated_result(key, f"simulated {person + 1}", _PREFERENCE, rng)
             name = f"{key['kind']}_{person + 1}.json"
-            storage.write_text(folder / name, json.dumps(result, indent=1))
+            json_files.write(folder / name, result)
     return folder
 
 

@@ -42,6 +42,13 @@ def test_a_study_beside_one_that_fails(studies, tmp_path):
     assert "state: damaged: " in studies("--list", "--output=out").stdout
 
 
+def test_without_jinja2_nothing_is_begun(run_command, tmp_path):
+    (tmp_path / "jinja2.py").write_text("raise ImportError")
+    process = run_command("studies/run", *ONE, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert process.returncode == 1 and not (tmp_path / "runs").exists()
+    assert process.stderr == "error: HTML pages need Jinja2: pip install '.[studies]'\n"
+
+
 # What a command says of flags does not depend on the environment, and every start takes a second.
 @pytest.mark.default_environment
 @pytest.mark.parametrize(

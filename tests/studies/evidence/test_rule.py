@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from studies.evidence import rule
-from studies.evidence.rule import AGREES, DISAGREES, NOISE, decide, interval
+from studies.evidence.rule import AGREES, DISAGREES, INCONCLUSIVE, decide, interval
 
 # Student's t quantiles at 97.5%, from a printed table.
 T_2, T_3 = 4.303, 3.182
@@ -51,13 +51,13 @@ def test_a_direction_has_to_survive_other_seeds_and_other_pictures(sign):
     one_picture_decides[:, 0] += 20
     for d in (seeds_disagree, one_picture_decides):
         found = decide(sign * d)
-        assert found.word == NOISE
+        assert found.word == INCONCLUSIVE
     assert decide(seeds_disagree).over_pictures[0] > 0  # the pictures alone would have agreed
     assert decide(one_picture_decides).over_seeds[0] > 0  # the seeds alone would have agreed
 
 
 def test_equal_arms_are_noise_and_a_constant_difference_is_none():
-    assert decide(np.zeros((3, 5))).word == NOISE
+    assert decide(np.zeros((3, 5))).word == INCONCLUSIVE
     assert decide(np.full((2, 2), 0.25)).word == AGREES
 
 
@@ -84,7 +84,7 @@ def test_without_a_difference_few_decisions_are_wrong_and_a_clear_one_is_found()
         for _ in range(1000):
             shifts = 0.1 * rng.normal(size=(3, 1)) + 0.5 * rng.normal(size=(1, 24))
             words[truth].append(decide(truth + shifts + 0.5 * rng.normal(size=(3, 24))).word)
-    assert sum(word != NOISE for word in words[0.0]) < 50
+    assert sum(word != INCONCLUSIVE for word in words[0.0]) < 50
     assert words[1.0].count(AGREES) > 900 and DISAGREES not in words[1.0]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import html.parser
+import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -83,6 +85,30 @@ def test_markdown_is_aligned_and_its_pictures_exist(folder):
     assert table[3].startswith("| SR zoom+L∇ \\| <x> |")
     for name in re.findall(r"\]\(([^)]+\.png)\)", text):
         assert convert.read_rgb(folder / name).shape == (4, 6, 3)
+
+
+def test_no_text_of_a_result_becomes_markup(folder):
+    """Neither text between tags nor in attributes, whatever the result's file holds."""
+    path = folder / "zoom_table_3" / study.RESULT
+    result = json.loads(path.read_text(encoding="utf-8"))
+    attack = '"><script>alert(1)</script>'
+    result.update({name: attack for name in ("item", "what", "reported", "command", "date")})
+    result["machine"]["processor"] = result["versions"]["tensorflow"] = attack
+    result["tables"][0].update(title=attack, note=attack, columns=[attack, attack])
+    result["pictures"][0]["caption"] = attack
+    path.write_text(json.dumps(result), encoding="utf-8")
+    _, page = report.write(folder, {attack: attack})
+    checker = Checker()
+    checker.feed(page.read_text(encoding="utf-8"))
+    assert checker.open == [] and "script" not in checker.tags
+    assert checker.tags.count("img") == 1
+
+
+def test_without_jinja2_the_report_says_what_to_install(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    for call in (report.check, lambda: report.write(folder)):
+        with pytest.raises(UserError, match=r"need Jinja2: pip install '\.\[studies\]'$"):
+            call()
 
 
 def test_a_result_without_its_picture(folder):

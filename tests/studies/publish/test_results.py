@@ -123,8 +123,7 @@ def test_an_evaluation_becomes_a_table_of_means(clone, tmp_path):
     assert result["command"] == f"python evaluate.py {given}"
 
 
-def test_results_from_before_medians_and_pooled_scores_have_dashes(clone, tmp_path):
-    """A scores.json of an earlier version, and a table that is in docs/results/ already."""
+def test_a_scores_file_from_before_medians_and_pooled_scores_has_dashes(clone, tmp_path):
     folder = tmp_path / "old"
     folder.mkdir()
     one = {"method": "telea", "masks": "small", "n": 3, "hole_area": "all"}
@@ -132,16 +131,8 @@ def test_results_from_before_medians_and_pooled_scores_have_dashes(clone, tmp_pa
     (folder / "scores.json").write_text(json.dumps({"summaries": [one], "reported": []}))
     run = {"flags": {}, "git_commit": "0123456789abcdef", "versions": {"tensorflow": "2.0"}}
     (folder / "run.json").write_text(json.dumps(run))
-    path = clone.add(folder)
-    result = json.loads(path.read_text(encoding="utf-8"))
+    clone.add(folder)
     wanted = "| telea  | small |   3 |  21.00 |             - |             - |      - |         - |        - |"
-    assert wanted in results.page(clone.all())
-    table = result["tables"][0]
-    for name in ("PSNR median ↑", "PSNR pooled ↑"):
-        place = table["columns"].index(name)
-        for row in (table["columns"], *table["rows"]):
-            del row[place]
-    path.write_text(json.dumps(result))
     assert wanted in results.page(clone.all())
 
 

@@ -7,7 +7,6 @@ import os
 import shutil
 import time
 
-import cv2
 import numpy as np
 import pytest
 
@@ -22,23 +21,11 @@ SECONDS = 20
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(make_folders, tmp_path_factory):
     """(address of a page of 6 pairs of 48x32, one of each method's pictures being of one colour; its key)."""
     root = tmp_path_factory.mktemp("page")
-    for index, folder in enumerate(("ours", "other", "images", "masks")):
-        (root / folder).mkdir()
-        for number, name in enumerate(NAMES):
-            picture = np.full((32, 48, 3), 40 * index + 10 * number, np.uint8)
-            cv2.imwrite(str(root / folder / f"{name}.png"), picture)
-    mask = np.zeros((32, 48), np.uint8)
-    mask[4:9, 4:9] = 255
-    for name in NAMES:
-        cv2.imwrite(str(root / "masks" / f"{name}.png"), mask)
-    where = user_study_page.Folders(
-        [str(root / "ours")],
-        {"other": [str(root / "other")]},
-        [str(root / "images")],
-        [str(root / "masks")],
+    where = make_folders(
+        root, NAMES, ["other"], lambda f, p: np.full((32, 48, 3), 40 * f + 10 * p, np.uint8)
     )
     target = root / "small.html"
     key = user_study_page.build(target, where, None, 0, "small", user_study_page.QUESTION)
@@ -207,7 +194,7 @@ def test_a_reload_goes_on_and_the_end_downloads_what_tally_reads(visit, page):
     assert browser.order() == order and len(browser.answers()) == 2
     browser["export"].click()
     half = browser.download(1)
-    result = user_study_results.read_result(half)
+    (result,), _ = user_study_results.gather([half], {key["study"]: key}, incomplete=True)
     assert len(result.answers) == 2 and json.loads(half.read_text())["complete"] is False
     browser.quit()
     browser = visit()  # the same profile
@@ -220,10 +207,10 @@ def test_a_reload_goes_on_and_the_end_downloads_what_tally_reads(visit, page):
     results, left_out = user_study_results.gather([half, whole], {key["study"]: key})
     assert [(r.participant, len(r.answers)) for r in results] == [("ann 7", 6)]
     assert [(x.path, x.fault) for x in left_out] == [(half, False)]
-    chosen = [(a.pair, a.first, a.chosen == a.first) for a in results[0].answers]
+    chosen = [(a["pair"], a["first"], a["chosen"] == a["first"]) for a in results[0].answers]
     assert chosen == [(*pair, index < 2) for index, pair in enumerate(order)]
     (kind,) = tally.tally(results, {key["study"]: key})
-    ours = sum(key["pairs"][a.pair]["ours"] == a.chosen for a in results[0].answers)
+    ours = sum(key["pairs"][a["pair"]]["ours"] == a["chosen"] for a in results[0].answers)
     assert kind.total.ours == ours and kind.total.total == 6
     browser.driver.refresh()
     browser.wait(lambda: browser["done"].is_displayed())

@@ -20,42 +20,36 @@ from studies.user_study import page, tally
 from studies.user_study import results as user_study_results
 from studies.user_study.tally import Count
 from studies.zoom import table_8
+from zoom_to_inpaint import reported
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 NAMES = ("boat", "cat", "dog", "elk")
 
 
+def paint(folder, picture):
+    rng = np.random.default_rng((folder, picture))
+    return rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
+
+
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def where(make_folders, tmp_path_factory):
     """ours/, ns/, HiFill/, images/ and masks/ with four pictures of 24x20."""
-    root = tmp_path_factory.mktemp("results")
-    for number, folder in enumerate(("ours", "ns", "HiFill", "images")):
-        (root / folder).mkdir()
-        for seed, name in enumerate(NAMES):
-            rng = np.random.default_rng((number, seed))
-            picture = rng.integers(0, 256, (20, 24, 3), dtype=np.uint8)
-            cv2.imwrite(str(root / folder / f"{name}.png"), picture)
-    (root / "masks").mkdir()
-    mask = np.zeros((20, 24), np.uint8)
-    mask[5:9, 7:12] = 255
-    for name in NAMES:
-        cv2.imwrite(str(root / "masks" / f"{name}.png"), mask)
-    return root
+    return make_folders(tmp_path_factory.mktemp("results"), NAMES, ["ns", "HiFill"], paint)
 
 
-def build(folders, target, seed=0, count=None, kind="small", **options):
-    where = page.Folders(
-        [str(folders / "ours")],
-        {name: [str(folders / name)] for name in ("ns", "HiFill")},
-        [str(folders / "images")],
-        [str(folders / "masks")],
-    )
+@pytest.fixture(scope="module")
+def folders(where):
+    """The folder that those of `where` lie in."""
+    return pathlib.Path(where.ours[0]).parent
+
+
+def build(where, target, seed=0, count=None, kind="small", **options):
     return page.build(target, where, count, seed, kind, "Which is <better>?", **options)
 
 
 @pytest.fixture(scope="module")
-def key(folders, tmp_path_factory):
-    return build(folders, tmp_path_factory.mktemp("page") / "small.html")
+def key(where, tmp_path_factory):
+    return build(where, tmp_path_factory.mktemp("page") / "small.html")
 
 
 def elements(page):
@@ -72,8 +66,8 @@ def pixels(uri):
 # The page.
 
 
-def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(folders, tmp_path):
-    key = build(folders, tmp_path / "small.html", show_truth=True)
+def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(where, folders, tmp_path):
+    key = build(where, tmp_path / "small.html", show_truth=True)
     found = elements((tmp_path / "small.html").read_text(encoding="utf-8"))
     about = found.pop("study")
     assert about["study"] == key["study"] and about["pairs"] == list(found) == list(key["pairs"])
@@ -90,41 +84,51 @@ def test_the_page_shows_the_pictures_of_the_key_pixel_for_pixel(folders, tmp_pat
         assert np.array_equal(masked, truth)
 
 
-def test_a_question_may_hold_the_pages_own_marks(folders, tmp_path):
-    question = "@PICTURES@ or @PAIRS@ <b>?"
+def test_a_question_may_hold_the_templates_own_marks_and_the_script_is_as_written(
+    folders, tmp_path
+):
+    question = "{{ pairs }} or {% raw %} <b>?"
     others = {"ns": [str(folders / "ns")]}
     where = page.Folders([str(folders / "ours")], others, [], [])
     target = tmp_path / "p.html"
     key = page.build(target, where, None, 0, "small", question)
     text = target.read_text(encoding="utf-8")
-    assert text.count("@PICTURES@ or @PAIRS@ &lt;b&gt;?") == 3  # title and two headings
+    assert text.count("{{ pairs }} or {% raw %} &lt;b&gt;?") == 3  # title and two headings
     assert all(f'id="{pair}"' in text for pair in key["pairs"])
+    assert (ROOT / "studies" / "user_study" / "page.js").read_text(encoding="utf-8") in text
 
 
-def test_the_page_names_no_method_and_no_picture_and_loads_nothing(folders, tmp_path):
-    build(folders, tmp_path / "small.html", kind="secret kind")
+def test_without_jinja2_the_page_says_what_to_install(where, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(UserError, match=r"need Jinja2: pip install '\.\[studies\]'$"):
+        build(where, tmp_path / "p.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_page_names_no_method_and_no_picture_and_loads_nothing(where, tmp_path):
+    build(where, tmp_path / "small.html", kind="secret kind")
     page = (tmp_path / "small.html").read_text(encoding="utf-8")
     text = re.sub(r"data:image/webp;base64,[\w+/=]+", "", page)
     for word in ("HiFill", "ns/", '"ns"', "ours", "secret kind", *NAMES):
         assert not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text), word
     assert '"truth":' not in text and "://" not in text and " src=" not in text
-    assert "default-src 'none'" in text and "@" not in re.sub(r"@media", "", text)
+    assert "default-src 'none'" in text
     assert "Which is &lt;better&gt;?" in text and "<better>" not in text
 
 
-def test_the_same_call_writes_the_same_page_and_another_seed_another_study(folders, tmp_path):
-    keys = [build(folders, tmp_path / f"{i}" / "p.html", seed) for i, seed in enumerate((0, 0, 1))]
+def test_the_same_call_writes_the_same_page_and_another_seed_another_study(where, tmp_path):
+    keys = [build(where, tmp_path / f"{i}" / "p.html", seed) for i, seed in enumerate((0, 0, 1))]
     first, again, other = ((tmp_path / f"{i}" / "p.html").read_bytes() for i in range(3))
     assert first == again and keys[0] == keys[1]
     assert first != other and keys[0]["study"] != keys[2]["study"]
 
 
-def test_a_key_is_not_replaced_by_that_of_another_study(folders, tmp_path):
-    build(folders, tmp_path / "p.html")
-    build(folders, tmp_path / "p.html")  # the same
+def test_a_key_is_not_replaced_by_that_of_another_study(where, tmp_path):
+    build(where, tmp_path / "p.html")
+    build(where, tmp_path / "p.html")  # the same
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(UserError, match=r"p\.key\.json is the key of another study"):
-        build(folders, tmp_path / "p.html", seed=1)
+        build(where, tmp_path / "p.html", seed=1)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -144,7 +148,6 @@ def test_pairs_use_every_picture_and_method_alike_and_none_twice(pictures, metho
 
 
 def test_the_papers_study_by_default():
-    reported = tally.reported()
     names = [f"{i:04}" for i in range(sum(reported.IMAGES.values()))]
     pairs = page.choose_pairs(names, list(reported.TABLE_8["small"]), None, 0)
     assert sorted(pair.picture for pair in pairs) == names  # 300 pairs, each of another picture
@@ -215,16 +218,16 @@ def test_every_file_is_counted_once_or_said_to_be_left_out(key, tmp_path):
     assert len(found) == len(left_out) == len(paths) - 1
     words = {
         "cut": "not readable JSON",
-        "list": "not a result",
+        "list": "it is not an object",
         "foreign": "another study",
-        "other": "not a result",
+        "other": "not an object with 'format'",
         "twice": "answered twice",
-        "bad_side": "no answer",
+        "bad_side": "'answers[0].chosen' is not a or b",
         "unknown": "no pair 'fff'",
-        "huge": "no answer",
-        "nobody": "participant",
-        "no_text": "participant",
-        "endless": "no answer",
+        "huge": "'answers[0].seconds' is not a number",
+        "nobody": "'participant' is not a line of text",
+        "no_text": "'participant' is not a line of text",
+        "endless": "'answers[0].seconds' is not a number",
         "half": "incomplete: 3 of 8",
         "key": "a key",
     }
@@ -291,10 +294,10 @@ def test_simulated_participants_are_named_and_never_counted_among_real_ones(key,
 # The tally.
 
 
-def test_counts_are_those_of_a_slow_loop(folders, tmp_path):
+def test_counts_are_those_of_a_slow_loop(where, tmp_path):
     keys = {}
     for seed, kind in enumerate(("small", "large", "large")):
-        made = build(folders, tmp_path / f"{seed}.html", seed, kind=kind)
+        made = build(where, tmp_path / f"{seed}.html", seed, kind=kind)
         keys[made["study"]] = made
     written = {
         f"r{number}_{person}": simulated(key, f"p{person}", 0.6, (number, person))
@@ -311,7 +314,7 @@ def test_counts_are_those_of_a_slow_loop(folders, tmp_path):
             ours = other = 0
             for result in written.values():
                 entry_of = keys[result["study"]]["pairs"]
-                if keys[result["study"]]["kind"] != kind.name:
+                if keys[result["study"]]["kind"] != kind.masks:
                     continue
                 for answer in result["answers"]:
                     if entry_of[answer["pair"]]["method"] == method:
@@ -328,8 +331,10 @@ def test_wilsons_interval():
         n, p, z = count.total, count.ours / count.total, 1.959963984540054
         middle = (p + z * z / (2 * n)) / (1 + z * z / n)
         half = z / (1 + z * z / n) * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-        assert count.interval == pytest.approx((100 * (middle - half), 100 * (middle + half)))
-    assert Count(0, 0).interval is None and Count(0, 0).per_cent is None
+        assert (count.low, count.high) == pytest.approx(
+            (100 * (middle - half), 100 * (middle + half))
+        )
+    assert Count(0, 0).low is None and Count(0, 0).per_cent_ours is None
 
 
 def test_the_table_is_laid_out_like_table_8_beside_the_papers_rows(key, tmp_path):
@@ -366,7 +371,7 @@ def test_methods_whose_names_look_alike_keep_a_column_each():
         "方法": Count(5, 6),
         "另": Count(7, 8),
     }
-    kind = tally.Kind("small", ["s"], methods, {}, Count(0, 1), 1.0, 0, False)
+    kind = tally.Kind("small", ["s"], 0, 0, False, methods, Count(16, 20), {}, Count(0, 1), 1.0)
     names = tally._names([kind], tally.paper_counts())
     assert names == {"hi-fill": "HiFill [48]", "HiFill": "HiFill", "方法": "方法", "另": "另"}
 
@@ -420,7 +425,8 @@ MISTAKES = {
     "no results": (("tally", "--key=k.json"), 2, ["--results"]),
     "no page": (("build", "--ours=ours", OTHERS), 2, ["--output"]),
     "not a page": (("build", *PAGE[:2], "--output=new"), 2, ["--output=new", ".html"]),
-    "flag of the other": (("build", *PAGE, "--incomplete"), 2, ["--incomplete", "tally"]),
+    "flag of the other": (("build", *PAGE, "--incomplete"), 2, ["'incomplete'"]),
+    "half a character": (("build", *PAGE, "--question=\ud800"), 2, ["--question", "written"]),
     "no name": (("build", *PAGE, "--others=ns"), 2, ["--others=ns", "NAME=FOLDER"]),
     "too many pairs": (("build", *PAGE, "--pairs=9"), 2, ["--pairs=9", "8"]),
     "masks alone": (("build", *PAGE, "--masks=masks"), 2, ["--masks", "--images"]),
@@ -461,9 +467,8 @@ from studies.user_study import command as user_study
 found = {{}}
 for name, arguments in json.loads({cases!r}).items():
     flags.FLAGS.unparse_flags()
-    for flag in user_study._OWN["build"] + user_study._OWN["tally"] + ("output",):
-        flags.FLAGS[flag].unparse()
-    user_study._command.clear()
+    for flag in flags.FLAGS.get_flags_for_module(user_study):
+        delattr(flags.FLAGS, flag.name)
     sys.argv = ["studies/user_study/", *arguments]
     with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
         try:
