@@ -298,7 +298,7 @@ def test_no_photograph_is_trained_on_and_validated_on(
     [
         (["--output=run", "--dataset=div2k", "--data_dir=."], 1, ["DIV2K_train_HR"]),
         (["--output=run", "--data_dir=."], 1, ["--data_dir", "--dataset=folder"]),
-        (["--output=run", "--hifill_channels=0"], 2, ["channels 0"]),
+        (["--output=run", "--hifill_channels=0"], 2, ["--hifill_channels=0"]),
         (["--output=run", "--masks=round"], 1, ["round", "irregular"]),
         (["--steps=1"], 2, ["--output"]),
         (["--output=run", "--weights=gone.npz"], 1, ["gone.npz"]),
