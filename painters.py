@@ -128,10 +128,10 @@ def painter(
 
 
 def _zoom_to_inpaint(weights, precision, high_res):
+    from common import keras_compat
     from zoom_to_inpaint import weights_source
 
-    dtype = "mixed_bfloat16" if precision == "bfloat16" else precision
-    model = weights_source.load(weights, dtype)
+    model = weights_source.load(weights, keras_compat.policy(precision))
     if high_res == "crop":
         return model.inpaint
     return with_residuals(model) if high_res == "residual" else whichever_is_sharp(model)

@@ -41,6 +41,7 @@ setup(
         "tensorboard>=2.15",  # tf.summary writes through it
         "setuptools>=64,<81",  # TensorBoard 2.15 imports pkg_resources
         "absl-py>=1.4",
+        "lazy_loader>=0.2",  # scikit-image brings it along
         "numpy>=1.23.5",
         "opencv-python-headless>=4.8",
         "Pillow>=9.4",

@@ -1,4 +1,4 @@
-"""The training pipeline on this machine: crops a second without a cache, from memory and from a disk.
+"""The training pipeline on this machine: crops a second without a cache and from memory.
 
     python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
     python -m benchmarks.pipeline --photographs=800 --cache_gb=8 --cores=2
@@ -43,7 +43,7 @@ from common.images import convert
 
 FLAGS = flags.FLAGS
 HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
-CACHES = ("none", "ram", "disk")
+CACHES = ("none", "ram")
 # See the module docstring. The second is NVIDIA's data sheet's, for the SXM2 module.
 STEP_TFLOP, V100_TFLOPS, GPUS = 1.1, 15.7, 8
 flags.DEFINE_integer("photographs", 40, "how many; DIV2K has 800", lower_bound=1)
@@ -54,7 +54,7 @@ flags.DEFINE_integer("mask_size", CROP // SCALE, "side of the masks")
 flags.DEFINE_integer("batch_size", 16, "crops of one element")
 flags.DEFINE_float("seconds", 20, "of each measurement")
 flags.DEFINE_float("cache_gb", 2.0, "as in train.py")
-flags.DEFINE_string("folder", None, "keep the photographs and the disk cache here")
+flags.DEFINE_string("folder", None, "keep the photographs here")
 flags.DEFINE_integer("list_files", 0, "also list this many files; Places2 has 1800000")
 flags.DEFINE_string("output", None, "JSON file for the results")
 
@@ -152,9 +152,7 @@ def _cache(case):
 
     if case["cache"] == "none":
         return cache.NoCache()
-    if case["cache"] == "ram":
-        return cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
-    return cache.DiskCache(pathlib.Path(case["folder"], "cache"), 100 << 30)
+    return cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
 
 
 def _count(batches, case, decoding):

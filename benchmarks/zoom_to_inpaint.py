@@ -2,7 +2,7 @@
 
     python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
     python -m benchmarks.zoom_to_inpaint --parts=inference
-    python -m benchmarks.zoom_to_inpaint --parts=training --precision=mixed_bfloat16
+    python -m benchmarks.zoom_to_inpaint --parts=training --precision=bfloat16
 
 Every part measures the convolution rate R just before and after; a cost is time x R in GFLOP (see
 `benchmarks.machine`). Weights are random: they change no timing. Holes are the paper's small and large masks of 5 to
@@ -26,7 +26,7 @@ flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")
 flags.DEFINE_enum(
     "precision",
     "float32",
-    ("float32", "mixed_bfloat16"),
+    ("float32", "bfloat16"),
     "of the training step; one a process, which does not give back its peak of memory",
 )
 flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
@@ -148,6 +148,7 @@ def joint_training(batch_size: int, precision: str):
     import tensorflow as tf
 
     import zoom_to_inpaint
+    from common import keras_compat
     from zoom_to_inpaint import vgg
     from zoom_to_inpaint.joint_training import JointTraining
     from zoom_to_inpaint.training import TrainingOptions
@@ -158,7 +159,7 @@ def joint_training(batch_size: int, precision: str):
         for name, shape in vgg.convolutions()
     }
     options = TrainingOptions(batch_size=batch_size, precision=precision)
-    model = zoom_to_inpaint.ZoomToInpaint(dtype=precision)
+    model = zoom_to_inpaint.ZoomToInpaint(dtype=keras_compat.policy(precision))
     trainer = JointTraining(model, options, vgg.VGGFeatures(arrays))
     pairs = [photograph(512, "small"), photograph(512, "large")][:batch_size]
     image = tf.concat([batch(*pair)[0] for pair in pairs], axis=0)

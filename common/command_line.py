@@ -25,6 +25,7 @@ _BESIDE_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 # What the system says of a path that a person can mend.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
 _LARGEST = 2**63 - 1
+_HELP = {"help", "helpshort", "helpfull", "h", "?"}
 
 
 def expand(arguments: list[str]) -> list[str]:
@@ -97,16 +98,26 @@ def parse(argv: list[str]) -> list[str]:
     arguments = expand(argv[1:])
     if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
         raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
+    if {word.lstrip("-") for word in arguments if word.startswith("-")} & _HELP:
+        print(_help(argv[0]))
+        sys.exit(0)
     try:
         rest = flags.FLAGS([argv[0], *arguments])
-    except SystemExit:  # only help ends here, with 1
-        sys.exit(0)
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
     if len(rest) > 1:
         raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
     _check_numbers(flags.FLAGS.flag_values_dict())
     return rest
+
+
+def _help(command: str) -> str:
+    """The command's docstring, then its flags under their groups (`common.options`)."""
+    from absl import flags
+
+    groups = [name for name in flags.FLAGS.flags_by_module_dict() if not name.startswith("absl.")]
+    texts = [flags.FLAGS.module_help(name).strip() for name in groups]
+    return "\n\n".join([str(sys.modules["__main__"].__doc__).strip(), *texts])
 
 
 def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None) -> None:

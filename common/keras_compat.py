@@ -11,6 +11,11 @@ from tensorflow import keras
 KERAS_3 = hasattr(keras, "ops")
 
 
+def policy(precision: str) -> str:
+    """Name of Keras' dtype policy for "float32", "bfloat16" or "float16": weights are float32 in all."""
+    return precision if precision == "float32" else f"mixed_{precision}"
+
+
 def weight_options(first_replica: bool = False) -> dict:
     """Keywords of `Layer.add_weight` for a variable that is read as it is stored, whatever the layer's precision.
 

@@ -2,28 +2,20 @@
 
 model = hifill.HiFill.pretrained()                   # or load("weights.npz"), or load_release("checkpoint/prefix")
 filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
+
+Names are imported when they are first used, because TensorFlow takes seconds to start.
 """
 
-from hifill.attention import AttentionTransfer, ContextualAttention
-from hifill.config import CONFIGS, PAPER, RELEASE, SHIPPED, SMALL, HiFillConfig
-from hifill.gated_convolution import LWGC, GatedConv2D
-from hifill.model import HiFill
-from hifill.release import load_release, load_release_discriminator
-from hifill.residual_aggregation import aggregate_residuals
+import lazy_loader
 
-__all__ = [
-    "CONFIGS",
-    "LWGC",
-    "PAPER",
-    "RELEASE",
-    "SHIPPED",
-    "SMALL",
-    "AttentionTransfer",
-    "ContextualAttention",
-    "GatedConv2D",
-    "HiFill",
-    "HiFillConfig",
-    "aggregate_residuals",
-    "load_release",
-    "load_release_discriminator",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attention": ["AttentionTransfer", "ContextualAttention"],
+        "config": ["CONFIGS", "PAPER", "RELEASE", "SHIPPED", "SMALL", "HiFillConfig"],
+        "gated_convolution": ["LWGC", "GatedConv2D"],
+        "model": ["HiFill"],
+        "release": ["load_release", "load_release_discriminator"],
+        "residual_aggregation": ["aggregate_residuals"],
+    },
+)

@@ -10,20 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 
+from common import options
+from common.options import option
+
 GATES = ("gc", "ds", "pw", "sc")  # H Table 1: GC, LWGC-ds, LWGC-pw, LWGC-sc
 RGB_HEADS = ("gated", "plain", "subpixel")
 STARTS = ("zero", "membrane")
-# Far beyond every network that can be run; a damaged file must not ask for a million layers.
-_BOUNDS = {
-    "size": (64, 8192),
-    "channels": (1, 1024),
-    "coarse_plain_layers": (0, 100),
-    "coarse_decoder_layers": (0, 100),
-    "refinement_first_kernel": (1, 31),
-    "temperature": (0.0, 1e4),
-    "discriminator_kernel": (1, 31),
-    "discriminator_channels": (1, 1024),
-}
+# Far beyond every network that can be run: a damaged file must not ask for a million layers.
+_MOST_LAYERS = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +25,20 @@ class HiFillConfig:
     """Every choice that changes a HiFill network. Widths are multiples of `channels`."""
 
     name: str = "paper"
-    size: int = 512  # side the generator works at, in pixels; a multiple of 32 (H section 3.3)
-    channels: int = 32  # C32 of the appendix; C64 and C128 are 2x and 4x
-    coarse_gate: str = "sc"  # H section 4.2: LWGCsc + LWGCpw is the adopted pair
-    refinement_gate: str = "pw"
-    coarse_plain_layers: int = 6  # K3S1C64 with D=1 after the second stride
-    coarse_decoder_layers: int = 1  # K3S1C32 after the first upsampling; the release has 2
-    refinement_first_kernel: int = 5  # the release has 3
+    # Side the generator works at; a multiple of 32 (H section 3.3).
+    size: int = option(512, "side in pixels", least=64, most=8192, flag="hifill_size")
+    # C32 of the appendix; C64 and C128 are 2x and 4x.
+    channels: int = option(32, "base width", least=1, most=1024, flag="hifill_channels")
+    # H section 4.2: LWGCsc + LWGCpw is the adopted pair.
+    coarse_gate: str = option("sc", "gates of the coarse network (H Table 1)", choices=GATES)
+    refinement_gate: str = option(
+        "pw", "gates of the refinement network (H Table 1)", choices=GATES
+    )
+    # K3S1C64 with D=1 after the second stride.
+    coarse_plain_layers: int = option(6, least=0, most=_MOST_LAYERS)
+    # K3S1C32 after the first upsampling; the release has 2.
+    coarse_decoder_layers: int = option(1, least=0, most=_MOST_LAYERS)
+    refinement_first_kernel: int = option(5, least=1, most=31)  # the release has 3
     half_pixel_centers: bool = (
         True  # bilinear grid; the release samples the TensorFlow 1 way, shifted
     )
@@ -45,37 +46,34 @@ class HiFillConfig:
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
     # Before H eq. 1 every channel gets mean 0 and variance 1 over the context (departure): training makes features
     # alike, and where patches share a large mean all cosines are near 1.
-    standard_features: bool = True
+    standard_features: bool = option(
+        True, "mean 0 and variance 1 of every channel before H eq. 1, which has neither"
+    )
     # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are
     # not normalised; on cosines it leaves an average over a hundred patches and more.
-    temperature: float = 50.0
+    temperature: float = option(
+        50.0,
+        "factor on attention scores; H eq. 2 has 1",
+        least=0.0,
+        most=1e4,
+        flag="attention_temperature",
+    )
     fill_hole_only: bool = (
         True  # H eq. 3 fills patches inside the mask; the release refills every patch
     )
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
-    rgb_head: str = (
-        "gated"  # H section 3.3, every layer; "plain", "subpixel": see `hifill.rgb_head`
-    )
+    # H section 3.3: every layer is gated; "plain" and "subpixel": see `hifill.rgb_head`.
+    rgb_head: str = option("gated", choices=RGB_HEADS)
     # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which
     # both networks then add what they predict (`common.models.membrane`).
-    start: str = "zero"
+    start: str = option("zero", choices=STARTS)
     # A photograph smaller than `size` is enlarged to it; False: extended by reflection, so that no pixel is resampled.
     enlarge: bool = True
-    discriminator_kernel: int = 3  # the release has 5
-    discriminator_channels: int = 64
+    discriminator_kernel: int = option(3, least=1, most=31)  # the release has 5
+    discriminator_channels: int = option(64, least=1, most=1024)
 
     def __post_init__(self) -> None:
-        self._check_types()
-        for name, (least, most) in _BOUNDS.items():
-            value = getattr(self, name)
-            if not least <= value <= most:  # nor is NaN
-                raise ValueError(f"{name} {value} is not between {least} and {most}")
-        for gate in (self.coarse_gate, self.refinement_gate):
-            if gate not in GATES:
-                raise ValueError(f"gate '{gate}' is not one of {', '.join(GATES)}")
-        for name, known in (("rgb_head", RGB_HEADS), ("start", STARTS)):
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} '{getattr(self, name)}' is not one of {', '.join(known)}")
+        options.check(self)
         if self.size % 32:
             raise ValueError(f"size {self.size} is not a multiple of 32 of at least 64")
         if self.overlap and self.fill_hole_only:
@@ -84,13 +82,6 @@ class HiFillConfig:
             )
         if self.fuse_scores and self.fill_hole_only:
             raise ValueError("fused scores need every patch's row: set fill_hole_only=False")
-
-    def _check_types(self):
-        for field in dataclasses.fields(self):
-            value, kind = getattr(self, field.name), type(field.default)
-            fits = type(value) in ((int, float) if kind is float else (kind,))
-            if not fits:
-                raise ValueError(f"{field.name} {value!r} is not of type {kind.__name__}")
 
     @property
     def grid(self) -> int:

@@ -9,38 +9,16 @@ same ones, and so does any number of replicas.
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 
 import tensorflow as tf
 
 from common.training import updates
-from common.training.trainer import CommonOptions, Trainer
+from common.training.trainer import Trainer
 from hifill import losses
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions(CommonOptions):
-    """Coefficients of H sections 3.5 and 4. Sigma, optimizer and rate, which H does not give, are the release's."""
-
-    critic_steps: int = 5  # Algorithm 1
-    alpha_hole: float = 1.0  # eq. 13, alpha_1
-    alpha_context: float = 1.2  # eq. 13, alpha_2
-    hole_by_area: bool = False  # eq. 11 as a mean over the hole instead of the image
-    adversarial_weight: float = 1e-4  # eq. 14, beta; the release has 1e-3
-    gradient_penalty_weight: float = 10.0  # eq. 9, sigma; the release's
-    coarse_weight: float = 1.0  # of the coarse network's L_rec; the release has 1.2
-    context_by_area: bool = False  # eq. 12 as a mean over the context, as in the release
-    adversarial_balance: float = 0.0  # see docs/training.md; 0: no limit
-    steps: int = 300000  # section 4.3
-    adam_beta_1: float = 0.5  # the release's, as all of Adam
-    adam_beta_2: float = 0.9
-
-    def of_reconstruction(self) -> tuple:
-        """The last arguments of `losses.reconstruction`."""
-        return self.alpha_hole, self.alpha_context, self.hole_by_area, self.context_by_area
+from hifill.options import TrainingOptions
 
 
 class HiFillTrainer(Trainer):

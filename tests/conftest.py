@@ -129,8 +129,10 @@ def _command(name):
         delattr(flags.FLAGS, other)
     spec = importlib.util.spec_from_file_location(f"{name}_of_the_tests", ROOT / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their module
     spec.loader.exec_module(module)
     yield module
+    del sys.modules[spec.name]
     for name in _commands_flags():
         delattr(flags.FLAGS, name)
     for name, flag in others.items():

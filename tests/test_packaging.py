@@ -223,6 +223,7 @@ FLOORS = {
             "errors",
             "environment",
             "storage",
+            "options",
             "command_line",
             "json_files",
             "keras_compat",

@@ -13,6 +13,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from absl import flags
 
 from common.images import convert
 from hifill import demo_masks
@@ -197,8 +198,8 @@ def test_readme_has_the_published_scores():
         ]
 
 
-def test_flags_exist():
-    defined = {"flagfile", "help"}  # absl's own
+def test_flags_exist(train):
+    defined = {"flagfile", "help"} | set(flags.FLAGS)  # absl's own and those of train.py
     for path in (*ROOT.glob("*.py"), *ROOT.glob("*/*.py"), *ROOT.glob("*/*/*.py")):
         text = path.read_text(encoding="utf-8")
         defined |= set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"', text))
@@ -218,14 +219,11 @@ TRAININGS = [
 @pytest.mark.parametrize("command", TRAININGS)
 def test_trainings_of_the_documents_contradict_nothing(train, parse, command):
     parse(*shlex.split(command)[2:])
-    recipes = train._recipes()
-    train._check_flags(recipes)
-    recipe = recipes[train.FLAGS.model]
-    options, config = recipe.options(), recipe.config()
-    assert options.steps > 1
-    if train.FLAGS.model == "zoom_to_inpaint":
-        recipe._check_start(train.FLAGS.stage, config, train.FLAGS.weights)
-        recipe._check_statistics(train.FLAGS.stage, train.FLAGS.weights)
+    job = train.Job.of_flags()
+    job.check_flags()
+    assert job.values["steps"] > 1 and job.recipe.config(job.values)
+    if job.command.model == "zoom_to_inpaint":
+        job.recipe.check_start(job.values)
 
 
 @pytest.mark.default_environment

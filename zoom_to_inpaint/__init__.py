@@ -1,52 +1,26 @@
 """Zoom-to-Inpaint: Image Inpainting with High-Frequency Details (CVPR Workshops 2022).
 
-model = zoom_to_inpaint.load_release("checkpoint/prefix")   # or zoom_to_inpaint.ZoomToInpaint.load("weights.npz")
-filled = model.inpaint(image, mask)                         # uint8 [H, W, 3], uint8 [H, W], any size
+model = zoom_to_inpaint.ZoomToInpaint.pretrained()   # or load("weights.npz"), or load_release("checkpoint/prefix")
+filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
+
+Names are imported when they are first used, because TensorFlow takes seconds to start.
 """
 
-from zoom_to_inpaint.attention import ContextualAttention
-from zoom_to_inpaint.config import (
-    BICUBIC_ZOOM,
-    BICUBIC_ZOOM_70,
-    CONFIGS,
-    NO_ZOOM,
-    NO_ZOOM_70,
-    PAPER,
-    RELEASE,
-    SCALE_1,
-    SCALE_2,
-    SCALE_3,
-    SCALE_4,
-    SHIPPED,
-    SMALL,
-    SR_ZOOM,
-    ZoomConfig,
-)
-from zoom_to_inpaint.discriminator import Discriminator
-from zoom_to_inpaint.gated_convolution import GatedConv2D
-from zoom_to_inpaint.model import ZoomToInpaint
-from zoom_to_inpaint.release import load_release, load_release_discriminator
+import lazy_loader
 
-__all__ = [
-    "BICUBIC_ZOOM",
-    "BICUBIC_ZOOM_70",
-    "CONFIGS",
-    "NO_ZOOM",
-    "NO_ZOOM_70",
-    "PAPER",
-    "RELEASE",
-    "SCALE_1",
-    "SCALE_2",
-    "SCALE_3",
-    "SCALE_4",
-    "SHIPPED",
-    "SMALL",
-    "SR_ZOOM",
-    "ContextualAttention",
-    "Discriminator",
-    "GatedConv2D",
-    "ZoomConfig",
-    "ZoomToInpaint",
-    "load_release",
-    "load_release_discriminator",
+_CONFIGURATIONS = [
+    *("PAPER", "RELEASE", "SHIPPED", "SMALL"),
+    *("NO_ZOOM", "BICUBIC_ZOOM", "NO_ZOOM_70", "BICUBIC_ZOOM_70", "SR_ZOOM"),  # Tables 3, 5
+    *("SCALE_1", "SCALE_2", "SCALE_3", "SCALE_4"),  # Table 9
 ]
+__getattr__, __dir__, __all__ = lazy_loader.attach(
+    __name__,
+    submod_attrs={
+        "attention": ["ContextualAttention"],
+        "config": ["CONFIGS", "ZoomConfig", *_CONFIGURATIONS],
+        "discriminator": ["Discriminator"],
+        "gated_convolution": ["GatedConv2D"],
+        "model": ["ZoomToInpaint"],
+        "release": ["load_release", "load_release_discriminator"],
+    },
+)

@@ -19,6 +19,9 @@ from __future__ import annotations
 
 import dataclasses
 
+from common import options
+from common.options import option
+
 ZOOMS = ("none", "bicubic", "sr")  # Z section 4.4: (i) No zoom, (ii) Bicubic zoom, (iii) SR zoom
 STARTS = ("zero", "membrane")
 
@@ -31,48 +34,51 @@ class ZoomConfig:
     """Every choice that changes a network, or tells one row of the paper's tables from another."""
 
     name: str = "paper"
-    zoom: str = "sr"  # what enlarges the coarse result before it is refined
+    zoom: str = option("sr", choices=ZOOMS)  # what enlarges the coarse result before it is refined
     scale: int = 2  # s of Z section 3.1.2; 1 without zoom
-    channels: int = 64  # ch of Z Figures 9 and 10: filters, features and gates together, of the first convolutions
+    # ch of Z Figures 9 and 10: filters, features and gates together, of the first convolutions.
+    channels: int = option(
+        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+    )
     # Of the SR network (Figure 7); 70-channel ablations have none (Z section C.1).
-    sr_channels: int = 64
-    discriminator_channels: int = 64  # of its first layer (Figure 8)
-    size: int = 256  # side of the low-resolution training images; any size is inpainted
+    sr_channels: int = option(
+        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+    )
+    # Of its first layer (Figure 8).
+    discriminator_channels: int = option(
+        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+    )
+    # Of the low-resolution training images; any size is inpainted.
+    size: int = option(
+        256, "side of low-resolution images in pixels", least=16, most=8192, flag="zoom_size"
+    )
     # What the hole holds before the coarse network: "zero" as in the paper; "membrane": the solution of Laplace's
     # equation, to which the coarse network then adds what it predicts (`common.models.membrane`). All three networks
     # begin with zeros in their last convolution: a new model gives the membrane.
-    start: str = "zero"
+    start: str = option("zero", choices=STARTS)
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
-    gradient_weight: float = 1.0  # lambda of the gradient loss (eq. 5); 0 in rows without it
+    # Lambda of the gradient loss (eq. 5); 0 in rows without it.
+    gradient_weight: float = option(1.0, "Z eq. 5, lambda", least=0.0, most=1e6)
     gradient_factor: float = 0.5  # eq. 6; the release has 1
     # Of SR and joint training: sides of photographs that a low-resolution image shows, in its own sides. Crops of 512
     # reduced to 256 (Z section 4.1). Never below the scale.
-    field_of_view: int = 2
+    field_of_view: int = option(2, least=1, most=64)
 
     def __post_init__(self) -> None:
-        if self.zoom not in ZOOMS:
-            raise ValueError(f"zoom '{self.zoom}' is not one of {', '.join(ZOOMS)}")
-        if self.start not in STARTS:
-            raise ValueError(f"start '{self.start}' is not one of {', '.join(STARTS)}")
+        options.check(self)
         if self.zoom == "none" and self.scale != 1:
             raise ValueError(f"zoom 'none' means scale 1, not {self.scale}")
         if self.zoom != "none" and self.scale not in (2, 3, 4):
             raise ValueError(f"scale {self.scale} of zoom '{self.zoom}' is not 2, 3 or 4")
         for field in ("channels", "sr_channels", "discriminator_channels"):
-            if getattr(self, field) < 2 or getattr(self, field) % 2:
-                raise ValueError(f"{field} {getattr(self, field)} is not an even number from 2 on")
-        if self.size < 16 or self.size % self.multiple:
-            raise ValueError(
-                f"size {self.size} is not a multiple of {self.multiple} of at least 16"
-            )
+            if getattr(self, field) % 2:
+                raise ValueError(f"{field} {getattr(self, field)} is not an even number")
+        if self.size % self.multiple:
+            raise ValueError(f"size {self.size} is not a multiple of {self.multiple}")
         for field in ("temperature", "gradient_factor"):
-            if not getattr(self, field) > 0:
-                raise ValueError(f"{field} {getattr(self, field)} is not above 0")
-        if not self.gradient_weight >= 0:
-            raise ValueError(f"gradient_weight {self.gradient_weight} is below 0")
-        if self.field_of_view < 1:
-            raise ValueError(f"field_of_view {self.field_of_view} is below 1")
+            if not 0 < getattr(self, field) < 1e6:
+                raise ValueError(f"{field} {getattr(self, field)} is not between 0 and a million")
 
     @property
     def multiple(self) -> int:

@@ -13,7 +13,6 @@ and the VGG term, which would cost more than the networks.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import NamedTuple
 
 import numpy as np
@@ -23,28 +22,12 @@ from common.training import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics
 from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.options import TrainingOptions
 
 TERMS = (
     *("coarse_l1", "coarse_vgg", "sr_l1"),
     *("refined_l1", "refined_vgg", "adversarial", "gradient", "discriminator"),
 )
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingOptions(trainer.CommonOptions):
-    """Coefficients of Z section 4.1; the defaults are those of joint training.
-
-    The weight of the gradient loss is the configuration's, because rows of Tables 3 and 5 differ in it.
-    """
-
-    batch_size: int = 16  # images of one update, over all replicas and micro-batches
-    coarse_vgg_weight: float = 0.01  # lambda phi_c; also that of refinement pretraining
-    refinement_vgg_weight: float = 1e-5  # lambda phi_r
-    gan_weight: float = 0.5  # lambda GAN_r; 0: there is no discriminator
-    hole_by_area: bool = False  # L1 of the hole as a mean over it instead of the image (departure)
-    frozen_batch_norm: bool = False  # normalise with the moving averages, which stay as they are
-    batch_norm_warmup: bool = False  # moving averages that follow the first batches closely
-    learning_rate: float = 1e-5
 
 
 class Compared(NamedTuple):

@@ -21,9 +21,9 @@ from tensorflow import keras
 
 from common.errors import UserError
 from common.images.convert import WHITE
+from zoom_to_inpaint.options import IMAGENET
 
 NONE = "none"
-IMAGENET = "imagenet"
 PUBLISHED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # Keras' name of its file
 # What is said of weights that Keras has yet to fetch.
 DOWNLOAD = (

@@ -19,6 +19,7 @@ is accepted as the test or validation split of any of the last three; `package_m
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import pathlib
@@ -29,6 +30,7 @@ from common.data import held_out
 from common.data.path_list import PathList, files_below
 from common.errors import UsageError, UserError
 from common.images import files as image_files
+from common.options import option
 
 NAMES = ("sample", "folder", "div2k", "places2")
 SPLITS = ("train", "validation", "test")
@@ -72,6 +74,21 @@ _PUBLISHERS = {
     "div2k": "DIV2K is published by ETH Zurich's computer vision lab (NTIRE 2017 challenge)",
     "places2": "Places2 (Places365) is published by MIT CSAIL; register there to download it",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class DatasetOptions:
+    """Which data set, and where it lies."""
+
+    dataset: str = option("sample", "where photographs come from", choices=NAMES)
+    data_dir: str | None = option(None, "where --dataset lies")
+    places2_dir: str | None = option(
+        None,
+        "where Places2 lies if --data_dir is not given; default: PLACES2_DIR of the environment",
+    )
+    div2k_dir: str | None = option(
+        None, "where DIV2K lies if --data_dir is not given; default: DIV2K_DIR of the environment"
+    )
 
 
 class Place(NamedTuple):

@@ -62,7 +62,7 @@ class Photographs:
           UserError: it cannot be read.
         """
         path = self.paths[index]
-        return self.cache.fetch(index, path, lambda: reduced(read_rgb(path), self.reduce_to))
+        return self.cache.fetch(index, lambda: reduced(read_rgb(path), self.reduce_to))
 
     def get(self, index: int) -> np.ndarray | None:
         """As [index], or None if it cannot be read, of which `warn` is told.

@@ -22,8 +22,6 @@ import tensorflow as tf
 from common.errors import UsageError
 from common.training import signals
 
-NAMES = ("one", "mirrored", "multi_worker")
-
 
 def strategy(num_replicas: int = 0, name: str | None = None) -> tf.distribute.Strategy:
     """The strategy that `--strategy` and `--num_replicas` ask for. Call it before anything else touches a device.
@@ -31,7 +29,7 @@ def strategy(num_replicas: int = 0, name: str | None = None) -> tf.distribute.St
     Args:
       num_replicas: 0 takes every GPU (or the one CPU); N takes the first N GPUs, or N logical CPUs where there is
         no GPU.
-      name: one of `NAMES`; None: "mirrored" where there is more than one device, otherwise "one".
+      name: of `common.training.options.STRATEGIES`; None: "mirrored" if there are several devices, else "one".
 
     Raises:
       UsageError: more GPUs than there are, a number that contradicts the name, or a TF_CONFIG that does not do.

@@ -46,7 +46,10 @@ def run(
     """
     nonfinite.check_action(schedule.on_nonfinite, recipe.trainer)
     checkpoints = Checkpoints(
-        pathlib.Path(output) / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
+        pathlib.Path(output) / "checkpoints",
+        recipe.layers,
+        recipe.optimizers,
+        schedule.keep_checkpoints,
     )
     first = 0
     if checkpoints.paths():
@@ -117,10 +120,10 @@ def _disk(checkpoints, schedule, output):
     milestones = schedule.steps // schedule.milestone_every if schedule.milestone_every else 0
     size, best = checkpoints.size(), int(schedule.keep_best is not None)
     # One more than stay: the new one is written before an old one is removed.
-    needed = size * (schedule.keep + 1 + milestones + best)
+    needed = size * (schedule.keep_checkpoints + 1 + milestones + best)
     existing = storage.existing_part(output)
     free = shutil.disk_usage(existing).free
-    kept = f"the last {schedule.keep}" + f", {milestones} milestones" * bool(milestones)
+    kept = f"the last {schedule.keep_checkpoints}" + f", {milestones} milestones" * bool(milestones)
     _say(
         "checkpoints",
         f"every {schedule.checkpoint_every} steps, {_bytes(size)} each: {kept}{', the best' * best}",

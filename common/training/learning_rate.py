@@ -13,7 +13,6 @@ from tensorflow import keras
 from common.errors import UsageError
 
 FACTOR = 0.1
-NAMES = ("constant", "drops", "cosine")
 
 
 def schedule(rate: float, drops: Sequence[float], steps: int, name: str | None = None, warmup=0):
@@ -23,7 +22,7 @@ def schedule(rate: float, drops: Sequence[float], steps: int, name: str | None =
       rate: the highest.
       drops: shares of the run, ascending in (0, 1), after which the rate is a tenth of what it was.
       steps: length of the run in updates.
-      name: one of `NAMES`; None: "drops" where there are any, otherwise "constant".
+      name: of `common.training.options.SCHEDULES`; None: "drops" where there are any, otherwise "constant".
       warmup: updates over which a factor on the rate rises linearly to 1.
 
     Returns:

@@ -20,16 +20,14 @@ from typing import Callable
 
 import numpy as np
 import tensorflow as tf
-from absl import flags
 from tensorflow import keras
 
 from common.errors import UserError
 from common.training import nonfinite, signals, validation
 from common.training.callback import Progress
 from common.training.checkpoints import Checkpoints
+from common.training.options import Schedule
 from common.training.run_folder import RunFolder
-
-__all__ = ["Recipe", "RunFolder", "Schedule", "options_from_flags", "train"]
 
 
 @dataclasses.dataclass
@@ -66,34 +64,6 @@ class Recipe:
     validation_terms: Callable | None = None
 
 
-def options_from_flags(kind):
-    """An instance of the dataclass `kind`: fields from the flags of their names, defaults where there is none."""
-    known = flags.FLAGS
-    names = {field.name for field in dataclasses.fields(kind)} & set(known)
-    given = {name: known[name].value for name in names if known[name].value is not None}
-    given["learning_rate_drops"] = tuple(map(float, given.get("learning_rate_drops", ())))
-    return kind(**given)
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """How long a run is and how often it reports; steps count generator updates."""
-
-    steps: int
-    log_every: int = 100
-    picture_every: int = 1000
-    checkpoint_every: int = 1000
-    keep: int = 3
-    minutes: float = 0.0  # stop after this much training time; 0: no limit
-    validate_every: int | None = None  # None: with the pictures
-    milestone_every: int = 0  # checkpoints that stay; 0: none
-    keep_best: str | None = (
-        None  # the metric of best.npz and weights_best.npz, such as validation_psnr
-    )
-    on_nonfinite: str = nonfinite.STOP
-    max_skipped: int = 10  # steps that on_nonfinite="skip" may leave out over the whole run
-
-
 def train(
     recipe: Recipe,
     dataset_from: Callable,
@@ -121,7 +91,7 @@ def train(
     if schedule.keep_best:
         validation.check_metric(schedule.keep_best, recipe, fixed_set)
     checkpoints = Checkpoints(
-        run.folder / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep
+        run.folder / "checkpoints", recipe.layers, recipe.optimizers, schedule.keep_checkpoints
     )
     header = {"step": 0}
     if checkpoints.paths():

@@ -22,8 +22,8 @@ import numpy as np
 from common import storage
 from common.errors import UsageError, UserError
 from common.images import convert, grid
+from common.training.options import SKIP, STOP
 
-STOP, SKIP = "stop", "skip"
 _CELL = 128
 
 

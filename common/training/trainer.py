@@ -7,44 +7,24 @@ does to variables. Keras' own loop around the step is replaced, because that of 
 
 from __future__ import annotations
 
-import dataclasses
-
 import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UsageError
 from common.training import learning_rate
+from common.training.devices import check_batch_size
+from common.training.options import CommonOptions
 from common.training.updates import LossScale, MovingAverage, Part
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
-
-@dataclasses.dataclass(frozen=True)
-class CommonOptions:
-    """What does not depend on the paper. Flags of the same names give them."""
-
-    batch_size: int = 8  # images of one update, over all replicas and micro-batches
-    accumulate: int = 1  # micro-batches of an update
-    precision: str = "float32"  # Keras policy of the networks
-    jit: bool = False  # compile with XLA what can be
-    ema: float = 0.0  # decay of the generator's moving average; 0: none
-    learning_rate: float = 1e-4
-    learning_rate_schedule: str | None = None  # see common.training.learning_rate
-    learning_rate_drops: tuple = ()
-    warmup_steps: int = 0
-    steps: int = 1
-    adam_beta_1: float = 0.9
-    adam_beta_2: float = 0.999
-    seed: int = 0
-
-
-def check_precision(precision: str) -> None:
-    """UsageError for a precision that this machine's devices cannot train with."""
-    if precision == "mixed_float16" and not tf.config.list_physical_devices("GPU"):
+def check_devices(options: CommonOptions, strategy: tf.distribute.Strategy) -> None:
+    """UsageError for a batch size or precision that the devices of a strategy cannot train with."""
+    if options.precision == "float16" and not tf.config.list_physical_devices("GPU"):
         raise UsageError(
-            "--precision=mixed_float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in "
-            "float16; use mixed_bfloat16"
+            "--precision=float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in float16; "
+            "use bfloat16"
         )
+    check_batch_size(options.batch_size, strategy.num_replicas_in_sync, options.accumulate)
 
 
 class Trainer(keras.Model):
@@ -69,7 +49,7 @@ class Trainer(keras.Model):
         """An optimizer for the layers' variables, with what the options ask for, as part `name`."""
         variables = [v for layer in layers for v in layer.trainable_variables]
         part = Part(self._optimizer(variables, updates_per_step), variables)
-        if self.options.precision == "mixed_float16":
+        if self.options.precision == "float16":
             part.loss_scale = LossScale()
         if average and self.options.ema:
             part.average = self.average = MovingAverage(layers, self.options.ema)

@@ -14,12 +14,15 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
+from common import options
 from common.errors import UsageError, UserError
 from common.models import weights
 from common.training import signals
+from hifill import recipe as hifill_recipe
 from zoom_to_inpaint import recipe, stages, weights_source
 from zoom_to_inpaint.config import CONFIGS
 from zoom_to_inpaint.model import ZoomToInpaint
+from zoom_to_inpaint.options import TrainingOptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = flags.FLAGS
@@ -50,14 +53,18 @@ def quick(model, monkeypatch):
 
 
 @pytest.fixture
-def make(parse, quick):
+def make(train, parse, quick):
     """make("--flag=value", ...) -> the recipe that train.py would train, on one device."""
 
     def made(*arguments):
         parse(*arguments)
-        return recipe.make(tf.distribute.get_strategy(), FLAGS.weights)
+        return recipe.make(tf.distribute.get_strategy(), train.Job.of_flags().values)
 
     return made
+
+
+def training_options(job):
+    return options.from_flags(TrainingOptions, job.values)
 
 
 @pytest.fixture
@@ -139,65 +146,68 @@ def test_every_flagfile_is_known_here():
 @pytest.mark.parametrize("name", STAGES)
 def test_a_flagfile_of_the_paper_has_its_numbers(train, parse, name):
     parse(f"--flagfile={FOLDER / name}.cfg")
-    train._check_flags(train._recipes())
+    job = train.Job.of_flags()
+    job.check_flags()
     stage, dataset, masks, steps, rate = PAPER[name]
     assert (FLAGS.model, FLAGS.stage, FLAGS.dataset, FLAGS.masks) == (
         *("zoom_to_inpaint", stage, dataset, masks),
     )
-    options = recipe.options()
-    assert (options.batch_size, options.steps, options.learning_rate) == (16, steps, rate)
-    assert options.learning_rate_drops == (0.8, 0.9)
-    assert not (options.frozen_batch_norm or options.batch_norm_warmup)
-    assert (options.adam_beta_1, options.adam_beta_2) == (0.9, 0.999)
-    assert (options.coarse_vgg_weight, options.refinement_vgg_weight) == (0.01, 1e-5)
-    assert (options.gan_weight, recipe.config().gradient_weight) == (0.5, 1.0)
-    assert not options.frozen_batch_norm  # the paper's is over the batch
-    assert recipe.config().size == (64 if stage == "pretrain_sr" else 256)
-    expected = dataclasses.replace(CONFIGS["paper"], size=recipe.config().size)
-    assert recipe.config() == expected
-    assert FLAGS.resize == (dataset == "places2")  # DIV2K: crops at its own scale
+    chosen = training_options(job)
+    assert (chosen.batch_size, chosen.steps, chosen.learning_rate) == (16, steps, rate)
+    assert chosen.learning_rate_drops == (0.8, 0.9)
+    assert not (chosen.frozen_batch_norm or chosen.batch_norm_warmup)
+    assert (chosen.adam_beta_1, chosen.adam_beta_2) == (0.9, 0.999)
+    assert (chosen.coarse_vgg_weight, chosen.refinement_vgg_weight) == (0.01, 1e-5)
+    assert (chosen.gan_weight, recipe.config(job.values).gradient_weight) == (0.5, 1.0)
+    assert not chosen.frozen_batch_norm  # the paper's is over the batch
+    assert recipe.config(job.values).size == (64 if stage == "pretrain_sr" else 256)
+    expected = dataclasses.replace(CONFIGS["paper"], size=recipe.config(job.values).size)
+    assert recipe.config(job.values) == expected
+    assert (job.reduce_to(256) is not None) == (
+        dataset == "places2"
+    )  # DIV2K: crops at its own scale
     assert FLAGS.vgg_weights == ("none" if stage == "pretrain_sr" else "imagenet")
-    recipe._check_start(stage, expected, FLAGS.weights)
+    recipe.check_start(job.values)
 
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_small_flagfile_is_the_papers_stage_made_small(train, parse, name):
     parse(f"--flagfile={FOLDER / 'small' / name}.cfg")
-    train._check_flags(train._recipes())
+    job = train.Job.of_flags()
+    job.check_flags()
     stage, _, masks, steps, _ = PAPER[name]
     assert (FLAGS.model, FLAGS.stage, FLAGS.masks) == ("zoom_to_inpaint", stage, masks)
     assert FLAGS.steps < steps / 50 and FLAGS.batch_size < 16 and FLAGS.vgg_weights == "none"
     size = 64 if stage == "pretrain_sr" else CONFIGS["small"].size
-    assert recipe.config() == dataclasses.replace(CONFIGS["small"], size=size)
-    options = recipe.options()
-    assert (options.learning_rate_schedule, options.learning_rate_drops) == ("cosine", ())
+    assert recipe.config(job.values) == dataclasses.replace(CONFIGS["small"], size=size)
+    chosen = training_options(job)
+    assert (chosen.learning_rate_schedule, chosen.learning_rate_drops) == ("cosine", ())
     # Crops of a few images have statistics too noisy to train on; before pretraining there are no others.
-    assert options.frozen_batch_norm == (stage == "joint")
+    assert chosen.frozen_batch_norm == (stage == "joint")
     # They end before averages of 0.99 have forgotten the networks of the first steps.
     gated = stage in ("pretrain_coarse", "pretrain_refinement")
-    assert options.batch_norm_warmup == gated
-    recipe._check_start(stage, recipe.config(), FLAGS.weights)
-    recipe._check_statistics(stage, FLAGS.weights)
+    assert chosen.batch_norm_warmup == gated
+    recipe.check_start(job.values)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_flagfile_trains_the_configuration_that_is_shipped(train, parse, name):
     """Each stage as its flagfile says it; no discriminator, and the averages of trained networks stay."""
     parse(f"--flagfile={FOLDER / name}.cfg")
-    train._check_flags(train._recipes())
+    job = train.Job.of_flags()
+    job.check_flags()
     folder, step = name.split("/")
     stage, goes_on = PAPER[step][0], folder == "shipped_256"
     assert (FLAGS.model, FLAGS.stage, FLAGS.masks) == ("zoom_to_inpaint", stage, "any")
-    assert recipe.config() == dataclasses.replace(CONFIGS["shipped"], size=SHIPPED[name])
-    options = recipe.options()
-    assert FLAGS.vgg_weights == "none" and options.learning_rate_drops == ()
-    assert options.hole_by_area == (stage != "pretrain_sr")
-    assert (options.gan_weight == 0) == (stage == "joint")
-    assert options.frozen_batch_norm == (stage == "joint" or goes_on)
+    assert recipe.config(job.values) == dataclasses.replace(CONFIGS["shipped"], size=SHIPPED[name])
+    chosen = training_options(job)
+    assert FLAGS.vgg_weights == "none" and chosen.learning_rate_drops == ()
+    assert chosen.hole_by_area == (stage != "pretrain_sr")
+    assert (chosen.gan_weight == 0) == (stage == "joint")
+    assert chosen.frozen_batch_norm == (stage == "joint" or goes_on)
     gated = stage in ("pretrain_coarse", "pretrain_refinement")
-    assert options.batch_norm_warmup == (gated and not goes_on)
-    recipe._check_start(stage, recipe.config(), FLAGS.weights)
-    recipe._check_statistics(stage, FLAGS.weights)
+    assert chosen.batch_norm_warmup == (gated and not goes_on)
+    recipe.check_start(job.values)
 
 
 @pytest.fixture
@@ -231,13 +241,14 @@ def test_an_ablation_trains_its_own_configuration_through_all_its_stages(
     outputs = set()
     for stage, command in zip(found, commands):
         parse(*command)
-        train._check_flags(train._recipes())
+        job = train.Job.of_flags()
+        job.check_flags()
         assert FLAGS.stage == PAPER[stage][0] and FLAGS.steps == PAPER[stage][3]
-        assert train.place().said_by == f"--{FLAGS.dataset}_dir" in ("--places2_dir", "--div2k_dir")
+        assert job.place.said_by == f"--{FLAGS.dataset}_dir" in ("--places2_dir", "--div2k_dir")
         # The paper pretrains the SR network on patches of 64x64.
         size = 64 if stage == "pretrain_sr" else config.size
-        assert recipe.config() == dataclasses.replace(config, size=size)
-        recipe._check_start(FLAGS.stage, config, FLAGS.weights)
+        assert recipe.config(job.values) == dataclasses.replace(config, size=size)
+        recipe.check_start(job.values)
         outputs.add(FLAGS.output)
     assert len(outputs) == len(commands)
 
@@ -253,21 +264,23 @@ def test_without_a_discriminator_none_is_trained_or_saved(make, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["weights.npz"]
 
 
-def test_flags_are_listed_and_give_the_configuration(parse):
-    assert set(recipe.NAMES) <= set(FLAGS)
+def test_flags_give_the_configuration(train, parse):
     parse("--zoom_config=scale_3", "--zoom_channels=8", "--zoom_size=24", "--gradient_weight=0.25")
+    job = train.Job.of_flags()
     expected = dataclasses.replace(
         CONFIGS["scale_3"],
         **{"channels": 8, "sr_channels": 8, "discriminator_channels": 8},
         **{"size": 24, "gradient_weight": 0.25},
     )
-    assert recipe.config() == expected
+    assert recipe.config(job.values) == expected
     parse()
-    assert recipe.config() == CONFIGS["paper"]
+    job = train.Job.of_flags()
+    assert recipe.config(job.values) == CONFIGS["paper"]
     parse("--gan_weight=0", "--learning_rate_drops=0.25", "--batch_size=3", "--adam_beta_1=0.1")
-    options = recipe.options()
-    assert (options.gan_weight, options.learning_rate_drops) == (0.0, (0.25,))
-    assert (options.batch_size, options.adam_beta_1) == (3, 0.1)
+    job = train.Job.of_flags()
+    chosen = training_options(job)
+    assert (chosen.gan_weight, chosen.learning_rate_drops) == (0.0, (0.25,))
+    assert (chosen.batch_size, chosen.adam_beta_1) == (3, 0.1)
 
 
 SIZES = {  # stage: crops, previews
@@ -415,18 +428,17 @@ def test_a_discriminator_goes_on_from_its_file_alone(make, files, tmp_path):
 def test_flags_without_a_default_have_the_papers(train, parse, monkeypatch, model, rate, batch):
     seen = {}
 
-    def stop(*_):
-        names = ("learning_rate", "batch_size", "steps", "masks", "adam_beta_2")
-        seen.update({name: FLAGS[name].value for name in names})
+    def stop(_, values):
+        seen.update(values)
         raise UserError("enough")
 
-    for module in train._recipes().values():
+    for module in (recipe, hifill_recipe):
         monkeypatch.setattr(module, "make", stop)
     parse(f"--model={model}", "--weights=none", "--output=o", "--steps=7")
     with pytest.raises(UserError, match="enough"):
-        train.build()
+        train.build(train.Job.of_flags())
     assert (seen["learning_rate"], seen["batch_size"], seen["steps"]) == (rate, batch, 7)
-    assert seen["masks"] == train._recipes()[model].DEFAULTS["masks"]
+    assert seen["masks"] == {"hifill": "mixed", "zoom_to_inpaint": "large"}[model]
 
 
 def test_training_goes_on_from_a_whole_model_with_the_flags_own_loss(make, files):
@@ -505,7 +517,7 @@ REFUSED = {
     ),
     "odd channels": ((*JOINT, *RANDOM, "--zoom_channels=5"), ["channels 5", "even"]),
     "a size that is no multiple": ((*JOINT, *RANDOM, "--zoom_size=18"), ["size 18", "4"]),
-    "a size too small": ((*JOINT, *RANDOM, "--zoom_size=8"), ["size 8", "16"]),
+    "a size too small": ((*JOINT, *RANDOM, "--zoom_size=8"), ["--zoom_size=8", "16"]),
     "drops in the wrong order": (
         (*JOINT, *RANDOM, "--learning_rate_drops=0.9,0.8"),
         ["--learning_rate_drops=0.9,0.8"],
@@ -530,10 +542,10 @@ def test_a_contradiction_is_refused_in_one_line(refused, case):
         assert word in line, line
 
 
-def test_a_batch_that_cannot_be_shared_is_refused(parse):
+def test_a_batch_that_cannot_be_shared_is_refused(train, parse):
     parse(*TINY, *RANDOM, "--batch_size=3")
     with pytest.raises(UsageError, match="--batch_size=3 does not divide over 2 replicas"):
-        recipe.make(types.SimpleNamespace(num_replicas_in_sync=2), None)
+        recipe.make(types.SimpleNamespace(num_replicas_in_sync=2), train.Job.of_flags().values)
 
 
 @pytest.mark.parametrize(
@@ -638,21 +650,19 @@ def test_a_chain_of_stages_says_what_each_lacks_and_that_it_has_no_output(
         assert FLAGS.stages and FLAGS.stage == "joint" and not FLAGS["stage"].present
 
 
-def test_a_vgg_that_is_there_is_no_remark(parse, without_vgg, tmp_path):
+def test_a_vgg_that_is_there_is_no_remark(train, parse, without_vgg, tmp_path):
     parse("--model=zoom_to_inpaint")
-    assert len(recipe.remarks()) == 1
+    values = train.Job.of_flags().values
+    assert len(recipe.remarks(values)) == 1
     (tmp_path / "keras" / "models").mkdir(parents=True)
     (tmp_path / "keras" / "models" / recipe.vgg.PUBLISHED).touch()
-    assert recipe.remarks() == []
+    assert recipe.remarks(values) == []
 
 
 def test_a_folder_of_the_environment_is_written_down(train, parse, monkeypatch, data_sets):
     monkeypatch.setenv("DIV2K_DIR", data_sets[1].partition("=")[2])
-    monkeypatch.setattr(recipe, "make", lambda *_: (_ for _ in ()).throw(UserError("enough")))
     parse(*TINY, *RANDOM, "--dataset=div2k", "--output=o")
-    with pytest.raises(UserError, match="enough"):
-        train.build()
-    assert f"--div2k_dir={FLAGS.div2k_dir}" == data_sets[1]
+    assert f"--div2k_dir={train.Job.of_flags().record()['div2k_dir']}" == data_sets[1]
 
 
 # --- samples
@@ -660,18 +670,19 @@ def test_a_folder_of_the_environment_is_written_down(train, parse, monkeypatch, 
 
 def test_masks_have_the_side_of_the_reduced_images(train, make):
     made = make(*TINY, *RANDOM, "--dataset=sample", "--masks=large")
-    paths = train.photographs()
-    samples = train.samples(made, paths.train)
+    job = train.Job.of_flags()
+    paths = job.photographs()
+    samples = train.samples(job, made, paths.train)
     for i in range(20):
         image, mask = samples[i]
         assert image.shape == (32, 32, 3) and mask.shape == (16, 16, 1)
         assert 0 < mask.mean() < 1
-    shown = train.validation_set(made, paths.validation, samples.mask_source)
+    shown = train.validation_set(job, made, paths.validation, samples.mask_source)
     image, mask, label = shown[1]
     assert image.shape == (16, 16, 3) and mask.shape == (16, 16, 1) and mask.any()
     assert label.shape == (32, 32, 3)  # what the trainer learns from
     made = make(*TINY, "--stage=pretrain_sr", "--dataset=sample", "--masks=small")
-    shown = train.validation_set(made, paths.validation, samples.mask_source)
+    shown = train.validation_set(job, made, paths.validation, samples.mask_source)
     image, mask, label = shown[1]
     assert image.shape == label.shape == (32, 32, 3) and not mask.any()
 
@@ -684,10 +695,10 @@ def test_a_data_set_has_a_folder_of_its_own_or_the_common_one(train, parse):
         (["--dataset=sample"], (None, "--data_dir")),
     ):
         parse(*given)
-        assert train.place() == expected
+        assert train.Job.of_flags().place == expected
     parse("--dataset=div2k", *own)
     with pytest.raises(UserError, match="--div2k_dir=d is not a folder"):
-        train.photographs()
+        train.Job.of_flags().photographs()
 
 
 def test_the_chain_trains_every_stage_from_those_before_it(
@@ -753,4 +764,4 @@ def test_the_chain_of_stages_gets_what_the_command_line_says(train, parse, monke
     monkeypatch.setattr(sys, "argv", ["train.py", "--stages=all", "--output=o", "--steps=3"])
     parse(*sys.argv[1:], "--flagfiles=f")
     assert train.main([]) == 0
-    assert [given[:4] for given in seen] == [(["all"], "f", "o", sys.argv[1:])]
+    assert [given[:4] for given in seen] == [(("all",), "f", "o", sys.argv[1:])]

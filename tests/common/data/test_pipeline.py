@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from common.data import pipeline
-from common.data.cache import DiskCache, MemoryCache, NoCache
+from common.data.cache import MemoryCache, NoCache
 from common.errors import UserError
 from common.images import convert
 from common.masks import files as mask_files
@@ -243,7 +243,7 @@ def test_two_readers_of_one_photograph_count_it_once(monkeypatch):
 
 
 @pytest.mark.parametrize("options", [{}, {"resize": True}, {"flip": True}])
-def test_samples_are_the_same_with_every_cache(paths, tmp_path, options):
+def test_samples_are_the_same_with_every_cache(paths, options):
     reduce_to = SIZE if options.get("resize") else None
 
     def found(cache, reduce_to):
@@ -255,7 +255,7 @@ def test_samples_are_the_same_with_every_cache(paths, tmp_path, options):
 
     expected = found(NoCache(), None)  # reduced, if at all, when it is cropped
     room = SIZE * SIZE * 12  # for some of the seven
-    for cache in (MemoryCache(room), DiskCache(tmp_path, room), DiskCache(tmp_path, 1 << 20)):
+    for cache in (MemoryCache(room), MemoryCache(1 << 20)):
         assert found(cache, reduce_to) == expected
         assert found(cache, reduce_to) == expected  # now from what was kept
 
@@ -325,10 +325,10 @@ def test_neighbours_in_a_pass_may_both_be_damaged(damaged):
     assert _numbers(samples, [198, 199]) == [order[0]] * 2
 
 
-def test_what_replaces_a_damaged_photograph_does_not_depend_on_the_run_so_far(damaged, tmp_path):
+def test_what_replaces_a_damaged_photograph_does_not_depend_on_the_run_so_far(damaged):
     samples, _ = damaged({3, 99})
     expected = [samples[i][0].tobytes() for i in range(300)]
-    later, _ = damaged({3, 99}, cache=DiskCache(tmp_path / "cache", 1 << 30))
+    later, _ = damaged({3, 99}, cache=MemoryCache(1 << 30))
     for i in (299, 150, 7):  # as after an interruption
         assert later[i][0].tobytes() == expected[i]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

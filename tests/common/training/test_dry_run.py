@@ -40,7 +40,9 @@ def plan(toy, tmp_path, capsys):
 
 
 def test_the_plan_says_what_would_be_done(plan):
-    found = plan(milestone_every=100, keep=2, keep_best="validation_psnr", validate_every=50)
+    found = plan(
+        milestone_every=100, keep_checkpoints=2, keep_best="validation_psnr", validate_every=50
+    )
     assert found["rate"] == "0.1" and found["networks"] == "net 15 weights"
     assert (
         "trains 1,000 steps, global batch 2, replicas 1, 2 images a step (2,000" in found["steps"]
@@ -75,7 +77,7 @@ def test_a_disk_that_is_too_small_is_found(plan, monkeypatch):
     monkeypatch.setattr(dry_run.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match=r"need 752 bytes and 700 are free; lower --keep"):
         plan()  # 15 weights, twice as many slots and a counter, four times: (45 * 4 + 8) * 4
-    assert plan(keep=2)["disk"].startswith("0.0 MB")
+    assert plan(keep_checkpoints=2)["disk"].startswith("0.0 MB")
 
 
 def test_an_output_that_cannot_be_a_folder_is_found(plan, tmp_path):

@@ -34,14 +34,14 @@ def _scored(toy, values):
 
 
 def test_milestones_survive_the_rotation_and_a_start_without_them(train, tmp_path):
-    train(7, checkpoint_every=1, milestone_every=3, keep=1)
+    train(7, checkpoint_every=1, milestone_every=3, keep_checkpoints=1)
     milestones = ["milestone-00000003.npz", "milestone-00000006.npz"]
     assert _names(tmp_path / "run") == [*milestones, "step-00000007.npz"]
-    train(9, checkpoint_every=1, keep=1)
+    train(9, checkpoint_every=1, keep_checkpoints=1)
     assert _names(tmp_path / "run") == [*milestones, "step-00000009.npz"]
     assert _header(tmp_path / "run/checkpoints/milestone-00000006.npz")["step"] == 6
     # One that is no checkpoint_every's is written too.
-    train(4, folder="other", checkpoint_every=4, milestone_every=3, keep=1)
+    train(4, folder="other", checkpoint_every=4, milestone_every=3, keep_checkpoints=1)
     assert _names(tmp_path / "other") == [milestones[0], "step-00000004.npz"]
 
 

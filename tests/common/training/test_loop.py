@@ -42,7 +42,7 @@ def _log(folder):
 
 
 def test_a_run_explains_itself(train, tmp_path):
-    train(4, log_every=2, picture_every=3, checkpoint_every=1, keep=2)
+    train(4, log_every=2, picture_every=3, checkpoint_every=1, keep_checkpoints=2)
     folder = tmp_path / "run"
     about = json.loads((folder / "options.json").read_text())
     assert about["options"] == {"steps": 4}

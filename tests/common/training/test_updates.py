@@ -127,7 +127,7 @@ def test_micro_batches_are_traced_once_on_one_device():
 
 
 def test_a_loss_scale_changes_no_gradient_falls_on_overflow_and_rises_again():
-    plain, scaled = Line(), Line(precision="mixed_float16")
+    plain, scaled = Line(), Line(precision="float16")
     scale = scaled.parts["generator"].loss_scale
     assert scale.growth_steps == 2000  # docs/training.md; here fewer
     scale.growth_steps = 2
@@ -165,7 +165,7 @@ def test_a_restored_run_goes_on_exactly(tmp_path):
     def checkpoints(line):
         return Checkpoints(tmp_path, {"net": line.net}, line.state())
 
-    options = {"ema": 0.9, "precision": "mixed_float16", "learning_rate_schedule": "cosine"}
+    options = {"ema": 0.9, "precision": "float16", "learning_rate_schedule": "cosine"}
     first = Line(**options, steps=8, warmup_steps=2)
     for seed in range(3):
         first.train_step(_batch(seed))

@@ -34,23 +34,20 @@ def accepted(*_, **__):
     raise Accepted
 
 train.prepare()
-recipes = {"hifill": hifill.recipe, "zoom_to_inpaint": zoom_to_inpaint.recipe}
 hifill.recipe.HiFill = zoom_to_inpaint.recipe.ZoomToInpaint = accepted
 zoom_to_inpaint.weights_source.load = accepted
 found = []
 for line in json.load(sys.stdin):
     flags.FLAGS.unparse_flags()
     command_line.parse(["train.py", *line])
-    train._check_flags(recipes)
-    for name, value in recipes[flags.FLAGS.model].DEFAULTS.items():
-        if flags.FLAGS[name].value is None:
-            flags.FLAGS[name].value = value
+    job = train.Job.of_flags()
+    job.check_flags()
     try:
-        recipes[flags.FLAGS.model].make(distribute.get_strategy(), flags.FLAGS.weights)
+        job.recipe.make(distribute.get_strategy(), job.values)
     except Accepted:
         names = ("stage", "masks", "steps", "learning_rate", "seed", "refinement_gate")
-        config = recipes[flags.FLAGS.model].config()
-        values = {name: flags.FLAGS[name].value for name in names}
+        config = job.recipe.config(job.values)
+        values = {name: job.values[name] for name in names}
         found.append({**values, "gradient_weight": getattr(config, "gradient_weight", None)})
 print(json.dumps(found))
 """
