@@ -232,7 +232,8 @@ def test_order_and_sides_belong_to_the_participant(visit):
     other.begin("ANN ")
     assert other.order() == here
     assert all({pair for pair, _ in order} == {pair for pair, _ in here} for order in orders)
-    assert len({json.dumps(order) for order in orders}) == 200
+    # Of 46,080 orders: two of 200 that agree are chance.
+    assert len({json.dumps(order) for order in orders}) >= 197
     # Every pair is first about as often as any other, and each side (standard deviations 5.3 and 7.1).
     leading = [order[0][0] for order in orders]
     assert all(abs(leading.count(pair) - 200 / 6) < 27 for pair, _ in here)
