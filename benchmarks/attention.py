@@ -1,10 +1,10 @@
-"""What HiFill's attention selects: patches that a hole patch averages, and how much detail that leaves (H section 3.2).
+"""What HiFill's attention (section 3.2) selects: patches that a hole patch averages, and how much detail that leaves.
 
     python -m benchmarks.attention --image=photos/ --mask=masks/
     python -m benchmarks.attention --image=photos/ --mask=masks/ --weights=runs/mine/weights.npz --factors=1,10,100
 
-For every factor on the cosines (H eq. 2 has none) a line: the median, over photographs, of the patches that a patch of
-the hole averages (the median over its patches of 1 / sum s^2, 1 to 1024), and the share of the true detail in the
+One line per factor on the cosines (eq. 2 has none): the median, over photographs, of the patches that a patch of the
+hole averages (the median over its patches of 1 / sum s^2, 1 to 1024), and the share of the true detail in the
 hole. Detail is what 512 x 512 cannot show; residual aggregation gets the true completion, so that attention alone is
 judged. Photographs must hold the truth under their masks, whose white is the hole. Sides are cut to multiples of 512.
 """
@@ -90,12 +90,12 @@ def main(_):
         seen = window(photograph, hole, model.config.size)
         for factor, measured in found.items():
             measured.append(measure(model, factor, *seen))
-            print(f"{pair.image.name}, times {factor:g}: {_said(measured[-1])}", flush=True)
+            print(f"{pair.image.name}, times {factor:g}: {_text(measured[-1])}", flush=True)
     for factor, measured in found.items():
-        print(f"median, times {factor:g}: {_said(np.median(measured, axis=0))}")
+        print(f"median, times {factor:g}: {_text(np.median(measured, axis=0))}")
 
 
-def _said(measured):
+def _text(measured):
     return f"{measured[0]:.1f} patches averaged, {100 * measured[1]:.0f}% of the detail"
 
 

@@ -10,14 +10,9 @@ beyond the photograph and its mask.
 
 from __future__ import annotations
 
-import json
+from absl import flags
 
-import cv2
-import numpy as np
-from absl import app, flags
-
-from benchmarks import machine
-from common import environment, storage
+from benchmarks import inputs, machine, results
 from common.masks import files as mask_files
 from common.scoring import baselines
 
@@ -26,37 +21,30 @@ flags.DEFINE_list("methods", ["harmonic"], f"of {', '.join(baselines.NAMES)}")
 flags.DEFINE_list("sides", ["512", "2048", "8192"], "of square photographs")
 flags.DEFINE_integer("repeats", 3, "of each measurement", lower_bound=1)
 flags.DEFINE_integer("seed", 1, "of the hole", lower_bound=0)
-flags.DEFINE_string("output", None, "JSON file for the results")
 
 
-def measure(method: str, side: int, repeats: int, seed: int) -> dict[str, float]:
+def one(method: str, side: int) -> dict[str, float]:
     """Seconds, GB, and the share of the picture that is hole, of one method at one side."""
-    rng = np.random.default_rng(0)
-    coarse = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    image = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
-    mask = mask_files.mask_source("object")(side, side, seed)
+    image, _ = inputs.photograph(side)
+    mask = mask_files.mask_source("object")(side, side, FLAGS.seed)
 
     def call():
         baselines.inpaint(method, image, mask)
 
     return {
-        "seconds": machine.median_seconds(call, repeats, warm_up=0),
+        "seconds": machine.median_seconds(call, FLAGS.repeats, warm_up=0),
         "peak_gigabytes": machine.peak_gigabytes(call),
         "hole": float(mask.mean()),
     }
 
 
-def main(_):
-    results = {"versions": environment.versions(), "git_commit": environment.git_commit()}
-    results["rate_gflops"] = machine.best_rate()
+def measure(found: results.Results) -> None:
+    """Every method at every side."""
+    found.content["rate_gflops"] = machine.best_rate()
     for method in FLAGS.methods:
         for side in map(int, FLAGS.sides):
-            found = results[f"{method}_{side}"] = measure(method, side, FLAGS.repeats, FLAGS.seed)
-            print(f"{method} {side}", ", ".join(f"{k} {v:.3g}" for k, v in found.items()))
-    if FLAGS.output:
-        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
+            found.add(f"{method}_{side}", one(method, side))
 
 
 if __name__ == "__main__":
-    environment.check()
-    app.run(main)
+    results.run(measure)

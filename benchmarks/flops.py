@@ -10,17 +10,17 @@ from __future__ import annotations
 import math
 from typing import Callable
 
-import tensorflow as tf
-
-# The public interface sees no shapes of eager operations.
-from tensorflow.python.framework import op_callbacks
-
 _CONVOLUTIONS = ("Conv2D", "FusedConv2D", "_FusedConv2D")
 _PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
 
 
 def count(call: Callable) -> int:
     """Floating-point operations of one `call()`: those of its convolutions and matrix products."""
+    import tensorflow as tf
+
+    # The public interface sees no shapes of eager operations.
+    from tensorflow.python.framework import op_callbacks
+
     total = 0
 
     def see(kind, inputs, attributes, outputs, op_name=None, graph=None):

@@ -1,4 +1,4 @@
-"""The machine itself: its convolution rate R, and the time and memory of a call.
+"""The machine itself: its convolution rate R, and the time and memory of a call. Imports TensorFlow when called.
 
 These machines are shared and noisy, so a time alone says little. `rate` is what the same TensorFlow reaches on
 plain 3x3 convolutions at that moment; time x rate, in GFLOP, is a cost that can be compared between machines.
@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import gc
-import resource
+import mmap
 import statistics
 import threading
 import time
 from typing import Callable
 
-import tensorflow as tf
-
 
 def rate(side: int = 128, channels: int = 64, repeats: int = 15) -> float:
     """GFLOP/s of a 3x3 convolution [1, side, side, channels] -> the same, float32; the median."""
+    import tensorflow as tf
+
     image = tf.random.normal([1, side, side, channels])
     kernel = tf.random.normal([3, 3, channels, channels])
 
@@ -36,32 +36,57 @@ def best_rate() -> float:
     return max(rate(256, 64), rate(128, 128), rate(64, 128))
 
 
+def cost(call: Callable, repeats: int, warm_up: int = 1) -> dict[str, float]:
+    """Median seconds of `call`, the rate R just before and after, and their product in GFLOP."""
+    times, measured = seconds_and_rate(call, repeats, warm_up)
+    median = statistics.median(times)
+    return {"seconds": median, "rate_gflops": measured, "cost_gflop": median * measured}
+
+
+def seconds_and_rate(call: Callable, repeats: int, warm_up: int = 1) -> tuple[list[float], float]:
+    """The time of every `call()`, and the rate R, the mean of just before and after."""
+    before = best_rate()
+    times = seconds(call, repeats, warm_up)
+    return times, (before + best_rate()) / 2
+
+
 def median_seconds(call: Callable, repeats: int = 7, warm_up: int = 1) -> float:
-    """Median time of `call()`, after `warm_up` calls."""
-    for _ in range(warm_up):
-        call()
+    """Median time of `call()`."""
+    return statistics.median(seconds(call, repeats, warm_up))
+
+
+def seconds(call: Callable, repeats: int, warm_up: int = 1) -> list[float]:
+    """The time of every `call()`, after `warm_up` others."""
     times = []
-    for _ in range(repeats):
+    for _ in range(warm_up + repeats):
         started = time.perf_counter()
         call()
         times.append(time.perf_counter() - started)
-    return statistics.median(times)
+    return times[warm_up:]
+
+
+def peak_memory(call: Callable) -> dict[str, float]:
+    """{"host": GB, "device": GB} that `call()` needs beyond what was held before; no "device" without a GPU."""
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        return {"host": peak_gigabytes(call)}
+    memory = tf.config.experimental
+    before = memory.get_memory_info("GPU:0")["current"]
+    memory.reset_memory_stats("GPU:0")
+    host = peak_gigabytes(call)
+    return {"host": host, "device": (memory.get_memory_info("GPU:0")["peak"] - before) / 1e9}
 
 
 def peak_gigabytes(call: Callable) -> float:
     """How far the process's resident memory rises above its present value during `call()`.
 
     Memory that was freed before is given back to the system first, or a call that finds it would seem to need none.
-    Sampled every 2 ms from /proc, so it also works when an earlier call already needed more; where there is no
-    /proc, the rise of the process's all-time peak is returned.
+    Sampled every 2 ms from /proc, so it also works when an earlier call already needed more. NaN where there is no
+    /proc: elsewhere than on Linux.
     """
     _give_back()
-    try:
-        before = _resident()
-    except OSError:
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        call()
-        return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before) / 1e9
+    before = _resident()
     highest, done = [before], threading.Event()
 
     def watch():
@@ -84,6 +109,14 @@ def _give_back():
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def most_gigabytes() -> float:
+    """The highest resident memory of this process so far; NaN elsewhere than on Linux."""
+    with contextlib.suppress(OSError), open("/proc/self/status") as status:
+        return int(status.read().split("VmHWM:")[1].split()[0]) * 1024 / 1e9
+    return float("nan")
+
+
 def _resident():
-    with open("/proc/self/statm") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
+    with contextlib.suppress(OSError), open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * mmap.PAGESIZE
+    return float("nan")

@@ -6,16 +6,12 @@
 
 Photographs of DIV2K's size (PNGs of 2040x1356, 4.4 MB each as DIV2K's are) are drawn: noise in seven octaves with a
 natural picture's fall-off, discs for edges, and grain, which is what makes PNGs large and their decoding slow. From
-them come 512x512 crops with fresh 256x256 masks as Zoom-to-Inpaint's joint training takes them (H: --masks=mixed
---mask_size=512). Each line is a process of its own on --cores processors: after one pass over the photographs, which
-fills the cache, crops are counted. `none` decodes at every use, which is the naive pipeline. `decode_share` is of the
-processor's time. `reduced` is the rate when the consumer also makes the low-resolution versions, as the step does: in
-training that happens on the accelerator. Memory is the whole process at its peak, and TensorFlow alone before.
-
-What 8 V100s would eat, which the paper trained on: a joint step takes about 1.1 TFLOP an image (convolutions of the
-three networks forward, 0.265, and twice as much backward; VGG19 and the discriminator), a V100 does at most 15.7
-TFLOP/s in float32, so eight take at most 114 crops a second, and about half of that at the rates that convolutions
-reach. `cores_for_8_v100s` is how many processors like this one that most takes.
+them come 512x512 crops with fresh 256x256 masks as Zoom-to-Inpaint's joint training takes them (for HiFill:
+--masks=mixed --mask_size=512). Each line is a process of its own on --cores processors: after one pass over the
+photographs, which fills the cache, crops are counted. `none` decodes at every use, which is the naive pipeline.
+`decode_share` is of the processor's time. `reduced` is the rate when the consumer also makes the low-resolution
+versions, as the step does: in training that happens on the accelerator. Memory is the whole process at its peak, and
+TensorFlow alone before.
 
 Every process measures the convolution rate R of its processors and how long one photograph takes to decode.
 `--list_files` makes a tree of empty files like Places2's and measures how long and how much memory its list takes.
@@ -23,7 +19,6 @@ Every process measures the convolution rate R of its processors and how long one
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import pathlib
@@ -33,19 +28,16 @@ import time
 from concurrent import futures
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 from tqdm import tqdm
 
-from benchmarks import machine
-from common import environment, storage
+from benchmarks import machine, results
 from common.data import datasets
 from common.images import convert
 
 FLAGS = flags.FLAGS
 HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
 CACHES = ("none", "ram")
-# See the module docstring. The second is NVIDIA's data sheet's, for the SXM2 module.
-STEP_TFLOP, V100_TFLOPS, GPUS = 1.1, 15.7, 8
 flags.DEFINE_integer("photographs", 40, "how many; DIV2K has 800", lower_bound=1)
 flags.DEFINE_list("caches", list(CACHES), f"of {', '.join(CACHES)}")
 flags.DEFINE_list("cores", ["1", "2"], "processors of a process, one after the other")
@@ -56,7 +48,6 @@ flags.DEFINE_float("seconds", 20, "of each measurement")
 flags.DEFINE_float("cache_gb", 2.0, "as in train.py")
 flags.DEFINE_string("folder", None, "keep the photographs here")
 flags.DEFINE_integer("list_files", 0, "also list this many files; Places2 has 1800000")
-flags.DEFINE_string("output", None, "JSON file for the results")
 
 
 def photograph(seed: int) -> np.ndarray:
@@ -93,11 +84,6 @@ def make_photographs(folder: pathlib.Path) -> list[str]:
         return list(tqdm(made, "drawing photographs", FLAGS.photographs, leave=False))
 
 
-def appetite() -> float:
-    """Crops a second that 8 V100s would train on at their peak: no real step gets there."""
-    return GPUS * V100_TFLOPS / STEP_TFLOP
-
-
 class Decoding:
     """`read_rgb` that adds up the processor time it takes."""
 
@@ -112,7 +98,7 @@ class Decoding:
         return image
 
 
-def measure(case: dict) -> dict:
+def one(case: dict) -> dict:
     """One line of the table, in a process of its own."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
@@ -123,7 +109,7 @@ def measure(case: dict) -> dict:
     from zoom_to_inpaint.training import reduced_to
 
     result = {"rate_gflops": machine.best_rate()}
-    decode = machine.median_seconds(lambda: convert.read_rgb(case["paths"][0]), 7)
+    decode = machine.median_seconds(lambda: convert.read_rgb(case["paths"][0]))
     result["decode_ms"] = 1000 * decode
     pipeline.read_rgb = decoding = Decoding()
     photographs = pipeline.Photographs(case["paths"], _cache(case))
@@ -131,7 +117,7 @@ def measure(case: dict) -> dict:
     samples = pipeline.Samples(
         photographs, source, CROP, seed=0, flip=True, mask_size=case["mask_size"]
     )
-    result["before_gigabytes"] = _peak()
+    result["before_gigabytes"] = machine.most_gigabytes()
     batches = iter(pipeline.training_dataset(samples, case["batch_size"]))
     passes = 1 if case["cache"] != "none" else 0
     for _ in range(2 + passes * len(photographs) // case["batch_size"]):
@@ -142,7 +128,7 @@ def measure(case: dict) -> dict:
     with_reduction = ((reduce(image), mask) for image, mask in batches)
     result["reduced_per_second"] = _count(with_reduction, case, decoding)["crops_per_second"]
     del batches, with_reduction  # or its threads are in Python when the process ends
-    result["peak_gigabytes"] = _peak()
+    result["peak_gigabytes"] = machine.most_gigabytes()
     result["rate_gflops"] = (result["rate_gflops"] + machine.best_rate()) / 2
     return result
 
@@ -167,19 +153,9 @@ def _count(batches, case, decoding):
     return {
         "crops_per_second": crops / seconds,
         "per_core": crops / seconds / case["cores"],
-        "cores_for_8_v100s": appetite() / (crops / seconds / case["cores"]),
         "processor_ms_per_crop": 1000 * processor / crops,
         "decode_share": (decoding.seconds - decoded) / processor,
     }
-
-
-def _peak():
-    """The highest resident memory of this process so far, GB."""
-    try:
-        status = pathlib.Path("/proc/self/status").read_text()
-    except OSError:  # elsewhere than on Linux
-        return float("nan")
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e9
 
 
 def list_files(count: int) -> dict:
@@ -194,14 +170,14 @@ def list_files(count: int) -> dict:
 
 
 def _list(root):
-    before, started = _peak(), time.perf_counter()
+    before, started = machine.most_gigabytes(), time.perf_counter()
     found = datasets.files("places2", root, "train")
     seconds = time.perf_counter() - started
     return {
         "files": len(found),
         "seconds": seconds,
-        "list_gigabytes": _peak() - before,
-        "process_gigabytes": _peak(),
+        "list_gigabytes": machine.most_gigabytes() - before,
+        "process_gigabytes": machine.most_gigabytes(),
     }
 
 
@@ -210,33 +186,22 @@ def _in_process(call, argument):
         return pool.apply(call, (argument,))
 
 
-def main(_):
-    results = {"versions": environment.versions(), "git_commit": environment.git_commit()}
+def measure(found: results.Results) -> None:
+    """Every cache on every number of processors, and the list."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(FLAGS.folder or temporary)
         names = ("masks", "mask_size", "batch_size", "seconds", "cache_gb")
         setting = {name: FLAGS[name].value for name in names}
         paths = make_photographs(folder) if FLAGS.caches else []
-        results["setting"] = {**setting, "photographs": len(paths)}
-        wanted = {"most_crops_per_second": appetite(), "at_half_the_peak": appetite() / 2}
-        results["8 V100s"] = _say("8 V100s", wanted)
+        found.content["setting"] = {**setting, "photographs": len(paths)}
         for cores in FLAGS.cores:
             for cache in FLAGS.caches:
                 place = {"cache": cache, "cores": int(cores), "folder": str(folder)}
                 case = {**setting, **place, "paths": paths}
-                name = f"{cache}, {cores} cores"
-                results[name] = _say(name, _in_process(measure, case))
+                found.add(f"{cache}, {cores} cores", _in_process(one, case))
         if FLAGS.list_files:
-            results["list"] = _say("list of files", list_files(FLAGS.list_files))
-    if FLAGS.output:
-        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
-
-
-def _say(label, values):
-    print(f"{label:14}", ", ".join(f"{k} {v:.3g}" for k, v in values.items()), flush=True)
-    return values
+            found.add("list", list_files(FLAGS.list_files))
 
 
 if __name__ == "__main__":
-    environment.check()
-    app.run(main)
+    results.run(measure)

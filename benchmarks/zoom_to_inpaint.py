@@ -12,13 +12,12 @@ Every part measures the convolution rate R just before and after; a cost is time
 
 from __future__ import annotations
 
-import json
+import functools
 
 import numpy as np
-from absl import app, flags
+from absl import flags
 
-from benchmarks import machine
-from common import environment, storage
+from benchmarks import inputs, machine, results
 
 FLAGS = flags.FLAGS
 PARTS = ("inference", "photographs", "training")
@@ -30,15 +29,6 @@ flags.DEFINE_enum(
     "of the training step; one a process, which does not give back its peak of memory",
 )
 flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
-flags.DEFINE_string("output", None, "JSON file for the results")
-
-
-def with_rate(call, repeats=None) -> dict:
-    """Seconds of `call`, the rate R around it, and their product in GFLOP."""
-    before = machine.best_rate()
-    seconds = machine.median_seconds(call, repeats or FLAGS.repeats, warm_up=1)
-    rate = (before + machine.best_rate()) / 2
-    return {"seconds": seconds, "rate_gflops": rate, "cost_gflop": seconds * rate}
 
 
 def photograph(side: int, kind: str, lowest=0.05, highest=0.15):
@@ -47,61 +37,43 @@ def photograph(side: int, kind: str, lowest=0.05, highest=0.15):
 
     from common.masks import random as random_masks
 
-    rng = np.random.default_rng(0)
-    image = cv2.resize(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8), (side, side))
-    small = next(
-        mask
-        for mask in (random_masks.stroke_mask(256, 256, kind, seed) for seed in range(1000))
-        if lowest <= mask.mean() <= highest
-    )
+    masks = (random_masks.stroke_mask(256, 256, kind, seed) for seed in range(1000))
+    small = next(mask for mask in masks if lowest <= mask.mean() <= highest)
+    image, _ = inputs.photograph(side)
     return image, cv2.resize(small, (side, side), interpolation=cv2.INTER_NEAREST)
 
 
-def batch(image, mask):
-    from common.images import convert
-
-    return convert.to_unit(image)[None], mask[None, ..., None].astype(np.float32)
-
-
-def inference() -> dict:
-    """256x256 in float32 and bfloat16, and how far the two are apart."""
+def inference(found: results.Results) -> None:
+    """256x256 in float32 and bfloat16."""
     import zoom_to_inpaint
 
-    results, outputs = {}, {}
     for dtype in ("float32", "mixed_bfloat16"):
         model = zoom_to_inpaint.ZoomToInpaint(dtype=dtype)
         for kind in ("small", "large"):
-            inputs = batch(*photograph(256, kind))
+            batch = inputs.batch(*photograph(256, kind))
             for name in ("generate", "fill"):
-                call = getattr(model, name)
-                cost = with_rate(lambda call=call, inputs=inputs: np.asarray(call(*inputs)[-1]))
-                hole = float(inputs[1].mean())
-                results[f"{name} {dtype} {kind}"] = _say(
-                    f"{name} {dtype}, {kind}", {"hole": hole, **cost}
-                )
-            outputs[dtype, kind] = [np.asarray(x) for x in model.generate(*inputs)]
-            difference = np.abs(outputs[dtype, kind][3] - np.asarray(model.fill(*inputs))).max()
-            results[f"fill against generate {dtype} {kind}"] = _say(
-                f"fill against generate, {dtype}, {kind}", {"difference": float(difference)}
-            )
-    return results
+                call = functools.partial(_final, getattr(model, name), batch)
+                values = {"hole": float(batch[1].mean()), **machine.cost(call, FLAGS.repeats)}
+                found.add(f"{name} {dtype} {kind}", values, "inference")
 
 
-def photographs() -> dict:
+def _final(generate, batch):
+    return np.asarray(generate(*batch)[-1])
+
+
+def photographs(found: results.Results) -> None:
     """`inpaint` of photographs in memory: time and peak memory above the loaded model."""
     import zoom_to_inpaint
 
-    model, results = zoom_to_inpaint.ZoomToInpaint(), {}
+    model = zoom_to_inpaint.ZoomToInpaint()
     model.inpaint(*photograph(64, "small"))  # builds the graph
     for side in (256, 512, 1024, 4096):
-        inputs = photograph(side, "large")
-        peak = machine.peak_gigabytes(lambda inputs=inputs: model.inpaint(*inputs))
-        cost = with_rate(lambda inputs=inputs: model.inpaint(*inputs), repeats=1)
-        results[f"inpaint {side}"] = _say(f"inpaint {side}", {**cost, "peak_gigabytes": peak})
-    return results
+        call = functools.partial(model.inpaint, *photograph(side, "large"))
+        memory = {"peak_gigabytes": machine.peak_gigabytes(call)}
+        found.add(f"inpaint {side}", {**machine.cost(call, 1), **memory}, "photographs")
 
 
-def training(batch_size: int = 2) -> dict:
+def training(found: results.Results, batch_size: int = 2) -> None:
     """One joint update at full size: cost per image, peak memory above networks and optimizers, share of the guard."""
     import tensorflow as tf
 
@@ -112,18 +84,13 @@ def training(batch_size: int = 2) -> dict:
         return {name: float(value) for name, value in step(element).items()}
 
     peak = machine.peak_gigabytes(call)
-    cost = with_rate(call, repeats=3)
+    cost = machine.cost(call, 3)
     values = {f"{name}_per_image": cost[name] / batch_size for name in ("seconds", "cost_gflop")}
     values.update(rate=cost["rate_gflops"], peak_gigabytes=peak)
-    label = f"joint step, batch {batch_size}, {FLAGS.precision}"
+    found.add(f"step {FLAGS.precision}", values, "training")
     watching = watching_seconds(trainer)
-    return {
-        f"step {FLAGS.precision}": _say(label, values),
-        "looking for what is not finite": _say(
-            "looking for what is not finite",
-            {"seconds": watching, "share_of_step": watching / cost["seconds"]},
-        ),
-    }
+    values = {"seconds": watching, "share_of_step": watching / cost["seconds"]}
+    found.add("looking for what is not finite", values, "training")
 
 
 def watching_seconds(trainer) -> float:
@@ -145,8 +112,6 @@ def watching_seconds(trainer) -> float:
 
 def joint_training(batch_size: int, precision: str):
     """(trainer of the joint stage, one element of its data)."""
-    import tensorflow as tf
-
     import zoom_to_inpaint
     from common import keras_compat
     from zoom_to_inpaint import vgg
@@ -161,30 +126,18 @@ def joint_training(batch_size: int, precision: str):
     options = TrainingOptions(batch_size=batch_size, precision=precision)
     model = zoom_to_inpaint.ZoomToInpaint(dtype=keras_compat.policy(precision))
     trainer = JointTraining(model, options, vgg.VGGFeatures(arrays))
-    pairs = [photograph(512, "small"), photograph(512, "large")][:batch_size]
-    image = tf.concat([batch(*pair)[0] for pair in pairs], axis=0)
-    mask = tf.concat([batch(*pair)[1][:, ::2, ::2] for pair in pairs], axis=0)
-    return trainer, (image, mask)
+    kinds = ("small", "large")[:batch_size]
+    images, masks = zip(*(inputs.batch(*photograph(512, kind)) for kind in kinds))
+    return trainer, (np.concatenate(images), np.concatenate(masks)[:, ::2, ::2])
 
 
-def main(_):
-    results = {"versions": environment.versions(), "git_commit": environment.git_commit()}
-    for part in PARTS:
-        if part in FLAGS.parts:
-            results[part] = {
-                "inference": inference,
-                "photographs": photographs,
-                "training": training,
-            }[part]()
-    if FLAGS.output:
-        storage.write_text(FLAGS.output, json.dumps(results, indent=1) + "\n")
-
-
-def _say(label, values):
-    print(f"{label:40}", ", ".join(f"{k} {v:.3g}" for k, v in values.items()), flush=True)
-    return values
+def measure(found: results.Results) -> None:
+    """The chosen parts."""
+    every = {"inference": inference, "photographs": photographs, "training": training}
+    for name in PARTS:
+        if name in FLAGS.parts:
+            every[name](found)
 
 
 if __name__ == "__main__":
-    environment.check()
-    app.run(main)
+    results.run(measure)

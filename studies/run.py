@@ -11,6 +11,7 @@ study that fails does not stop the others; the exit code is then 1.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import pathlib
 import sys
@@ -32,7 +33,7 @@ from studies.publish import report
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("list", False, "print every study: id, paper, what, needs, state")
 flags.DEFINE_list("study", [], "ids of --list, or all")
-flags.DEFINE_enum("size", "small", bench.SIZES, "small: tiny networks, trained here; paper")
+flags.DEFINE_enum("size", "small", ("small", "paper"), "small: tiny networks, trained here; paper")
 flags.DEFINE_string("output", "runs/studies", "folder for everything that is written")
 flags.DEFINE_bool("report", False, "write the report of the results that --output holds")
 flags.DEFINE_enum("dataset", None, datasets.NAMES, "photographs instead of the study's own")
@@ -50,12 +51,6 @@ flags.DEFINE_list("weights", [], f"ARM=FILE of networks, of {', '.join(networks.
 flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
 flags.DEFINE_string("inception_graph", None, "the published Inception graph, for FID and IS")
 flags.DEFINE_string("inception_weights", None, "or a weights file of Keras' InceptionV3")
-# {flag: the one that the command of a study that reads it has}
-_READ = {
-    "predictions": "predictions",
-    "inception_graph": "inception_graph",
-    "inception_weights": "inception_graph",
-}
 
 
 def weights() -> dict[str, str]:
@@ -75,17 +70,12 @@ def weights() -> dict[str, str]:
     return found
 
 
-def output() -> pathlib.Path:
-    """--output as an absolute path."""
-    return pathlib.Path(FLAGS.output).absolute()
-
-
 def bench_of(name: str) -> bench.Bench:
     """The flags as the study `name` gets them."""
-    taken = {field: FLAGS[field].value for field in bench.FLAGS}
-    return bench.Bench(
-        name, **{**taken, "output": pathlib.Path(FLAGS.output), "weights": weights()}
-    )
+    same = {field.name for field in dataclasses.fields(bench.Bench)} - {"study", "weights"}
+    taken = {field: FLAGS[field].value for field in same}
+    taken["output"] = pathlib.Path(FLAGS.output)
+    return bench.Bench(name, weights=weights(), **taken)
 
 
 def _state(found: study.Study) -> str:
@@ -136,25 +126,29 @@ def main(_) -> int:
         print_list(registry.chosen(FLAGS.study or [registry.ALL]))
         return 0
     if not FLAGS.study and not FLAGS.report:
-        raise UsageError(f"name --study=all or some of {', '.join(registry.NAMES)}; --list tells")
-    studies = _check(registry.chosen(FLAGS.study))
+        raise UsageError(
+            f"name --study=all or some of {', '.join(registry.NAMES)}; --list shows them"
+        )
+    studies = registry.chosen(FLAGS.study)
+    _check_flags()
+    if studies:
+        _check_use(studies)
     report.check()
     failures = run_all(studies)
     if FLAGS.report or len(failures) < len(studies):
         written = {name: str(error) or type(error).__name__ for name, error in failures.items()}
-        print("\nReport:", *report.write(output(), written))
+        print("\nReport:", *report.write(pathlib.Path(FLAGS.output).absolute(), written))
     if len(studies) == 1:
         return next((getattr(e, "exit_code", 1) for e in failures.values()), 0)
     return 1 if failures else 0
 
 
-def _check(studies: list[study.Study]) -> list[study.Study]:
-    """`studies`, once the flags that all of them read make sense."""
-    _check_use(studies)
-    place = storage.existing_part(output())
+def _check_flags() -> None:
+    """UsageError or UserError for flags that make no sense, whichever study reads them."""
+    place = storage.existing_part(pathlib.Path(FLAGS.output).absolute())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UserError(
-            f"--output={FLAGS.output} cannot be written: {place} is no folder, or closed to you"
+            f"--output={FLAGS.output} cannot be written: {place} is not a folder, or not writable"
         )
     if FLAGS.data_dir and not FLAGS.dataset:
         raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, which says what lies there")
@@ -168,19 +162,18 @@ def _check(studies: list[study.Study]) -> list[study.Study]:
             )
     if FLAGS.steps and FLAGS.size != "small":
         raise UsageError("--steps is of the networks that --size=small trains")
-    return studies
 
 
 def _check_use(studies: list[study.Study]) -> None:
-    """UsageError for what no chosen study reads and would be ignored; a study's command names what it does."""
-    commands = " ".join(found.command for found in studies)
-    names = ", ".join(found.id for found in studies)
+    """UsageError for a flag that no chosen study reads."""
+    read = " ".join(found.flags for found in studies)
+    ignored = f"would be ignored by {', '.join(found.id for found in studies)}; take it out"
     for arm, file in weights().items():
-        if studies and f"{arm}=FILE" not in commands:
-            raise UsageError(f"--weights={arm}={file} would be ignored by {names}; take it out")
-    for name, spelled in _READ.items():
-        if studies and FLAGS[name].value and f"--{spelled}=" not in commands:
-            raise UsageError(f"--{name} would be ignored by {names}; take it out")
+        if not any(arm in found.arms for found in studies):
+            raise UsageError(f"--weights={arm}={file} {ignored}")
+    for name in ("predictions", "inception_graph", "inception_weights"):
+        if FLAGS[name].value and f"--{name.partition('_')[0]}" not in read:
+            raise UsageError(f"--{name} {ignored}")
 
 
 if __name__ == "__main__":

@@ -19,15 +19,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from common.scoring.tables import Column
+from studies.kit import networks
+
 MASKS = ("small", "large")
-# Name in the scores -> (title, decimals, whether higher is better). The first four are Z Table 3's, L1 in per cent.
+# By their names in the scores. The first four are those of Zoom-to-Inpaint's Table 3, L1 in per cent.
 METRICS = {
-    "psnr": ("PSNR (dB) ↑", 2, True),
-    "ssim": ("SSIM ↑", 4, True),
-    "ms_ssim": ("MS-SSIM ↑", 4, True),
-    "l1_percent": ("L1 (%) ↓", 3, False),
-    "detail_error": ("Detail error ↓", 3, False),
+    column.key: column
+    for column in (
+        Column("psnr", "PSNR (dB) ↑", 2),
+        Column("ssim", "SSIM ↑", 4),
+        Column("ms_ssim", "MS-SSIM ↑", 4),
+        Column("l1_percent", "L1 (%) ↓", 3),
+        Column("detail_error", "Detail error ↓", 3),
+    )
 }
+TABLE_3 = ("no_zoom", "bicubic_zoom", "sr_zoom", "sr_zoom_gradient")
 HIFILL_STAGES = 2
 
 _DROPS = ("--learning_rate_drops=0.8,0.9",)
@@ -59,18 +66,19 @@ class Arm(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A paper's sentence: `better` is better than `worse`, by `metric`, under each of `masks`.
-
-    `rows` are the two arms' rows of Z Table 3, where the paper prints numbers.
-    """
+    """A paper's sentence: `better` is better than `worse`, by `metric`, under each of `masks`."""
 
     id: str
     says: str
     better: str
     worse: str
-    metric: str
-    masks: tuple[str, ...]
-    rows: tuple[str, ...] = ()
+    metric: str = "psnr"
+    masks: tuple[str, ...] = MASKS
+
+    @property
+    def printed(self) -> bool:
+        """Whether both arms are rows of Zoom-to-Inpaint's Table 3, under their labels."""
+        return {self.better, self.worse} <= {*TABLE_3}
 
 
 def _pretraining(stage, masks="small", **starts_from):
@@ -80,10 +88,8 @@ def _pretraining(stage, masks="small", **starts_from):
 
 def _joint(arm, network, masks="small", suffix=""):
     """The two joint stages of an arm; with `masks` "large", both have large ones."""
-    first = {
-        "coarse_weights": f"pretrain_coarse{suffix}/weights.npz",
-        "refinement_weights": f"pretrain_refinement{suffix}/weights.npz",
-    }
+    stages = ("coarse", "refinement")
+    first = {f"{stage}_weights": f"pretrain_{stage}{suffix}/weights.npz" for stage in stages}
     if network.startswith("sr_"):
         first["sr_weights"] = "pretrain_sr/weights.npz"
     second = {
@@ -103,31 +109,28 @@ def _hifill(gate):
     return Run("hifill", flags, {}, HIFILL_STAGES)
 
 
+def _pretraining_of_both(masks, suffix=""):
+    """The stages before joint training that the kind of masks matters to."""
+    coarse = {"coarse_weights": f"pretrain_coarse{suffix}/weights.npz"}
+    return {
+        f"pretrain_coarse{suffix}": _pretraining("pretrain_coarse", masks),
+        f"pretrain_refinement{suffix}": _pretraining("pretrain_refinement", masks, **coarse),
+    }
+
+
 # In the order in which they are run: what starts from another run comes after it.
 RUNS = {
     "pixelwise_gates": _hifill("pw"),
     "single_channel_gates": _hifill("sc"),
-    "pretrain_coarse": _pretraining("pretrain_coarse"),
-    "pretrain_refinement": _pretraining(
-        "pretrain_refinement", coarse_weights="pretrain_coarse/weights.npz"
-    ),
+    **_pretraining_of_both("small"),
     "pretrain_sr": _pretraining("pretrain_sr"),
-    **_joint("no_zoom", "no_zoom"),
-    **_joint("bicubic_zoom", "bicubic_zoom"),
-    **_joint("sr_zoom", "sr_zoom"),
-    **_joint("sr_zoom_gradient", "sr_zoom_gradient"),
-    "pretrain_coarse_large": _pretraining("pretrain_coarse", "large"),
-    "pretrain_refinement_large": _pretraining(
-        "pretrain_refinement", "large", coarse_weights="pretrain_coarse_large/weights.npz"
-    ),
+    **{name: run for arm in TABLE_3 for name, run in _joint(arm, arm).items()},
+    **_pretraining_of_both("large", "_large"),
     **_joint("large_from_start", "sr_zoom_gradient", "large", "_large"),
 }
 _ZOOM, _HIFILL = "zoom_to_inpaint", "hifill"
 ARMS = {
-    "no_zoom": Arm("No zoom", "no_zoom/joint_large", _ZOOM),
-    "bicubic_zoom": Arm("Bicubic zoom", "bicubic_zoom/joint_large", _ZOOM),
-    "sr_zoom": Arm("SR zoom", "sr_zoom/joint_large", _ZOOM),
-    "sr_zoom_gradient": Arm("SR zoom+L∇", "sr_zoom_gradient/joint_large", _ZOOM),
+    **{arm: Arm(networks.ARMS[arm].label, f"{arm}/joint_large", _ZOOM) for arm in TABLE_3},
     "large_from_start": Arm(
         "SR zoom+L∇, large masks from the start", "large_from_start/joint_large", _ZOOM
     ),
@@ -139,54 +142,53 @@ ARMS = {
 # Trained and scored by the small size of the study: the cheap questions, one process a run.
 SMALL_RUNS = ("pixelwise_gates", "single_channel_gates")
 
-
-CLAIMS = (
+# "Z" is Zoom-to-Inpaint, "H" is HiFill.
+_TABLE_3, _FIGURE_6 = "(Z section 4.4, Table 3)", "(H section 4.4, Figure 6)"
+_CLAIMS = (
     Claim(
         "zooming",
-        "refinement at a higher resolution is better than at the input's (Z section 4.4, Table 3)",
-        *("bicubic_zoom", "no_zoom", "psnr", MASKS),
-        ("Bicubic zoom", "No zoom"),
+        f"refinement at a higher resolution is better than at the input's {_TABLE_3}",
+        *("bicubic_zoom", "no_zoom"),
     ),
     Claim(
         "super_resolution",
-        "an SR network zooms better than bicubic interpolation (Z section 4.4, Table 3)",
-        *("sr_zoom", "bicubic_zoom", "psnr", MASKS),
-        ("SR zoom", "Bicubic zoom"),
+        f"an SR network zooms better than bicubic interpolation {_TABLE_3}",
+        *("sr_zoom", "bicubic_zoom"),
     ),
     Claim(
         "gradient_loss",
-        "the gradient loss improves all metrics (Z section 4.4, Table 3)",
-        *("sr_zoom_gradient", "sr_zoom", "psnr", MASKS),
-        ("SR zoom+L∇", "SR zoom"),
+        f"the gradient loss improves all metrics {_TABLE_3}",
+        *("sr_zoom_gradient", "sr_zoom"),
     ),
     Claim(
         "all_three",
-        "the full model is better than without zoom and gradient loss (Z section 4.4, Table 3)",
-        *("sr_zoom_gradient", "no_zoom", "psnr", MASKS),
-        ("SR zoom+L∇", "No zoom"),
+        f"the full model is better than without zoom and gradient loss {_TABLE_3}",
+        *("sr_zoom_gradient", "no_zoom"),
     ),
     Claim(
         "progressive_masks",
         # Z says faster; what is faster is ahead after equally many steps.
         "small masks first make large ones converge faster, here: ahead after as many steps (Z section 3.2)",
-        *("sr_zoom_gradient", "large_from_start", "psnr", ("large",)),
+        *("sr_zoom_gradient", "large_from_start"),
+        masks=("large",),
     ),
     Claim(
         "pixelwise_gates",
         "single-channel gates in the refinement network bring artifacts (H section 4.2, Figure 4)",
-        *("pixelwise_gates", "single_channel_gates", "l1_percent", MASKS),
+        *("pixelwise_gates", "single_channel_gates", "l1_percent"),
     ),
     Claim(
         "aggregation_bicubic",
-        "residual aggregation is sharper than bicubic upsampling (H section 4.4, Figure 6)",
-        *("pixelwise_gates", "bicubic_upsampling", "detail_error", MASKS),
+        f"residual aggregation is sharper than bicubic upsampling {_FIGURE_6}",
+        *("pixelwise_gates", "bicubic_upsampling", "detail_error"),
     ),
     Claim(
         "aggregation_nearest",
-        "residual aggregation is sharper than nearest neighbour (H section 4.4, Figure 6)",
-        *("pixelwise_gates", "nearest_upsampling", "detail_error", MASKS),
+        f"residual aggregation is sharper than nearest neighbour {_FIGURE_6}",
+        *("pixelwise_gates", "nearest_upsampling", "detail_error"),
     ),
 )
+CLAIMS = {claim.id: claim for claim in _CLAIMS}
 
 
 def arms_of(runs) -> list[str]:

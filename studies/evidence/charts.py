@@ -7,8 +7,8 @@ import statistics
 import numpy as np
 
 from studies.evidence import rule
-from studies.evidence.arms import ARMS, CLAIMS, MASKS, METRICS
-from studies.evidence.report import TOO_FEW, reported
+from studies.evidence.arms import ARMS, CLAIMS, MASKS
+from studies.evidence.report import TOO_FEW, reported, title
 from studies.kit import plots
 from studies.kit.study import Picture
 
@@ -36,14 +36,13 @@ def pictures(found: dict) -> list[Picture]:
     for metric, file in (("psnr", "psnr_differences"), ("detail_error", "detail_differences")):
         some = [d for d in found["decisions"] if d["metric"] == metric and d["word"] != TOO_FEW]
         if some:
-            name = METRICS[metric][0].rpartition(" ")[0]
+            name = title(metric)
             pixels = _differences(some, metric, name)
             made.append(Picture(f"{file}.png", _DIFFERENCES.format(name), pixels))
     return [*made, Picture("psnr.png", _ARMS, _arms(found["arms"]))] if found["arms"] else made
 
 
 def _differences(some, metric, name) -> np.ndarray:
-    claims = {claim.id: claim for claim in CLAIMS}
     with plots.figure(1, width=8.4, height=1.2 + 0.27 * len(some)) as (drawn, (axis,)):
         labels = []
         for row, one in enumerate(some):
@@ -51,7 +50,7 @@ def _differences(some, metric, name) -> np.ndarray:
             for span, width in (("over_seeds", 1), ("over_pictures", 4)):
                 axis.plot(one[span], (row, row), color=colour, linewidth=width)
             axis.plot(one["mean"], row, "o", color=colour, markeredgecolor="white")
-            paper = reported(claims[one["claim"]], one["masks"], metric)
+            paper = reported(CLAIMS[one["claim"]], one["masks"], metric)
             if paper is not None:
                 axis.plot(paper, row, "D", color=plots.COLOURS[0], fillstyle="none")
             labels.append(f"{one['claim'].replace('_', ' ')}, {one['masks']} holes: {one['word']}")

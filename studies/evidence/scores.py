@@ -20,10 +20,11 @@ import numpy as np
 
 from common import environment, storage
 from common.errors import UserError
-from common.filling import photographs
 from common.images import convert
+from common.masks import files as mask_files
 from common.scoring import protocol, tables
 from studies.evidence import arms
+from studies.kit import pictures, plain_enlargement
 
 SCORES = "scores.json"
 SET = "set.json"
@@ -39,19 +40,14 @@ def detail_error(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> flo
 
     One squared level is added to both mean energies, so that a flat original is no division by zero.
     """
-    hole = np.asarray(hole) > 0
     energies = [1 + _gradient_energy(image.astype(np.float32), hole) for image in (truth, result)]
     return abs(math.log(energies[1] / energies[0]))
 
 
 def _gradient_energy(image, hole):
     """Mean squared difference of neighbouring pixels of the hole; 0 where it has none."""
-    total = count = 0
-    for axis in (0, 1):
-        inside = np.delete(hole, 0, axis) & np.delete(hole, -1, axis)
-        differences = np.diff(image, axis=axis)[inside]
-        total, count = total + float(np.square(differences).sum()), count + differences.size
-    return total / count if count else 0.0
+    differences = pictures.inner_differences(image, hole)
+    return float(np.square(differences).sum()) / differences.size if differences.size else 0.0
 
 
 def make_cases(paths: list[str], folder: pathlib.Path, size: int) -> dict[str, list]:
@@ -84,7 +80,7 @@ def score(arm: str, weights: pathlib.Path, cases: dict[str, list], folder: pathl
         protocol.paint(some, painter, painted, f"{folder.parents[1].name}, {arm}, {masks}")
         for case, one in zip(some, protocol.score(some, painted, arm, masks)):
             truth, result = map(convert.read_rgb, (case.image, painted / f"{case.name}.png"))
-            hole = photographs.read_mask(case.mask)
+            hole = mask_files.read_mask(case.mask)
             one.metrics["detail_error"] = detail_error(truth, result, hole)
             found.append(one)
     tables.write_json(folder / SCORES, found, tables.summarise(found))
@@ -103,30 +99,9 @@ def _painter(kind, weights) -> Callable:
     environment.start_tensorflow()
     import painters
 
-    if kind in ("hifill", "zoom_to_inpaint"):
+    if kind in painters.MODELS:
         return painters.painter(kind, str(weights))
     from hifill import weights_source
 
     interpolation = {"bicubic": cv2.INTER_CUBIC, "nearest": cv2.INTER_NEAREST}[kind]
-    return without_residuals(weights_source.load(str(weights)), interpolation)
-
-
-def without_residuals(model, interpolation: int) -> Callable:
-    """HiFill whose completion of a square picture is enlarged plainly and pasted (H section 4.4).
-
-    model: `hifill.HiFill`, which sees a square picture as a whole. interpolation: OpenCV's number.
-    """
-    from common.models.window import cells_touching
-    from hifill.residual_aggregation import average_down
-
-    def paint(image, mask):
-        hole, size = mask > 0, model.config.size
-        low, touched = average_down(image, size, hole), cells_touching(hole, size)[..., None]
-        inputs = low[None] / convert.WHITE, touched[None].astype(np.float32)
-        _, refined, _ = model.generate(*inputs)
-        completed = np.where(touched, np.asarray(refined)[0] * convert.WHITE, low)
-        large = cv2.resize(completed, image.shape[1::-1], interpolation=interpolation)
-        levels = np.clip(np.rint(large), 0, convert.WHITE).astype(np.uint8)
-        return np.where(hole[..., None], levels, image)
-
-    return paint
+    return plain_enlargement.painter(weights_source.load(str(weights)), interpolation)

@@ -2,11 +2,8 @@
 
     python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies
 
-The papers (Z section 4.4, Table 3: zoom, SR network and gradient loss each improve all scores; Z section 3.2: large
-masks converge faster after small ones; H section 4.2, Figure 4: single-channel gates everywhere bring artifacts; H
-section 4.4, Figure 6: residual aggregation is sharper than plain upsampling) have stages of up to 1.2 million steps.
-Here every arm has networks of a quarter of the width (HiFill's: of half of it), some hundred steps, the same for all,
-three seeds, and one fixed set of pictures and holes:
+The papers train for up to 1.2 million steps a stage. Here every arm has networks of a quarter of the width (HiFill's:
+of half of it), some hundred steps, the same for all, three seeds, and one fixed set of pictures and holes:
 
     arms                what is trained and which difference, by which metric, stands for which sentence
     rule                when a difference agrees, disagrees or is inconclusive
@@ -15,7 +12,7 @@ three seeds, and one fixed set of pictures and holes:
     report, charts      tables and charts
 
 Needs: some hundred photographs, some others to score, hours on two cores (docs/evidence.md says what it took). The
-same command goes on where it stopped; `--minutes` ends training after that long and reports what is there. Small
+same command goes on where it stopped; `--minutes` starts no run after that long and reports what is there. Small
 setting, of studies/run.py: HiFill's arms alone, two seeds, seconds of training on the sample photographs; it shows
 that everything runs, nothing else.
 """
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from studies.kit.bench import Bench
 
 FLAGS = flags.FLAGS
-SIZE = 256  # of the scored crops, as in Z's tables
+SIZE = 256  # of the scored crops, as in Zoom-to-Inpaint's tables
 STEPS = 600
 SEEDS = 3
 # Small size: enough to run, not to learn.
@@ -54,7 +51,7 @@ def define_flags() -> None:
     flags.DEFINE_string("eval_dir", None, "folder of other photographs, to score on")
     flags.DEFINE_integer("steps", STEPS, "of every stage of every arm", lower_bound=1)
     flags.DEFINE_integer("seeds", SEEDS, "how many; 2 are the least for a decision", lower_bound=1)
-    flags.DEFINE_float("minutes", 0, "end training after this long; 0: no limit", lower_bound=0)
+    flags.DEFINE_float("minutes", 0, "start no run after this long; 0: no limit", lower_bound=0)
     flags.DEFINE_string("output", "runs/studies", "everything goes below its folder evidence/")
 
 
@@ -73,14 +70,15 @@ def score(plan: Plan, paths: list[str], size: int) -> dict:
 
 def result(plan: Plan, scored: dict, training: int, held_out: int, size: int) -> Result:
     """Tables, charts and values; `training`, `held_out`: numbers of photographs."""
-    values = report.values(scored)
-    missing = len(plan.missing())
+    values, missing = report.values(scored), len(plan.missing())
     total = len(plan.seeds) * len(plan.all_runs())
-    setting = {"steps": plan.steps, "seeds": len(plan.seeds), "runs": total, "missing": missing}
-    setting |= {"photographs": training, "held_out": held_out, "size": size}
-    setting["training_hours"] = round(plan.seconds() / 3600, 2)
+    hours = round(plan.seconds() / 3600, 2)
+    setting = {
+        **{"steps": plan.steps, "seeds": len(plan.seeds), "runs": total, "missing": missing},
+        **{"photographs": training, "held_out": held_out, "size": size, "training_hours": hours},
+    }
     notes = [
-        f"{total - missing} of {total} runs are trained, in {setting['training_hours']} hours; "
+        f"{total - missing} of {total} runs are trained, in {hours} hours; "
         f"{plan.steps} steps a stage, seeds {', '.join(map(str, plan.seeds))}.",
         f"{training} photographs to train on, {held_out} others to score on, {size}x{size} center "
         f"crops, masks drawn with seed {scores.MASK_SEED}.",
@@ -93,12 +91,21 @@ def result(plan: Plan, scored: dict, training: int, held_out: int, size: int) ->
     )
 
 
+def train_and_score(
+    plan: Plan, held_out: list[str], training: int, size: int, minutes: float = 0
+) -> Result:
+    """Trains what is missing, for `minutes` at most, and scores what is there."""
+    charts.check()
+    train(plan, minutes)
+    return result(plan, score(plan, held_out, size), training, len(held_out), size)
+
+
 def run(bench: Bench) -> Result:
     """The study as studies/run.py runs it: the small size alone."""
     if not bench.small:
         raise UsageError(f"this study needs two folders of photographs; run: {STUDY.command}")
-    photographs = bench.data_sets()[0]
-    training = datasets.training(photographs.name, photographs.data_dir).train
+    (data_set,) = bench.data_sets()
+    training = datasets.training(data_set.name, data_set.data_dir).train
     plan = Plan(
         bench.folder.resolve(),
         bench.training_data(),
@@ -107,15 +114,12 @@ def run(bench: Bench) -> Result:
         arms.SMALL_RUNS,
     )
     size = bench.image_size or SIZE
-    charts.check()
-    train(plan)
-    scored = score(plan, list(photographs.paths), size)
-    return result(plan, scored, len(training), len(photographs.paths), size)
+    return train_and_score(plan, data_set.paths, len(training), size)
 
 
 STUDY = Study(
     id="evidence",
-    paper=study.BOTH,
+    # "Z" is Zoom-to-Inpaint, "H" is HiFill.
     item="Z Table 3, section 3.2; H Figures 4 and 6",
     what="small-scale evidence: directions with seeds and a rule",
     reported=(
@@ -124,9 +128,9 @@ STUDY = Study(
         "than upsampling"
     ),
     needs="two folders of photographs, hours on two cores",
-    command="python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies",
     minutes=3,
     run=run,
+    own_command="python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies",
 )
 
 
@@ -152,22 +156,15 @@ def main(_) -> int:
     from studies.publish import report
 
     started, (training, held_out) = time.perf_counter(), photographs()
+    output, steps = pathlib.Path(FLAGS.output), FLAGS.steps
     chosen = bench.Bench(
-        STUDY.id,
-        size="own",
-        output=pathlib.Path(FLAGS.output),
-        dataset="folder",
-        data_dir=FLAGS.data_dir,
-        steps=FLAGS.steps,
+        STUDY.id, "own", output, dataset="folder", data_dir=FLAGS.data_dir, steps=steps
     )
     data = ("--dataset=folder", f"--data_dir={_resolved(FLAGS.data_dir)}")
-    seeds = tuple(range(FLAGS.seeds))
-    plan = Plan(chosen.folder.resolve(), data, FLAGS.steps, seeds)
-    charts.check()
-    train(plan, FLAGS.minutes)
-    found = result(plan, score(plan, held_out, SIZE), len(training), len(held_out), SIZE)
+    plan = Plan(chosen.folder.resolve(), data, steps, tuple(range(FLAGS.seeds)))
+    found = train_and_score(plan, held_out, len(training), SIZE, FLAGS.minutes)
     given = [f"--{n}={FLAGS[n].value}" for n in ("steps", "seeds") if FLAGS[n].present]
-    run = dataclasses.replace(STUDY, command=" ".join([STUDY.command, *given]))
+    run = dataclasses.replace(STUDY, own_command=" ".join([STUDY.command, *given]))
     path = study.save(run, found, chosen, time.perf_counter() - started)
     for table in study.load(path)["tables"]:
         print("", *report.markdown_table(table, "{}"), sep="\n")

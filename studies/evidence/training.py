@@ -1,26 +1,21 @@
-"""Trains the runs of `studies/evidence/`, each a train.py of its own, within a budget of time.
+"""Trains the runs of `studies/evidence/`, each a train.py of its own, in a limited time.
 
     <output>/seed-N/RUN/     the run's folder, as train.py writes it
     <output>/seed-N/RUN/seconds.json    how long it took, over all starts
 
-Seed by seed, so that a budget that ends early leaves whole seeds and not whole arms. A run that is finished is not
-started again; one that was interrupted goes on from its last checkpoint. Changed flags are an error: the arms would
-differ in more than they should.
+Seed by seed, so that a limit of time leaves whole seeds and not whole arms. A run that is finished is not started
+again; one that was interrupted goes on from its last checkpoint. Changed flags are an error: the arms would differ in
+more than they should.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
-import os
 import pathlib
-import signal
-import threading
 import time
-from collections.abc import Iterator
 
-from common import storage
+from common import json_files
 from common.training import signals
 from studies.evidence.arms import RUNS, ancestors
 from studies.kit import networks
@@ -34,11 +29,10 @@ class Plan:
 
     Attributes:
       folder: for everything; absolute, because runs name each other's files.
-      data: train.py's flags that name the photographs.
+      data: train.py's flags that name the photographs, and any others for every run.
       steps: of every stage.
       seeds: such as (0, 1, 2).
       runs: names of `arms.RUNS`; what they start from is trained too.
-      flags: {model: further flags of its runs}.
     """
 
     folder: pathlib.Path
@@ -46,7 +40,6 @@ class Plan:
     steps: int
     seeds: tuple[int, ...]
     runs: tuple[str, ...] = tuple(RUNS)
-    flags: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
     def all_runs(self) -> list[str]:
         """`runs` and what they start from, in an order in which they can be run."""
@@ -61,12 +54,11 @@ class Plan:
 
     def flags_of(self, seed: int, name: str) -> list[str]:
         """What train.py gets for a run, but its network's own flags, data, steps and seed."""
-        run = RUNS[name]
-        starts = {
-            flag: self.folder / f"seed-{seed}" / file for flag, file in run.starts_from.items()
-        }
-        model = networks.ARMS[run.network].model
-        return [*run.flags, *self.flags.get(model, ()), *(f"--{f}={p}" for f, p in starts.items())]
+        run, folder = RUNS[name], self.folder / f"seed-{seed}"
+        return [
+            *run.flags,
+            *(f"--{flag}={folder / file}" for flag, file in run.starts_from.items()),
+        ]
 
     def missing(self) -> list[tuple[int, str]]:
         """(seed, run) of what is not trained yet."""
@@ -79,35 +71,30 @@ class Plan:
         return sum(json.loads(path.read_text()) for path in records if path.is_file())
 
 
-def train(plan: Plan, minutes: float = 0) -> bool:
-    """Trains what is missing; False when `minutes` (0: no limit) were over first. What was trained is kept.
+def train(plan: Plan, minutes: float = 0) -> None:
+    """Trains what is missing; starts no run after `minutes` (0: no limit). What was trained is kept.
 
     Raises:
       KeyboardInterrupt: Ctrl-C or SIGTERM.
       UserError: a run failed, or its folder holds one of other flags.
     """
-    with signals.watched() as stop, _deadline(minutes) as over:
+    begun = time.monotonic()
+    with signals.watched() as stop:
         for seed in plan.seeds:
             for name in plan.all_runs():
-                if not stop:
-                    _train_one(plan, seed, name, over)
-                if over.is_set():
-                    return False
+                if minutes and time.monotonic() - begun > 60 * minutes:
+                    return
                 if stop:
                     raise KeyboardInterrupt
-    return True
+                _train_one(plan, seed, name)
 
 
-def _train_one(plan, seed, name, over):
-    """One run; a deadline ends it quietly."""
+def _train_one(plan, seed, name):
     run, folder, started = RUNS[name], plan.run_folder(seed, name), time.perf_counter()
     new = not plan.weights(seed, name).is_file()
     try:
         steps, extra = plan.steps * run.stages, plan.flags_of(seed, name)
         networks.train(run.network, folder, steps, seed, plan.data, extra)
-    except KeyboardInterrupt:
-        if not over.is_set():
-            raise
     finally:
         if new and folder.is_dir():
             _add_seconds(folder / SECONDS, time.perf_counter() - started)
@@ -115,26 +102,4 @@ def _train_one(plan, seed, name, over):
 
 def _add_seconds(path, seconds):
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else 0
-    storage.write_text(path, json.dumps(round(before + seconds, 1)))
-
-
-@contextlib.contextmanager
-def _deadline(minutes: float) -> Iterator[threading.Event]:
-    """Yields an event; after `minutes` it is set and this process gets SIGTERM, which it hands on to the run.
-
-    Only inside `signals.watched`, where SIGTERM ends nothing at once.
-    """
-    over = threading.Event()
-
-    def end():
-        over.set()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    timer = threading.Timer(60 * minutes, end)
-    timer.daemon = True
-    if minutes:
-        timer.start()
-    try:
-        yield over
-    finally:
-        timer.cancel()
+    json_files.write(path, round(before + seconds, 1))

@@ -1,15 +1,13 @@
-"""H Table 1: weights of the gates of one gated convolution, for GC and the three light-weight kinds.
+"""HiFill's Table 1: weights of the gates of one gated convolution, for GC and the three light-weight kinds.
 
-    python studies/run.py --study=hifill_table_1 --size=paper
-
-The paper: 9,216 weights for GC, 1,312 for LWGC-ds, 1,024 for LWGC-pw and 288 for LWGC-sc in a 3x3 layer from 32 to 32
-channels, without biases. Counted in the layers themselves, for this layer and two others of the networks; needs
-nothing, seconds. The small setting is the same.
+Without biases. Counted in the layers themselves, for the paper's layer and two others of the networks. The small
+setting is the same.
 """
 
 from __future__ import annotations
 
-from studies.kit.bench import Bench, reported
+from studies.kit.bench import Bench
+from studies.kit.scores import reported
 from studies.kit.study import REPORTED, Result, Study, Table
 
 # (kernel, input channels, output channels): the paper's example first.
@@ -20,11 +18,11 @@ LABELS = {"gc": "GC", "ds": "LWGC-ds", "pw": "LWGC-pw", "sc": "LWGC-sc"}
 def run(bench: Bench) -> Result:
     """See the module docstring."""
     del bench
-    printed = reported("hifill").TABLE_1
     counts = {gate: [gate_weights(gate, *layer) for layer in LAYERS] for gate in LABELS}
     rows = [[LABELS[gate], *(f"{n:,}" for n in found)] for gate, found in counts.items()]
     blank = ["-"] * (len(LAYERS) - 1)
-    rows += [[f"{REPORTED}{LABELS[gate]}", f"{n:,}", *blank] for gate, n in printed.items()]
+    for gate, printed in reported("hifill").TABLE_1.items():
+        rows.append([f"{REPORTED}{LABELS[gate]}", f"{printed:,}", *blank])
     columns = ["Gate", *(f"{k}x{k}, {before} to {after}" for k, before, after in LAYERS)]
     table = Table("Weights of the gates of one layer", columns, rows, "Without biases.")
     return Result([table], values={gate: found[0] for gate, found in counts.items()})
@@ -41,12 +39,10 @@ def gate_weights(gate: str, kernel: int, before: int, after: int) -> int:
 
 STUDY = Study(
     id="hifill_table_1",
-    paper="HiFill",
     item="Table 1",
     what="weights of the gates of one layer",
     reported="9,216 weights for GC, 1,312 for LWGC-ds, 1,024 for LWGC-pw, 288 for LWGC-sc.",
     needs="nothing",
-    command="python studies/run.py --study=hifill_table_1 --size=paper",
     minutes=0.1,
     run=run,
 )

@@ -1,4 +1,4 @@
-"""What a person chose for a study, and what every study does with it: photographs, networks and scores.
+"""What a person chose for a study, and what every study does with it: data sets, networks and scores.
 
 Two sizes. "paper": the paper's data sets and the weights that `--weights=ARM=FILE` names. "small": the photographs
 that come with scikit-image (or --dataset) and small networks, trained here once and shared by all studies below one
@@ -6,8 +6,6 @@ that come with scikit-image (or --dataset) and small networks, trained here once
 
     <output>/networks/ARM/                      a small network's run
     <output>/<study>/<dataset>/<masks>/         images, masks and predictions, as `common.scoring.protocol` writes them
-
-Scores are `common.scoring.protocol`'s, the protocol of evaluate.py; there is no other.
 """
 
 from __future__ import annotations
@@ -16,60 +14,34 @@ import dataclasses
 import functools
 import importlib
 import pathlib
-import re
 from collections.abc import Mapping, Sequence
-from typing import Callable, NamedTuple, Union
+from typing import Callable, NamedTuple
 
 from common import environment
 from common.data import datasets
 from common.errors import UsageError, UserError
-from common.scoring import protocol, tables
+from common.scoring import protocol
 from studies.kit import networks
+from studies.kit.scores import Method, Scored, reported, score
 
-SIZES = ("small", "paper")
-# Fields that are flags of studies/run.py as they stand.
-FLAGS = (
-    *("size", "dataset", "data_dir", "places2_dir", "div2k_dir", "split", "count", "image_size"),
-    *("seed", "steps", "predictions", "inception_graph", "inception_weights"),
-)
-LABELS = {
-    "sample": "sample photographs",
-    "folder": "folder",
-    "div2k": "DIV2K",
-    "places2": "Places2",
-}
-# Z section 4.1: 100 images of each split.
+# Zoom-to-Inpaint section 4.1: 100 images of each split.
 IMAGES_PER_SPLIT = 100
-_SPLITS = {
-    "sample": ("test",),
-    "folder": ("test", "validation"),
-    "div2k": ("validation",),
-    "places2": ("validation", "test"),
+# {data set: (what tables call it, the splits that the papers scored)}
+_DATA_SETS = {
+    "sample": ("sample photographs", ("test",)),
+    "folder": ("folder", ("test", "validation")),
+    "div2k": ("DIV2K", ("validation",)),
+    "places2": ("Places2", ("validation", "test")),
 }
 
 
-class Photographs(NamedTuple):
-    """Pictures of one data set: its name, what a table calls it, their paths, and where the data set lies."""
+class DataSet(NamedTuple):
+    """Photographs of one data set: its name, what a table calls it, their paths, and where the data set lies."""
 
     name: str
     label: str
     paths: list[str]
     data_dir: str | None
-
-
-class Scored(NamedTuple):
-    """One set of images and holes: its cases, {method: folder of its results} and one score per image and method."""
-
-    cases: list[protocol.Case]
-    folders: dict[str, pathlib.Path]
-    scores: list[tables.Score]
-
-    def means(self) -> dict[str, tables.Summary]:
-        """{method: means over the images}."""
-        return {summary.method: summary for summary in tables.summarise(self.scores)}
-
-
-Method = Union[Callable, pathlib.Path]  # a painter, or a folder of results
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,51 +78,42 @@ class Bench:
 
     def options(self) -> dict:
         """Every field in JSON's types, for the record of a result."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return {
-            **fields,
-            "output": str(self.output),
-            "weights": dict(self.weights),
-            "predictions": list(self.predictions),
-        }
+        fields = dataclasses.asdict(self)
+        return {**fields, "output": str(self.output), "predictions": list(self.predictions)}
 
     # Photographs.
 
-    def data_sets(self, *wanted: str) -> list[Photographs]:
-        """What a study looks at: --dataset; else the sample photographs (small), or the paper's data sets `wanted`.
-
-        Of several that are wanted, those whose folder was given; with none the pictures are in a folder.
+    def data_sets(self, *wanted: str) -> list[DataSet]:
+        """--dataset; without it the sample photographs (small), or those of `wanted` whose folder was given (paper).
 
         Raises:
-          UsageError: no folder was given of any of them.
+          UsageError: none of their folders was given, or nothing is wanted, so that the person has to choose.
           UserError: a data set is not where it should be.
         """
         if self.dataset or self.small:
-            return [self.photographs(self.dataset or "sample")]
-        if not wanted:
-            raise UsageError(
-                f"{self.study} at --size=paper needs --dataset=folder --data_dir=FOLDER, the pictures to look at"
-            )
+            return [self.data_set(self.dataset or "sample")]
         given = [name for name in wanted if self._place(name).folder]
-        if not given:
-            flags = " or ".join(
-                f"--{name}_dir=FOLDER (or {name.upper()}_DIR in the environment)" for name in wanted
-            )
-            trees = " ".join(f"{LABELS[n]}: {datasets.expected_tree(n)}." for n in wanted)
-            raise UsageError(
-                f"{self.study} at --size=paper needs {flags}, or --dataset with --data_dir. {trees}"
-            )
-        return [self.photographs(name) for name in given]
+        if given:
+            return [self.data_set(name) for name in given]
+        asked = f"{self.study} at --size=paper needs "
+        if not wanted:
+            raise UsageError(f"{asked}--dataset=folder --data_dir=FOLDER, the pictures to look at")
+        flags = " or ".join(
+            f"--{name}_dir=FOLDER (or {name.upper()}_DIR in the environment)" for name in wanted
+        )
+        trees = " ".join(f"{_DATA_SETS[n][0]}: {datasets.expected_tree(n)}." for n in wanted)
+        raise UsageError(f"{asked}{flags}, or --dataset with --data_dir. {trees}")
 
-    def photographs(self, name: str) -> Photographs:
-        """The pictures of one data set: all of --split, or the first 100 of each split that the papers used."""
+    def data_set(self, name: str) -> DataSet:
+        """One data set: all of --split, or the first 100 photographs of each split that the papers used."""
         (folder, said_by), paths = self._place(name), []
-        for split in (self.split,) if self.split else _SPLITS[name]:
+        label, splits = _DATA_SETS[name]
+        for split in (self.split,) if self.split else splits:
             found = datasets.files(name, folder, split, said_by)
             limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
             # A test package, or a folder without splits, is the same for each of them.
             paths += [path for path in found[:limit] if path not in paths]
-        return Photographs(name, LABELS[name], paths[: self.count or None], folder)
+        return DataSet(name, label, paths[: self.count or None], folder)
 
     def _place(self, name):
         return datasets.place(name, vars(self))
@@ -182,7 +145,7 @@ class Bench:
 
     def model(self, arm: str):
         """The model of an arm with its weights, loaded once; UserError if they are another arm's."""
-        return _load(arm, str(self.network(arm)))
+        return load(arm, str(self.network(arm)))
 
     def painter(self, arm: str) -> Callable:
         """The model of an arm as a painter: (uint8 [H, W, 3], uint8 [H, W]) -> uint8 [H, W, 3]."""
@@ -201,62 +164,55 @@ class Bench:
 
     # Scores.
 
-    def scores(
-        self, methods: Mapping[str, Method], masks: str, photographs: Photographs, size: int = 256
-    ) -> Scored:
-        """Paints and scores one set of images and holes by evaluate.py's protocol.
+    def cases(self, masks: str, data_set: DataSet, size: int = 256) -> list[protocol.Case]:
+        """Writes one set of images and holes by evaluate.py's protocol.
 
         Args:
-          methods: {name: painter, or a folder of PNGs named as the set's images}.
           masks: kind of masks; a test package's own of this kind are used where there are some.
-          photographs: from `data_sets`.
-          size: side of the pictures where --image_size says nothing; Places2's are scaled, all others cropped, as
-            Z section 4.1 has it.
+          data_set: from `data_sets`.
+          size: side of the pictures where --image_size says nothing; Places2's are scaled, all others cropped, as in
+            Zoom-to-Inpaint section 4.1.
         """
-        folder = self.folder / photographs.name / masks
-        source = datasets.package_masks(photographs.data_dir, masks) or masks
+        source = datasets.package_masks(data_set.data_dir, masks) or masks
         size = size if self.image_size is None else self.image_size
-        fit = reported("zoom_to_inpaint").FITS.get(photographs.name, "crop")
-        cases = protocol.make_set(photographs.paths, source, None, size, self.seed, folder, fit)
-        found, folders = [], {}
-        for name, method in methods.items():
-            seconds = None
-            folders[name] = method
-            if callable(method):
-                folders[name] = folder / "predictions" / file_name(name)
-                seconds = protocol.paint(cases, method, folders[name], f"{name}, {masks}")
-            found += protocol.score(cases, folders[name], name, masks, seconds)
-        return Scored(cases, folders, found)
+        fit = reported("zoom_to_inpaint").FITS.get(data_set.name, "crop")
+        folder = self.folder / data_set.name / masks
+        return protocol.make_set(data_set.paths, source, None, size, self.seed, folder, fit)
 
-    def others(self, photographs: Photographs, masks: str) -> dict[str, pathlib.Path]:
-        """{name: folder} of --predictions for one set: FOLDER/<dataset>/<masks>, FOLDER/<masks> or FOLDER itself.
+    def scores(
+        self, methods: Mapping[str, Method], masks: str, data_set: DataSet, size: int = 256
+    ) -> Scored:
+        """Paints and scores the set of `cases`; see `studies.kit.scores.score` for `methods`."""
+        cases = self.cases(masks, data_set, size)
+        return score(cases, methods, self.folder / data_set.name / masks, masks)
+
+    def others(self, data_set: DataSet, part: str, itself: bool = True) -> dict[str, pathlib.Path]:
+        """{name: folder} of --predictions for one set: FOLDER/<data set>/<part> or FOLDER/<part>.
+
+        Args:
+          part: kind of masks, or side of the pictures.
+          itself: take FOLDER itself where it has neither. Otherwise such a method is left out, as HiFill's Table 2
+            leaves out methods that ran out of memory.
 
         Raises:
           UserError: a folder does not exist.
         """
         found = {}
         for given in map(pathlib.Path, self.predictions):
-            candidates = (given / photographs.name / masks, given / masks, given)
-            folder = next((path for path in candidates if path.is_dir()), None)
-            if folder is None:
+            if not given.is_dir():
                 raise UserError(f"--predictions={given} is not a folder")
-            found[given.name] = folder
+            candidates = [given / data_set.name / part, given / part, *([given] if itself else [])]
+            existing = [path for path in candidates if path.is_dir()]
+            if existing:
+                found[given.name] = existing[0]
         return found
 
-    def masks_note(self) -> str:
-        """One sentence about the holes."""
-        return f"Holes are drawn with seed {self.seed}, not the paper's own, unless a test package brings its own."
-
-
-def file_name(method):
-    """A method's name in lower-case letters, figures and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
-    return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
-
-
-def reported(paper: str):
-    """The module of the numbers that a paper prints: "zoom_to_inpaint" or "hifill"."""
-    environment.start_tensorflow()  # the papers' packages import it
-    return importlib.import_module(f"{paper}.reported")
+    def others_note(self, part: str) -> str:
+        """How other methods take part; `part`: what the folders below a data set's are named by."""
+        return (
+            f"Other methods: paint {self.folder}/DATASET/{part}/images with the masks beside it (white = hole) into "
+            f"METHOD/DATASET/{part}, then --predictions=METHOD."
+        )
 
 
 @functools.cache
@@ -266,7 +222,8 @@ def _inception(graph, weights):
 
 
 @functools.cache
-def _load(arm, weights):
+def load(arm: str, weights: str):
+    """The model of an arm from a file; UserError if the file holds another arm's."""
     environment.start_tensorflow()
     expected = networks.ARMS[arm]
     model = importlib.import_module(f"{expected.model}.weights_source").load(weights)

@@ -43,55 +43,58 @@ class Arm(NamedTuple):
     fields: dict
 
 
-def _zoom(label, flagfile, config, zoom, scale, channels=16):
-    sr_weights = "none" if zoom == "sr" else ""
-    small = (
-        "--flagfile=configs/zoom_to_inpaint/small/study.cfg",
-        f"--zoom_config={config}",
-        f"--zoom_channels={channels}",
-        f"--sr_weights={sr_weights}",
-    )
+def _zoom(label, name, zoom, scale, channels=16, config=None):
+    """An ablation of Zoom-to-Inpaint; `config`: its --zoom_config where that is not its name."""
     return Arm(
         label,
         "zoom_to_inpaint",
-        f"configs/zoom_to_inpaint/ablations/{flagfile}.cfg",
+        f"configs/zoom_to_inpaint/ablations/{name}.cfg",
         "--places2_dir=PLACES2 --div2k_dir=DIV2K",
-        small,
+        (
+            "--flagfile=configs/zoom_to_inpaint/small/study.cfg",
+            f"--zoom_config={config or name}",
+            f"--zoom_channels={channels}",
+            f"--sr_weights={'none' if zoom == 'sr' else ''}",
+        ),
         {"zoom": zoom, "scale": scale},
     )
 
 
 def _gates(coarse, refinement):
-    """A configuration of H Figure 4, on CelebA-HQ."""
+    """A configuration of HiFill's Figure 4, on CelebA-HQ, labelled as the paper writes it."""
     pair = f"gates_{coarse}_{refinement}"
     gates = {"coarse_gate": coarse, "refinement_gate": refinement}
+    names = (gate.upper() if gate == "gc" else f"LWGC{gate}" for gate in gates.values())
+    flagfile = "celeba_hq" if pair == ADOPTED_GATES else pair
+    flags = (f"--{name}={gate}" for name, gate in gates.items())
     return Arm(
-        f"{coarse} + {refinement}",
+        "+".join(names),
         "hifill",
-        f"configs/hifill/{'celeba_hq' if pair == ADOPTED_GATES else pair}.cfg",
+        f"configs/hifill/{flagfile}.cfg",
         "--data_dir=CELEBA_HQ",
-        (
-            "--flagfile=configs/hifill/small/study.cfg",
-            *(f"--{name}={gate}" for name, gate in gates.items()),
-        ),
+        ("--flagfile=configs/hifill/small/study.cfg", *flags),
         gates,
     )
 
 
+# The pairs of Figure 4, {arm: network}.
+GATES = {
+    f"gates_{coarse}_{refinement}": _gates(coarse, refinement)
+    for coarse, refinement in (
+        *(("gc", "gc"), ("ds", "ds"), ("pw", "pw")),
+        *(("sc", "ds"), ("sc", "pw"), ("sc", "sc")),
+    )
+}
 # 64 channels of the paper are 16 here, 70 are 18 (17.5, which is odd).
 ARMS = {
-    "no_zoom": _zoom("No zoom", "no_zoom", "no_zoom", "none", 1),
-    "bicubic_zoom": _zoom("Bicubic zoom", "bicubic_zoom", "bicubic_zoom", "bicubic", 2),
-    "sr_zoom": _zoom("SR zoom", "sr_zoom", "sr_zoom", "sr", 2),
-    "sr_zoom_gradient": _zoom("SR zoom+L∇", "sr_zoom_gradient", "paper", "sr", 2),
-    "no_zoom_70": _zoom("No zoom, 70 channels", "no_zoom_70", "no_zoom_70", "none", 1, 18),
-    "bicubic_zoom_70": _zoom(
-        "Bicubic zoom, 70 channels", "bicubic_zoom_70", "bicubic_zoom_70", "bicubic", 2, 18
-    ),
-    "scale_1": _zoom("No zoom, x1", "scale_1", "scale_1", "none", 1),
-    "scale_2": _zoom("SR zoom, x2", "scale_2", "scale_2", "sr", 2),
-    "scale_3": _zoom("SR zoom, x3", "scale_3", "scale_3", "sr", 3),
-    "scale_4": _zoom("SR zoom, x4", "scale_4", "scale_4", "sr", 4),
+    "no_zoom": _zoom("No zoom", "no_zoom", "none", 1),
+    "bicubic_zoom": _zoom("Bicubic zoom", "bicubic_zoom", "bicubic", 2),
+    "sr_zoom": _zoom("SR zoom", "sr_zoom", "sr", 2),
+    "sr_zoom_gradient": _zoom("SR zoom+L∇", "sr_zoom_gradient", "sr", 2, config="paper"),
+    "no_zoom_70": _zoom("No zoom, 70 channels", "no_zoom_70", "none", 1, 18),
+    "bicubic_zoom_70": _zoom("Bicubic zoom, 70 channels", "bicubic_zoom_70", "bicubic", 2, 18),
+    "scale_1": _zoom("No zoom, x1", "scale_1", "none", 1),
+    **{f"scale_{n}": _zoom(f"SR zoom, x{n}", f"scale_{n}", "sr", n) for n in (2, 3, 4)},
     "hifill": Arm(
         "HiFill",
         "hifill",
@@ -100,13 +103,7 @@ ARMS = {
         ("--flagfile=configs/hifill/small/study.cfg",),
         {},
     ),
-    **{
-        f"gates_{coarse}_{refinement}": _gates(coarse, refinement)
-        for coarse, refinement in (
-            *(("gc", "gc"), ("ds", "ds"), ("pw", "pw")),
-            *(("sc", "ds"), ("sc", "pw"), ("sc", "sc")),
-        )
-    },
+    **GATES,
 }
 # In the small size all photographs are the same, so this one would be trained twice.
 SAME_WHEN_SMALL = {ADOPTED_GATES: "hifill"}
@@ -143,10 +140,15 @@ def train(
     wanted = [*ARMS[arm].small, f"--seed={seed}", *data, *extra]
     wanted += [f"--steps={steps}"] if steps else []
     weights, record = folder / WEIGHTS, folder / _FLAGS
-    _check_same(record, wanted, folder)
+    text = json.dumps(wanted, indent=1) + "\n"
+    if (record.is_file() or weights.is_file()) and text != _content(record):
+        raise UserError(
+            f"{folder} holds a network of other flags (its {_FLAGS} should say {' '.join(wanted)}); "
+            "remove it or choose another --output"
+        )
     if weights.is_file():
         return weights
-    storage.write_text(record, json.dumps(wanted, indent=1) + "\n")
+    storage.write_text(record, text)
     print(f"training the small network '{arm}' in {folder}", flush=True)
     with signals.watched() as stop:
         program = [sys.executable, str(ROOT / "train.py")]
@@ -159,19 +161,5 @@ def train(
     return weights
 
 
-def _check_same(record, wanted, folder):
-    """UserError if the folder was begun with other flags: its network would not be the one asked for."""
-    if not (record.is_file() or (folder / WEIGHTS).is_file()):
-        return
-    try:
-        found = json.loads(record.read_text(encoding="utf-8"))
-        other = sorted(set(wanted) ^ set(found))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(
-            f"{record} does not say with which flags {folder} was trained; remove the folder"
-        ) from error
-    if found != wanted:
-        raise UserError(
-            f"{folder} holds a network of other flags ({' '.join(other)}); "
-            "remove it or choose another --output"
-        )
+def _content(path):
+    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -16,8 +16,8 @@ from common.errors import UserError
 
 # Okabe and Ito's colours, which people with colour-blindness tell apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
 _STYLE = {
     "font.size": 10.0,
     "axes.spines.top": False,
@@ -28,6 +28,9 @@ _STYLE = {
     "legend.frameon": False,
 }
 _DPI = 130
+
+# {panel: {series: {x: y}}}
+Panels = Mapping[str, Mapping[str, Mapping]]
 
 
 @contextlib.contextmanager
@@ -48,8 +51,7 @@ def figure(columns: int = 1, width: float = 4.6, height: float = 3.4) -> Iterato
     with matplotlib.rc_context(_STYLE):
         drawn = Figure(figsize=(width * columns, height), dpi=_DPI, layout="constrained")
         backend_agg.FigureCanvasAgg(drawn)
-        axes = drawn.subplots(1, columns, squeeze=False)[0]
-        yield drawn, list(axes)
+        yield drawn, list(drawn.subplots(1, columns, squeeze=False)[0])
 
 
 def pixels(drawn) -> np.ndarray:
@@ -58,68 +60,34 @@ def pixels(drawn) -> np.ndarray:
     return np.ascontiguousarray(np.asarray(drawn.canvas.buffer_rgba())[..., :3])
 
 
-def lines(
-    panels: Mapping[str, Mapping[str, Mapping[float, float]]],
-    x_label: str,
-    y_label: str | Sequence[str],
-    ticks: Mapping[float, str] | None = None,
-) -> np.ndarray:
-    """One panel per entry, one line per series: {panel: {series: {x: y}}}.
-
-    A series whose name begins with "paper: " is drawn dashed in the colour of the one without. `y_label`: one for all
-    panels or one for each.
-    """
-    labels = [y_label] * len(panels) if isinstance(y_label, str) else y_label
+def lines(panels: Panels, x_label: str, y_label: str, ticks: Mapping[float, str]) -> np.ndarray:
+    """One panel per entry, one line per series; `ticks`: {x: its label}."""
     with figure(len(panels)) as (drawn, axes):
-        for axis, (title, series), label in zip(axes, panels.items(), labels):
-            names = list(dict.fromkeys(name.removeprefix("paper: ") for name in series))
-            for name, points in series.items():
-                index = names.index(name.removeprefix("paper: "))
-                style = "--" if name.startswith("paper: ") else "-"
+        for axis, (title, series) in zip(axes, panels.items()):
+            for (name, points), colour, marker in zip(series.items(), COLOURS, _MARKERS):
                 axis.plot(
-                    *(list(points), list(points.values())),
-                    *(style,),
-                    color=COLOURS[index % len(COLOURS)],
-                    marker=MARKERS[index % len(MARKERS)],
-                    markerfacecolor="white" if style == "--" else None,
-                    label=name,
+                    list(points), list(points.values()), color=colour, marker=marker, label=name
                 )
-            axis.set(title=title, xlabel=x_label, ylabel=label)
-            if ticks:
-                axis.set_xticks(list(ticks), list(ticks.values()))
+            axis.set(title=title, xlabel=x_label, ylabel=y_label)
+            axis.set_xticks(list(ticks), list(ticks.values()))
             axis.legend(fontsize="small")
         return pixels(drawn)
 
 
-def bars(
-    panels: Mapping[str, Mapping[str, Mapping[str, float]]],
-    y_label: str,
-    errors: Mapping[str, Mapping[str, Mapping[str, float]]] | None = None,
-) -> np.ndarray:
-    """One panel per entry, one group per category, one bar per series: {panel: {series: {category: y}}}.
-
-    errors: half the length of each bar's error mark, nested alike; a panel without them has none.
-    """
+def bars(panels: Panels, y_label: str) -> np.ndarray:
+    """One panel per entry, one group per x, one bar per series."""
     with figure(len(panels)) as (drawn, axes):
         for axis, (title, series) in zip(axes, panels.items()):
-            categories = list(dict.fromkeys(c for values in series.values() for c in values))
-            width = 0.8 / max(1, len(series))
-            for index, (name, values) in enumerate(series.items()):
-                spread = (errors or {}).get(title, {}).get(name)
-                axis.bar(
-                    [categories.index(c) + (index - (len(series) - 1) / 2) * width for c in values],
-                    list(values.values()),
-                    width,
-                    label=name,
-                    color=COLOURS[index % len(COLOURS)],
-                    hatch=HATCHES[index % len(HATCHES)],
-                    edgecolor="white",
-                    yerr=[spread[c] for c in values] if spread else None,
-                    error_kw={"ecolor": "#444444", "capsize": 2, "elinewidth": 1},
-                )
+            groups = list(dict.fromkeys(x for points in series.values() for x in points))
+            width = 0.8 / len(series)
+            for index, (name, points) in enumerate(series.items()):
+                shift = (index - (len(series) - 1) / 2) * width
+                style = {"color": COLOURS[index], "hatch": _HATCHES[index], "edgecolor": "white"}
+                left = [groups.index(x) + shift for x in points]
+                axis.bar(left, list(points.values()), width, label=name, **style)
             axis.axhline(0, color="#444444", linewidth=0.8)
             axis.set(title=title, ylabel=y_label)
-            axis.set_xticks(range(len(categories)), categories)
+            axis.set_xticks(range(len(groups)), groups)
             axis.grid(axis="x", visible=False)
             axis.legend(fontsize="small")
         return pixels(drawn)

@@ -28,8 +28,9 @@ from common.json_files import NUMBER, TEXT, Value, one_of
 if TYPE_CHECKING:
     from studies.kit.bench import Bench
 
+_PAPERS = {"zoom": "Zoom-to-Inpaint", "hifill": "HiFill"}
 BOTH = "Both papers"
-PAPERS = ("Zoom-to-Inpaint", "HiFill", BOTH)
+PAPERS = (*_PAPERS.values(), BOTH)
 SIZES = ("small", "own", "paper")
 RESULT = "result.json"
 # What stands before the name of a row that was not measured here.
@@ -41,30 +42,39 @@ class Study:
     """One table or figure of a paper.
 
     Attributes:
-      id: the name of its module, such as "zoom_table_3".
-      paper: one of `PAPERS`.
+      id: the paper and the name of its module, such as "zoom_table_3".
       item: what it is of the paper, such as "Table 3, Figure 5".
       what: one line.
       reported: one sentence, what the paper found.
       needs: weights, data and hours of the paper's size.
-      command: of the paper's size.
       minutes: of the small size on two idle cores, the networks it shares with others not counted.
       run: what it does; returns what it found.
+      arms: networks that it compares, keys of `studies.kit.networks.ARMS`.
+      flags: further flags that it reads at the paper's size, as a person writes them.
+      own_command: where it is not studies/run.py that runs the paper's size.
     """
 
     id: str
-    paper: str
     item: str
     what: str
     reported: str
     needs: str
-    command: str
     minutes: float
     run: Callable[[Bench], Result]
+    arms: tuple[str, ...] = ()
+    flags: str = ""
+    own_command: str = ""
 
-    def __post_init__(self) -> None:
-        if self.paper not in PAPERS:
-            raise ValueError(f"{self.id}: paper '{self.paper}' is not one of {', '.join(PAPERS)}")
+    @property
+    def paper(self) -> str:
+        return _PAPERS.get(self.id.partition("_")[0], BOTH)
+
+    @property
+    def command(self) -> str:
+        """What runs the paper's size."""
+        weights = f"--weights={','.join(f'{arm}=FILE' for arm in self.arms)}" if self.arms else ""
+        words = (f"python studies/run.py --study={self.id} --size=paper", weights, self.flags)
+        return self.own_command or " ".join(filter(None, words))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,9 +117,8 @@ def machine() -> dict[str, Any]:
     """The machine that computes: processor, cores, memory, GPUs (if TensorFlow was needed)."""
     found: dict[str, Any] = {"processor": _processor(), "cores": os.cpu_count()}
     if hasattr(os, "sysconf"):
-        found["memory_gib"] = round(
-            os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-        )
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        found["memory_gib"] = round(memory / 2**30)
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None:
         gpus = tensorflow.config.list_physical_devices("GPU")
@@ -130,10 +139,9 @@ def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.
     """Writes the pictures and then result.json, which names them; returns the latter's path."""
     for picture in result.pictures:
         convert.write_png(bench.folder / picture.file, picture.pixels)
-    about = {name: getattr(study, name) for name in ("id", "paper", "item", "what", "reported")}
+    about = ("id", "paper", "item", "what", "reported", "command")
     content = {
-        **about,
-        "command": study.command,
+        **{name: getattr(study, name) for name in about},
         "size": bench.size,
         "seconds": round(seconds, 1),
         "date": datetime.datetime.now().astimezone().isoformat(timespec="seconds"),

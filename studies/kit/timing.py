@@ -1,4 +1,4 @@
-"""Time per image as the papers take it, beside what the device can do.
+"""Time and memory of one image as the papers take them, beside what the device can do.
 
 Photographs and masks are in memory before the clock starts and results after it stops (file I/O is excluded), but they
 do cross to the device and back. One call on every kind of input warms up; then every image is one measurement. The
@@ -8,11 +8,12 @@ rate R of plain 3x3 convolutions is measured just before and after (`benchmarks.
 
 from __future__ import annotations
 
+import itertools
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Callable, NamedTuple
 
+from benchmarks import flops, machine
 from studies.kit.study import Table
 
 COLUMNS = (
@@ -38,6 +39,13 @@ class Timing(NamedTuple):
         return None if self.gflop is None else self.gflop / self.median / self.rate
 
 
+def of_seconds(seconds: Sequence[float], gflop: float | None, rate: float) -> Timing:
+    """What one measurement an image says."""
+    std = statistics.stdev(seconds) if len(seconds) > 1 else float("nan")
+    middle = statistics.median(seconds)
+    return Timing(statistics.fmean(seconds), std, middle, min(seconds), len(seconds), gflop, rate)
+
+
 def measure(
     call: Callable, inputs: Sequence[tuple], n: int, count: Callable | None = None
 ) -> Timing:
@@ -49,37 +57,36 @@ def measure(
       n: images, at least 1.
       count: what is counted in place of `call(*inputs[0])`; default: nothing is.
     """
-    from benchmarks import flops, machine
-
     call(*inputs[0])
-    before = machine.best_rate()
-    seconds = []
-    for index in range(n):
-        arguments = inputs[index % len(inputs)]
-        started = time.perf_counter()
-        call(*arguments)
-        seconds.append(time.perf_counter() - started)
-    rate = (before + machine.best_rate()) / 2
-    return Timing(
-        statistics.fmean(seconds),
-        statistics.stdev(seconds) if n > 1 else float("nan"),
-        statistics.median(seconds),
-        min(seconds),
-        n,
-        flops.count(lambda: count(*inputs[0])) / 1e9 if count else None,
-        rate,
-    )
+    following = itertools.cycle(inputs)
+    seconds, rate = machine.seconds_and_rate(lambda: call(*next(following)), n, warm_up=0)
+    gflop = flops.count(lambda: count(*inputs[0])) / 1e9 if count else None
+    return of_seconds(seconds, gflop, rate)
 
 
-def row(method: str, parameters: int, timing: Timing) -> list[str]:
-    """A row of `table`."""
-    milliseconds = [1000 * x for x in (timing.mean, timing.std, timing.median, timing.fastest)]
-    counted = "-" if timing.gflop is None else f"{timing.gflop:.1f}"
-    share = "-" if timing.share is None else f"{timing.share:.0%}"
+def parameters(model) -> int:
+    """Trainable weights of a model."""
+    return sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """A time as a table has it; "-" where there is none."""
+    return "-" if seconds is None or seconds != seconds else f"{1000 * seconds:.1f}"
+
+
+def gigabytes(memory: dict[str, float]) -> str:
+    """`machine.peak_memory` as a table has it: "0.52", or "0.52 + 1.30 GPU"."""
+    device = f" + {memory['device']:.2f} GPU" if "device" in memory else ""
+    return f"{memory['host']:.2f}{device}"
+
+
+def row(method: str, weights: int, timing: Timing) -> list[str]:
+    """A row of `table`; `weights`: how many parameters."""
     return [
-        *(method, f"{parameters / 1e6:.2f}M"),
-        *("-" if x != x else f"{x:.1f}" for x in milliseconds),
-        *(str(timing.n), counted, f"{timing.rate:.0f}", share),
+        *(method, f"{weights / 1e6:.2f}M"),
+        *map(milliseconds, (timing.mean, timing.std, timing.median, timing.fastest)),
+        *(str(timing.n), "-" if timing.gflop is None else f"{timing.gflop:.1f}"),
+        *(f"{timing.rate:.0f}", "-" if timing.share is None else f"{timing.share:.0%}"),
     ]
 
 

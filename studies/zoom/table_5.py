@@ -1,21 +1,18 @@
-"""Z Table 5: the ablations beside wider networks without super-resolution, with their numbers of parameters.
+"""Zoom-to-Inpaint's Table 5: the ablations beside wider networks without super-resolution, and their parameters.
 
-    python studies/run.py --study=zoom_table_5 --size=paper --div2k_dir=DIV2K --weights=no_zoom=FILE,no_zoom_70=FILE,...
-
-The paper: No zoom and Bicubic zoom with 70 channels have 4.82M parameters, more than SR zoom's 4.48M, and still score
-less, so the gain is not one of capacity. It needs what Table 3 needs and two more networks. The small setting trains
-all six with 16 channels for 64 and 18 for 70; the numbers of parameters at the paper's width are counted in any case.
+What Table 3 needs and two more networks. The small setting trains all six with 16 channels for 64 and 18 for 70; the
+numbers of parameters at the paper's width are counted in any case.
 """
 
 from __future__ import annotations
 
 from common.scoring.tables import POOLED_NOTE
 from studies.kit import networks
-from studies.kit.bench import Bench, reported
-from studies.kit.score_tables import cell, columns
+from studies.kit.bench import Bench
+from studies.kit.scores import cells, reported
 from studies.kit.study import REPORTED, Result, Study, Table
-from studies.zoom import arms
-from studies.zoom.table_3 import METRICS
+from studies.kit.timing import parameters
+from studies.zoom import sets
 
 ARMS = (
     *("no_zoom", "bicubic_zoom", "no_zoom_70", "bicubic_zoom_70"),
@@ -25,37 +22,34 @@ ARMS = (
 _CONFIGS = dict(zip(ARMS, (*ARMS[:5], "paper")))
 
 
-def parameters(model) -> int:
-    """Trainable weights of a model."""
-    return sum(int(variable.shape.num_elements()) for variable in model.trainable_variables)
-
-
 def run(bench: Bench) -> Result:
     """See the module docstring."""
-    photographs, found = arms.scored(bench, ARMS)
+    data_set, found = sets.scored(bench, ARMS)
     printed = reported("zoom_to_inpaint").TABLE_5
-    shown = columns("zoom_to_inpaint", METRICS)
-    means = {masks: arms.means(scored.means()) for masks, scored in found.items()}
+    means = {masks: scored.means() for masks, scored in found.items()}
     rows, counts = [], {}
-    for label, arm in arms.labels(ARMS).items():
+    for label, arm in sets.labels(ARMS).items():
         model = bench.model(arm)
         counts[label] = parameters(model)
-        scores = [cell(means[m][label].get(c.name), c.decimals) for m in arms.MASKS for c in shown]
-        rows.append([label, str(model.config.channels), *scores, f"{counts[label] / 1e6:.2f}M"])
+        of_arm = [means[masks][label] for masks in sets.MASKS]
+        rows.append(_row(label, model.config.channels, of_arm, counts[label] / 1e6))
     for row in printed:
-        given = {"small": row.small._asdict(), "large": row.large._asdict()}
-        scores = [cell(given[m].get(c.name), c.decimals) for m in arms.MASKS for c in shown]
-        name = f"{REPORTED}{row.name}"
-        rows.append([name, str(row.channels), *scores, f"{row.parameters:.2f}M"])
-    titles = [f"{m}: {c.title}" for m in arms.MASKS for c in shown]
+        of_arm = [getattr(row, masks)._asdict() for masks in sets.MASKS]
+        rows.append(_row(f"{REPORTED}{row.name}", row.channels, of_arm, row.parameters))
+    titles = [f"{masks}: {column.title}" for masks in sets.MASKS for column in sets.COLUMNS]
     table = Table(
-        f"{photographs.label}, small and large masks",
+        f"{data_set.label}, small and large masks",
         ["Method", "ch.", *titles, "Parameters"],
         rows,
-        f"Measured: mean over {len(photographs.paths)} images. {POOLED_NOTE}",
+        f"Measured: mean over {len(data_set.paths)} images. {POOLED_NOTE}",
     )
     tables, values = [table, _at_the_papers_width(printed)], {**means, "parameters": counts}
-    return Result(tables, notes=arms.notes(bench, photographs), values=values)
+    return Result(tables, notes=sets.notes(bench, data_set), values=values)
+
+
+def _row(name, channels, of_masks, millions):
+    scores = (text for values in of_masks for text in cells(values, sets.COLUMNS))
+    return [name, str(channels), *scores, f"{millions:.2f}M"]
 
 
 def _at_the_papers_width(printed):
@@ -68,20 +62,19 @@ def _at_the_papers_width(printed):
         count = parameters(zoom_to_inpaint.ZoomToInpaint(config))
         label = networks.ARMS[arm].label
         rows.append([label, str(config.channels), f"{count:,}", f"{row.parameters:.2f}M"])
-    columns_ = ["Method", "ch.", "Counted here", "The paper"]
-    return Table("Trainable parameters at the paper's width", columns_, rows)
+    head = ["Method", "ch.", "Counted here", "The paper"]
+    return Table("Trainable parameters at the paper's width", head, rows)
 
 
 STUDY = Study(
     id="zoom_table_5",
-    paper="Zoom-to-Inpaint",
     item="Table 5",
     what="ablations with wider networks, parameters",
     reported="No zoom and Bicubic zoom with 70 channels (4.82M parameters) score less than SR zoom with 64 (4.48M): "
     "the gain is not one of capacity.",
     needs="weights of six networks, DIV2K; minutes on a GPU; to train each, 1.28M joint steps (the paper: 8 V100s)",
-    command="python studies/run.py --study=zoom_table_5 --size=paper --div2k_dir=DIV2K "
-    f"{arms.weights_flag(ARMS)}",
     minutes=1.5,
     run=run,
+    arms=ARMS,
+    flags="--div2k_dir=DIV2K",
 )

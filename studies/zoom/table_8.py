@@ -1,12 +1,7 @@
-"""Z Table 8, the last column of Table 2, and Figures 11 and 12: which of two pictures looks better?
+"""Zoom-to-Inpaint's Table 8, the last column of Table 2, and Figures 11 and 12: which of two pictures looks better?
 
-    python studies/run.py --study=zoom_table_8_user_study --size=paper --places2_dir=PLACES2 --div2k_dir=DIV2K \\
-        --weights=sr_zoom_gradient=FILE,hifill=FILE --predictions=deepfill_v2,edgeconnect,pluralistic
-
-The paper: 13 and 15 people compared 300 pairs each under small and large masks; they preferred Zoom-to-Inpaint in
-74.51% and 49.96%. It needs what Table 2 needs, and people. The command paints, builds a page for each kind of masks
-below --output and, once there are files that people have downloaded in `answers/` beside the pages, counts them; see
-docs/user_study.md.
+The command paints, builds a page for each kind of masks below --output and, once there are files that people have
+downloaded in `answers/` beside the pages, counts them; see docs/user_study.md.
 
 The small setting builds both pages from sample photographs that OpenCV has painted (Telea stands for "ours") and counts
 participants who are simulated: it shows that pages, keys and counting work together, and nothing about any method.
@@ -32,8 +27,9 @@ from studies.kit.study import Picture, Result, Study
 from studies.user_study import page as user_study_page
 from studies.user_study import results as user_study_results
 from studies.user_study import tally
+from studies.zoom import table_2
+from studies.zoom.sets import MASKS
 
-MASKS = ("small", "large")
 _OURS = "Zoom-to-Inpaint"
 _PAINTED = {"Telea": "telea", "Navier-Stokes": "ns", "mean colour": "mean"}  # in the small setting
 _SIMULATED = 5  # participants of a kind of masks
@@ -102,13 +98,9 @@ def _painted(bench: Bench, masks: str) -> tuple[user_study_page.Folders, str]:
 
 def _scored(bench, data_set, masks):
     if not bench.small:
-        from studies.zoom import table_2
-
         return table_2.scored(bench, data_set, masks)
-    painted = {
-        label: functools.partial(baselines.inpaint, name) for label, name in _PAINTED.items()
-    }
-    return bench.scores({**painted, **bench.others(data_set, masks)}, masks, data_set)
+    methods = {k: functools.partial(baselines.inpaint, v) for k, v in _PAINTED.items()}
+    return bench.scores({**methods, **bench.others(data_set, masks)}, masks, data_set)
 
 
 def _rows(key, folders) -> list[list[np.ndarray]]:
@@ -129,18 +121,16 @@ def _find(name: str, folders: list[str]) -> pathlib.Path:
 def simulated_result(key: dict[str, Any], participant: str, preference: float, rng) -> dict:
     """What the page would download had `participant` taken our picture with probability `preference`."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat()
-    answers = []
-    for pair, entry in key["pairs"].items():
-        other = "ab"[entry["ours"] == "a"]
-        answers.append(
-            {
-                "pair": pair,
-                "chosen": entry["ours"] if rng.random() < preference else other,
-                "first": "ab"[int(rng.integers(2))],
-                "switches": int(rng.integers(1, 6)),
-                "seconds": round(float(rng.gamma(4, 1.5)), 1),
-            }
-        )
+    answers = [
+        {
+            "pair": pair,
+            "chosen": entry["ours"] if rng.random() < preference else "ab"[entry["ours"] == "a"],
+            "first": "ab"[int(rng.integers(2))],
+            "switches": int(rng.integers(1, 6)),
+            "seconds": round(float(rng.gamma(4, 1.5)), 1),
+        }
+        for pair, entry in key["pairs"].items()
+    ]
     return {
         "format": user_study_page.RESULT_FORMAT,
         "simulated": True,
@@ -166,14 +156,13 @@ def _simulated_answers(folder: pathlib.Path, keys: dict[str, dict], seed: int) -
 
 STUDY = Study(
     id="zoom_table_8_user_study",
-    paper="Zoom-to-Inpaint",
     item="Table 8, Figures 11 and 12",
     what="user study: which of two pictures looks better",
     reported="13 and 15 people preferred Zoom-to-Inpaint in 74.51% of 3,900 comparisons under small masks and in "
     "49.96% of 4,500 under large ones.",
     needs="what zoom_table_2 needs, and people: the paper's 13 and 15 compared 300 pairs each",
-    command="python studies/run.py --study=zoom_table_8_user_study --size=paper --places2_dir=PLACES2 "
-    "--div2k_dir=DIV2K --weights=sr_zoom_gradient=FILE,hifill=FILE --predictions=METHOD,METHOD",
     minutes=0.2,
     run=run,
+    arms=table_2.ARMS,
+    flags=table_2.STUDY.flags,
 )

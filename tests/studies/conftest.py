@@ -15,13 +15,11 @@ from studies.kit import bench
 def div2k(tmp_path_factory):
     """A DIV2K of four small validation images; returns its folder."""
     folder = tmp_path_factory.mktemp("data") / "DIV2K"
+    (folder / "DIV2K_valid_HR").mkdir(parents=True)
     rng = np.random.default_rng(0)
     for number in range(801, 805):
-        path = folder / "DIV2K_valid_HR" / f"0{number}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(
-            str(path), cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (120, 90))
-        )
+        image = cv2.resize(rng.integers(0, 256, (9, 12, 3), dtype=np.uint8), (120, 90))
+        cv2.imwrite(str(folder / "DIV2K_valid_HR" / f"0{number}.png"), image)
     return folder
 
 
@@ -46,25 +44,27 @@ class FlatModel:
         return [self.fill(image, mask)] * 4
 
 
-@pytest.fixture
-def flat_models(monkeypatch):
-    """Every arm is a `FlatModel`, each further from the mean than the one before; returns {arm: model}."""
+@pytest.fixture(scope="module")
+def flat_models():
+    """Every arm is a `FlatModel`, each further from the mean than the one before."""
     models = {}
 
     def model(_, arm):
         return models.setdefault(arm, FlatModel(10 * len(models)))
 
-    monkeypatch.setattr(bench.Bench, "model", model)
-    monkeypatch.setattr(bench.Bench, "painter", lambda self, arm: model(self, arm).inpaint)
-    return models
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.Bench, "model", model)
+        patch.setattr(bench.Bench, "painter", lambda self, arm: model(self, arm).inpaint)
+        yield
 
 
-@pytest.fixture
-def small_bench(tmp_path, div2k):
-    """small_bench("zoom_table_3", ...) -> a bench of 64x64 crops of the tiny DIV2K below tmp_path."""
+@pytest.fixture(scope="module")
+def small_bench(tmp_path_factory, div2k):
+    """small_bench("zoom_table_3", ...) -> a bench of 64x64 crops of the tiny DIV2K."""
+    output = tmp_path_factory.mktemp("studies")
 
     def make(study, **changes):
         chosen = {"dataset": "div2k", "data_dir": str(div2k), "image_size": 64, **changes}
-        return bench.Bench(study, output=tmp_path / "studies", **chosen)
+        return bench.Bench(study, output=output, **chosen)
 
     return make

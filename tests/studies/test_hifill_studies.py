@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
+import functools
 
 import cv2
 import numpy as np
@@ -16,10 +16,10 @@ from common.scoring import fid, metrics, patchmatch
 from common.scoring import sets as set_scores
 from common.scoring.inception import Inception
 from studies import registry
-from studies.hifill import crops, figure_4
-from studies.hifill import sets as hifill_sets
-from studies.kit import networks, study
-from studies.kit.bench import Bench, Photographs
+from studies.hifill import figure_1
+from studies.hifill.sets import Squares, photographs, squares
+from studies.kit import networks, plain_enlargement, study
+from studies.kit.bench import Bench
 
 BASE = 64
 PAIRS = [
@@ -36,12 +36,11 @@ def weights(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("arms")
     tiny = dataclasses.replace(hifill.PAPER, name="tiny", size=BASE, channels=4)
-    found = {"hifill": str(folder / "hifill.npz")}
+    found = {arm: str(folder / f"{arm}.npz") for arm in ("hifill", "scale_4")}
     hifill.HiFill(tiny).save(found["hifill"])
     config = zoom_to_inpaint.ZoomConfig(
         name="tiny", channels=4, sr_channels=4, discriminator_channels=4, size=16, scale=4
     )
-    found["scale_4"] = str(folder / "scale_4.npz")
     zoom_to_inpaint.ZoomToInpaint(config).save(found["scale_4"])
     return found
 
@@ -57,29 +56,31 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(autouse=True)
-def rate(monkeypatch):
-    """What is measured for two seconds before and after every timing is tested elsewhere."""
-    monkeypatch.setattr(machine, "best_rate", lambda: 100.0)
-
-
-@pytest.fixture
-def bench(weights, photos, tmp_path):
+@pytest.fixture(scope="module")
+def bench(weights, photos, tmp_path_factory):
     """bench(study, **fields) -> a Bench of the tiny networks and the two photographs."""
-
-    def make(name, **fields):
-        fields = {"dataset": "folder", "data_dir": str(photos), "weights": weights, **fields}
-        return Bench(name, output=tmp_path, **fields)
-
-    return make
+    fixed = {"output": tmp_path_factory.mktemp("studies"), "dataset": "folder"}
+    fixed |= {"data_dir": str(photos), "weights": weights}
+    return lambda name, **fields: Bench(name, **{**fixed, **fields})
 
 
-def run(bench, name, **fields):
-    """(result, bench) of a study; it can be kept as a file."""
-    chosen, found = bench(name, **fields), registry.study(name)
-    result = found.run(chosen)
-    assert study.load(study.save(found, result, chosen, 1.0))["id"] == name
-    return result, chosen
+@pytest.fixture(scope="module")
+def run(bench):
+    """run(study, **fields) -> (result, bench), each once; its numbers can be kept as a file.
+
+    The rate of the machine, measured for two seconds before and after every timing, is tested elsewhere.
+    """
+
+    @functools.cache
+    def once(name, **fields):
+        chosen, found = bench(name, **fields), registry.study(name)
+        result = found.run(chosen)
+        assert study.load(study.save(found, result, chosen, 1.0))["id"] == name
+        return result, chosen
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "best_rate", lambda: 100.0)
+        yield once
 
 
 def _column(table, title):
@@ -87,28 +88,32 @@ def _column(table, title):
     return {row[0]: row[index] for row in table.rows}
 
 
+def _files(chosen, side, name, method="hifill"):
+    """(picture, mask, result) as they lie in a set's folder."""
+    parts = ("images", "masks", f"predictions/{method}")
+    folder = chosen.folder / "folder" / str(side)
+    image, mask, result = (convert.read_rgb(folder / part / f"{name}.png") for part in parts)
+    return image, np.ascontiguousarray(mask[..., 0]), result
+
+
 # Sets.
 
 
 def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench, photos):
     chosen = bench("hifill_table_2")
-    found = hifill_sets.photographs(chosen)
-    by_side = {side: list(hifill_sets.pairs(chosen, found, side, BASE)) for side in (32, 64, 256)}
+    found = photographs(chosen)
+    by_side = {side: list(Squares(chosen, found, side, BASE).pairs()) for side in (32, 64, 256)}
     for index, path in enumerate(sorted(photos.iterdir())):
         truth = convert.read_rgb(path)
         height, width = truth.shape[:2]
         short = min(height, width)
         middle = truth[(height - short) // 2 :, (width - short) // 2 :][:short, :short]
-        names = {by_side[side][index][0] for side in by_side}
-        assert names == {f"{index:05d}_{path.stem}"}
-        large, hole = by_side[256][index][1:]
-        expected = cv2.resize(
-            np.ascontiguousarray(middle), (256, 256), interpolation=cv2.INTER_LINEAR
-        )
-        np.testing.assert_array_equal(large, expected)
+        assert {by_side[side][index][0] for side in by_side} == {f"{index:05d}_{path.stem}"}
+        hole = by_side[256][index][2]
         # Where it gets smaller pixels are averaged; bilinear weights would leave some of them out.
-        means = cv2.resize(np.ascontiguousarray(middle), (32, 32), interpolation=cv2.INTER_AREA)
-        np.testing.assert_array_equal(by_side[32][index][1], means)
+        for side, how in ((256, cv2.INTER_LINEAR), (32, cv2.INTER_AREA)):
+            expected = cv2.resize(np.ascontiguousarray(middle), (side, side), interpolation=how)
+            np.testing.assert_array_equal(by_side[side][index][1], expected)
         base = by_side[64][index][2]
         # Away from the edge, where bilinear scaling rounds corners, it is the same hole four times as large.
         edge = cv2.morphologyEx(base, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
@@ -119,26 +124,22 @@ def test_pictures_are_middle_squares_and_holes_are_the_same_at_every_side(bench,
             tolerance = 0.005 if side > BASE else 0.04
             assert by_side[side][index][2].mean() == pytest.approx(base.mean(), abs=tolerance)
     assert not np.array_equal(by_side[64][0][2], by_side[64][1][2])
-    other = next(hifill_sets.pairs(bench("x", seed=1), found, 64, BASE))[2]
+    other = next(Squares(bench("x", seed=1), found, 64, BASE).pairs())[2]
     assert not np.array_equal(other, by_side[64][0][2])
 
 
-def test_chunks_are_one_set_and_large_sets_keep_their_first_chunk(bench, tmp_path):
-    chosen = bench("x")
-    found = hifill_sets.photographs(chosen)
+def test_chunks_are_one_set_and_large_sets_keep_their_first_chunk(bench):
+    chosen = bench("chunks")
+    found = photographs(chosen)
     found = found._replace(paths=found.paths * 2)  # four, whose names differ by number
-
-    def painter(image, mask):
-        return np.where(mask[..., None] > 0, np.uint8(7), image)
+    four, methods = Squares(chosen, found, 48, BASE), {"flat": lambda i, m: 0 * i}
 
     def files():
-        return sorted(path.name for path in (tmp_path / "x").rglob("*.png"))
+        return sorted(path.name for path in chosen.folder.rglob("*.png"))
 
-    whole = hifill_sets.scored(chosen, found, {"flat": painter}, 48, BASE)
-    kept = files()
+    whole, kept = four.scored(methods), files()
     assert len(kept) == 3 * 4
-    chunks = hifill_sets.scored_in_chunks(chosen, found, {"flat": painter}, 48, BASE, 3, keep=False)
-    values = [score for chunk in chunks for score in chunk.scores]
+    values = [s for chunk in four.chunks(methods, 3, keep=False) for s in chunk.scores]
     for one, other in zip(values, whole.scores):
         assert one.name == other.name and one.metrics["psnr"] == other.metrics["psnr"]
     assert len(values) == 4 and files() == [name for name in kept if not name.startswith("00003")]
@@ -150,17 +151,8 @@ def test_the_papers_set_is_all_of_the_validation_split(bench, tmp_path):
     for index in range(101):
         cv2.imwrite(str(folder / f"{index:03d}.png"), np.zeros((4, 4, 3), np.uint8))
     fields = {"dataset": None, "data_dir": None, "places2_dir": str(tmp_path / "places2")}
-    found = hifill_sets.photographs(bench("x", size="paper", **fields))
-    assert isinstance(found, Photographs) and len(found.paths) == 101
-
-
-def test_a_detail_is_cut_where_the_hole_is():
-    mask = np.zeros((100, 200), np.uint8)
-    mask[60:80, 150:170] = 1
-    rows, columns = crops.around_hole(mask, 40)
-    assert mask[rows, columns].shape == (40, 40) and mask[rows, columns].sum() == mask.sum()
-    rows, columns = crops.around_hole(mask, 500)
-    assert mask[rows, columns].shape == (100, 100)
+    (found,) = squares(bench("x", size="paper", **fields), BASE)
+    assert len(found.data_set.paths) == 101
 
 
 # Scores of sets.
@@ -178,20 +170,18 @@ STAND_IN = Inception("Stand-in", _mean_colours)
 
 def test_fid_and_is_are_of_the_files_of_all_chunks(bench, tmp_path):
     rng = np.random.default_rng(0)
-    (tmp_path / "many").mkdir()
     for index in range(12):
         picture = np.full((40, 40, 3), rng.integers(30, 200, 3), np.uint8)
-        cv2.imwrite(str(tmp_path / "many" / f"{index:02d}.png"), picture)
-    chosen = bench("x", data_dir=str(tmp_path / "many"))
-    found = hifill_sets.photographs(chosen)
+        cv2.imwrite(str(tmp_path / f"{index:02d}.png"), picture)
+    chosen = bench("fid", data_dir=str(tmp_path))
+    many = Squares(chosen, photographs(chosen), 32, BASE)
     sets = set_scores.SetScores(STAND_IN)
     methods = {"flat": lambda image, mask: np.where(mask[..., None] > 0, np.uint8(9), image)}
-    for chunk in hifill_sets.scored_in_chunks(chosen, found, methods, 32, BASE, chunk=5):
+    for chunk in many.chunks(methods, chunk=5):
         sets.add(chunk.cases, chunk.folders)
-    folder = tmp_path / "x" / "folder" / "32"
     truth, result = (
         np.concatenate([_mean_colours(convert.read_rgb(p)[None])[0] for p in sorted(f.iterdir())])
-        for f in (folder / "images", folder / "predictions" / "flat")
+        for f in (many.folder / "images", many.folder / "predictions" / "flat")
     )
     scores, reasons = sets.of("flat")
     assert not reasons and scores["fid"] > 1
@@ -205,10 +195,8 @@ def test_fid_and_is_are_of_the_files_of_all_chunks(bench, tmp_path):
 
 
 def test_sets_that_are_too_small_say_why(bench):
-    chosen = bench("x")
-    sets = set_scores.SetScores(STAND_IN)
-    photographs = hifill_sets.photographs(chosen)
-    scored = hifill_sets.scored(chosen, photographs, {"same": lambda i, m: i}, 32, BASE)
+    (two,) = squares(bench("two", image_size=32), BASE)
+    sets, scored = set_scores.SetScores(STAND_IN), two.scored({"same": lambda i, m: i})
     sets.add(scored.cases, scored.folders)
     scores, reasons = sets.of("same")
     assert scores == {} and "FID of 2 images" in reasons[0] and "IS" not in reasons[0]
@@ -218,31 +206,22 @@ def test_sets_that_are_too_small_say_why(bench):
 # Tables and figures.
 
 
-def test_table_1_counts_what_the_paper_prints(bench):
-    (table,) = run(bench, "hifill_table_1")[0].tables
+def test_table_1_counts_what_the_paper_prints(run):
+    (table,) = run("hifill_table_1")[0].tables
     counted = _column(table, "3x3, 32 to 32")
     for gate in ("GC", "LWGC-ds", "LWGC-pw", "LWGC-sc"):
         assert counted[gate] == counted[f"{study.REPORTED}{gate}"]
     assert _column(table, "3x3, 128 to 128")["GC"] == f"{9 * 128 * 128:,}"
 
 
-def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
-    result, chosen = run(bench, "hifill_table_2")
-    assert [t.title.split(",")[1].split()[0] for t in result.tables] == [
-        f"{BASE * k}x{BASE * k}" for k in (1, 2, 4, 8, 16)
-    ]
+def test_table_2_scores_the_files_of_every_size(run):
+    result, chosen = run("hifill_table_2")
+    sides = [table.title.split(",")[1].split()[0] for table in result.tables]
+    assert sides == [f"{BASE * k}x{BASE * k}" for k in (1, 2, 4, 8, 16)]
     assert any("FID and IS need Inception" in note for note in result.notes)
     for table, side in zip(result.tables, (64, 128)):
-        folder = chosen.folder / "folder" / str(side)
-        values = [
-            metrics.l1_levels(
-                *(
-                    convert.read_rgb(folder / part / p.name)
-                    for part in ("images", "predictions/hifill")
-                )
-            )
-            for p in sorted((folder / "images").iterdir())
-        ]
+        some = (_files(chosen, side, name) for name in ("00000_a", "00001_b"))
+        values = [metrics.l1_levels(image, found) for image, _, found in some]
         assert _column(table, "L1")["HiFill"] == f"{np.mean(values):.3f}"
         found = result.values[str(side)]["HiFill"]
         for name in ("median", "pooled"):
@@ -256,147 +235,103 @@ def test_table_2_scores_the_files_of_every_size(bench, monkeypatch):
     assert cost["memory"]["host"] >= 0 and cost["seconds"] > 0
 
 
-def test_table_2_takes_other_methods_from_folders(bench, tmp_path):
-    first = bench("hifill_table_2", image_size=64)
-    registry.study("hifill_table_2").run(first)
+def test_table_2_takes_other_methods_from_folders(run, bench, tmp_path):
+    (first,) = squares(run("hifill_table_2")[1], BASE)
     other = tmp_path / "perfect" / "folder" / "64"
     other.mkdir(parents=True)
-    for path in (first.folder / "folder" / "64" / "images").iterdir():
+    for path in (first.folder / "images").iterdir():
         (other / path.name).write_bytes(path.read_bytes())
-    again = dataclasses.replace(first, predictions=[str(tmp_path / "perfect")])
-    (table,) = registry.study("hifill_table_2").run(again).tables
+    chosen = bench("hifill_table_2", image_size=64, predictions=[str(tmp_path / "perfect")])
+    (table,) = registry.study("hifill_table_2").run(chosen).tables
     assert _column(table, "L1")["perfect"] == "0.000" and _column(table, "Mean")["perfect"] == "-"
     # A method may lack a size; a folder that is not there is a mistake.
-    photographs = hifill_sets.photographs(again)
-    assert hifill_sets.others(again, photographs, 64) == {"perfect": other}
-    assert hifill_sets.others(again, photographs, 128) == {}
-    gone = dataclasses.replace(first, predictions=["gone"])
+    again = dataclasses.replace(first, bench=chosen)
+    assert again.others() == {"perfect": other}
+    assert dataclasses.replace(again, side=128).others() == {}
     with pytest.raises(UserError, match="--predictions=gone is not a folder"):
-        hifill_sets.others(gone, photographs, 64)
+        dataclasses.replace(first, bench=bench("x", predictions=["gone"])).others()
     (other / "00000_a.png").unlink()
     with pytest.raises(UserError, match="has no prediction for 00000_a"):
-        registry.study("hifill_table_2").run(again)
+        again.scored(again.others())
 
 
-def test_figure_3_has_every_pair_and_the_adopted_one_is_the_model(bench):
-    result, chosen = run(bench, "hifill_figure_3")
+def test_figure_3_has_every_pair_and_the_adopted_one_is_the_model(run):
+    result, chosen = run("hifill_figure_3")
     (table,) = result.tables
     assert len(table.rows) == 12 and len({tuple(row[1:-1]) for row in table.rows}) > 6
-    folder = chosen.folder / "folder" / str(4 * BASE)
-    image, mask = (convert.read_rgb(folder / part / "00000_a.png") for part in ("images", "masks"))
-    expected = chosen.model("hifill").inpaint(image, np.ascontiguousarray(mask[..., 0]))
-    found = convert.read_rgb(folder / "predictions" / "average_bilinear" / "00000_a.png")
-    np.testing.assert_array_equal(found, expected)
+    image, mask, found = _files(chosen, 4 * BASE, "00000_a", "average_bilinear")
+    np.testing.assert_array_equal(found, chosen.model("hifill").inpaint(image, mask))
 
 
 def test_figure_4_compares_the_papers_six_pairs():
-    root = pathlib.Path(networks.__file__).parents[2]
-    assert [figure_4.label(arm) for arm in figure_4.ARMS] == PAIRS
-    for arm, (coarse, refinement) in figure_4.GATES.items():
-        fields = {"coarse_gate": coarse, "refinement_gate": refinement}
-        assert networks.ARMS[arm].fields == fields
-        assert {f"--{name}={gate}" for name, gate in fields.items()} < {*networks.ARMS[arm].small}
-        text = (root / networks.ARMS[arm].flagfile).read_text(encoding="utf-8")
-        spelled = all(f"--{name}={gate}\n" in text for name, gate in fields.items())
-        assert spelled or arm == figure_4.ADOPTED  # the default
+    assert [arm.label for arm in networks.GATES.values()] == PAIRS
+    for name, arm in networks.GATES.items():
+        flags = {f"--{field}={gate}" for field, gate in arm.fields.items()}
+        assert flags < {*arm.small}
+        text = (networks.ROOT / arm.flagfile).read_text(encoding="utf-8")
+        # What has its own defaults is the adopted pair.
+        assert name == networks.ADOPTED_GATES or all(f"{flag}\n" in text for flag in flags)
 
 
 @pytest.mark.full
-def test_figure_4_gives_parameters_and_times_of_six_pairs(bench, weights, monkeypatch, tmp_path):
+def test_figure_4_gives_parameters_and_times_of_six_pairs(run, weights, monkeypatch, tmp_path):
     import hifill
 
     small = dataclasses.replace(hifill.PAPER, size=BASE, channels=4)
-    monkeypatch.setattr(figure_4, "full_size", lambda: small)
-    for arm in figure_4.ARMS:
-        weights = {**weights, arm: str(tmp_path / f"{arm}.npz")}
-        hifill.HiFill(dataclasses.replace(small, **networks.ARMS[arm].fields)).save(weights[arm])
-    result = run(bench, "hifill_figure_4", weights=weights)[0]
+    monkeypatch.setattr(hifill, "PAPER", small)
+    for arm, about in networks.GATES.items():
+        weights[arm] = str(tmp_path / f"{arm}.npz")
+        hifill.HiFill(dataclasses.replace(small, **about.fields)).save(weights[arm])
+    result = run("hifill_figure_4")[0]
     quality, timed = result.tables
     assert [row[0] for row in quality.rows] == [row[0] for row in timed.rows] == PAIRS
     parameters = [result.values[name]["parameters"] for name in PAIRS]
     # Section 4.2: the adopted pair needs fewer than the four before it.
     assert parameters[4] < min(parameters[:4]) and parameters[5] < parameters[4]
-    expected = hifill.HiFill(dataclasses.replace(small, coarse_gate="ds", refinement_gate="ds"))
-    assert parameters[1] == sum(int(np.prod(v.shape)) for v in expected.trainable_variables)
+    expected = hifill.HiFill.load(weights["gates_ds_ds"]).trainable_variables
+    assert parameters[1] == sum(int(np.prod(v.shape)) for v in expected)
 
 
-def test_figure_5_shows_where_the_error_is_largest(bench):
-    result, chosen = run(bench, "hifill_figure_5")
+def test_figure_5_shows_where_the_error_is_largest(run):
+    result, chosen = run("hifill_figure_5")
     assert [p.file for p in result.pictures] == ["64.png", "128.png", "256.png", "worst.png"]
-    folder = chosen.folder / "folder" / "128"
-    name = "00001_b"
-    image, found, mask = (
-        convert.read_rgb(folder / part / f"{name}.png").astype(int)
-        for part in ("images", "predictions/hifill", "masks")
-    )
-    expected = np.abs(image - found)[mask[..., 0] > 0].mean()
-    assert result.values["128"][name] == pytest.approx(expected)
+    image, mask, found = _files(chosen, 128, "00001_b")
+    expected = np.abs(image.astype(int) - found)[mask > 0].mean()
+    assert result.values["128"]["00001_b"] == pytest.approx(expected)
 
 
-def test_figure_6_compares_one_completion(bench):
-    from studies.hifill import figure_6
-
-    result, chosen = run(bench, "hifill_figure_6")
+def test_figure_6_compares_one_completion(run):
+    result, chosen = run("hifill_figure_6")
     (table,) = result.tables
-    assert [row[0] for row in table.rows] == [
-        *("Nearest", "Bicubic", "SR network x4", "Residual aggregation", "truth")
-    ]
-    folder = chosen.folder / "folder" / str(4 * BASE)
-    image = convert.read_rgb(folder / "images" / "00000_a.png")
-    mask = np.ascontiguousarray(
-        convert.read_rgb(folder / "masks" / "00000_a.png")[..., 0] > 0
-    ).astype(np.uint8)
-    model = chosen.model("hifill")
-    nearest = figure_6.enlarged(model, "nearest")(image, mask)
-
-    def repeated(low):
-        return np.repeat(np.repeat(low, 4, axis=1), 4, axis=2)
-
-    # A network that repeats pixels is nearest neighbour, up to the rounding of one level.
-    learned = figure_6.super_resolved(model, repeated, image, mask)
-    assert np.abs(learned.astype(int) - nearest).max() <= 1
-    np.testing.assert_array_equal(learned[mask == 0], image[mask == 0])
+    ways = ["Nearest", "Bicubic", "SR network x4", "Residual aggregation", "truth"]
+    assert [row[0] for row in table.rows] == ways and table.columns[-1] == "Gradient"
+    image, mask, nearest = _files(chosen, 4 * BASE, "00000_a", "nearest")
+    repeat = functools.partial(np.repeat, repeats=4)
+    # A network that repeats pixels is nearest neighbour.
+    network = plain_enlargement.painter(
+        chosen.model("hifill"), lambda low: repeat(repeat(low, axis=1), axis=2)
+    )
+    np.testing.assert_array_equal(network(image, mask), nearest)
     # Residuals are what it lacks.
-    full = model.inpaint(image, mask)
+    full = _files(chosen, 4 * BASE, "00000_a", "residual_aggregation")[2]
     assert np.abs(full.astype(int) - nearest)[mask > 0].max() > 1
 
 
-def test_gradient_inside_holes():
-    from studies.hifill.figure_6 import _gradient
-
-    image = np.zeros((4, 6, 3), np.uint8)
-    image[:, ::2] = 10  # neighbours in a row differ by 10, in a column by nothing
-    hole = np.zeros((4, 6), bool)
-    hole[:2, :2] = True
-    assert _gradient(image, hole) == pytest.approx((2 * 10 + 2 * 0) / 4)
-    assert _gradient(image, np.zeros((4, 6), bool)) == 0
-
-
 @pytest.mark.parametrize("installed", [True, False])
-def test_figure_7_has_patchmatch_where_it_is_installed(bench, monkeypatch, installed):
+def test_figure_7_has_patchmatch_where_it_is_installed(run, monkeypatch, installed):
     monkeypatch.setattr(patchmatch, "available", lambda: installed)
     monkeypatch.setattr(patchmatch, "inpaint", lambda image, mask: 255 - image)
-    result = run(bench, "hifill_figure_7")[0]
+    result = run("hifill_figure_7", seed=int(installed))[0]
     names = [row[0] for row in result.tables[0].rows]
-    expected = [
-        "Telea",
-        "Navier-Stokes",
-        "Membrane",
-        *(["PatchMatch"] if installed else []),
-        "HiFill",
-    ]
-    assert names == expected
+    others = ["PatchMatch"] if installed else []
+    assert names == ["Telea", "Navier-Stokes", "Membrane", *others, "HiFill"]
     assert any("PatchMatch was left out" in note for note in result.notes) != installed
 
 
-def test_figure_1_fills_photographs_at_their_own_size(bench, photos, monkeypatch):
-    from studies.hifill import figure_1
-
+def test_figure_1_fills_photographs_at_their_own_size(run, photos, monkeypatch):
     monkeypatch.setitem(figure_1.LARGEST, "small", 256)
-    result, chosen = run(bench, "hifill_figure_1")
+    result, chosen = run("hifill_figure_1")
     assert [row[0] for row in result.tables[0].rows] == ["120x90", "80x140", "256x256"]
-    folder = chosen.folder / "folder" / "own"
-    image = convert.read_rgb(photos / "b.png")
-    mask = np.ascontiguousarray(convert.read_rgb(folder / "masks" / "00001.png")[..., 0])
-    found = convert.read_rgb(folder / "predictions" / "hifill" / "00001.png")
+    image, mask, found = _files(chosen, "own", "00001")
+    np.testing.assert_array_equal(image, convert.read_rgb(photos / "b.png"))
     np.testing.assert_array_equal(found, chosen.model("hifill").inpaint(image, mask))

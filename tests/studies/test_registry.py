@@ -11,6 +11,7 @@ import pytest
 
 from common.errors import UsageError
 from studies import registry
+from studies.kit import networks
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -22,10 +23,9 @@ def test_a_study_describes_itself(name):
     for field in ("item", "what", "reported", "needs"):
         assert getattr(study, field), field
     assert 0 < study.minutes <= 15
-    assert f"--study={name}" in study.command or "user_study" in study.command or name == "evidence"
-    header = module.__doc__
-    assert "The paper" in header and "mall" in header  # what was reported; the small setting
-    assert study.command.split(" --")[0] in " ".join(header.split())
+    assert f"--study={name} " in f"{study.command} " or name == "evidence"
+    assert set(study.arms) <= networks.ARMS.keys()
+    assert "small setting" in " ".join(module.__doc__.split()).lower()
 
 
 def test_importing_studies_imports_no_tensorflow():

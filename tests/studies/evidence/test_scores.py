@@ -14,6 +14,7 @@ from common.images import convert
 from common.scoring import protocol
 from studies.evidence import arms, scores
 from studies.evidence.scores import detail_error
+from studies.kit import plain_enlargement
 
 
 def _picture(seed=0, side=24):
@@ -88,7 +89,7 @@ class _Network:
 def test_plain_upsampling_pastes_the_enlarged_completion_into_the_hole_alone(interpolation):
     network, image, hole = _Network(16), _picture(side=64), np.zeros((64, 64), np.uint8)
     hole[8:56, 8:48] = 1
-    result = scores.without_residuals(network, interpolation)(image, hole)
+    result = plain_enlargement.painter(network, interpolation)(image, hole)
     assert result.dtype == np.uint8 and np.array_equal(result[hole == 0], image[hole == 0])
     middle = result[20:40, 20:36].astype(float)  # four cells; what is known is beyond cubic reach
     assert np.ptp(middle, axis=0).max() <= 1 and (np.diff(middle[0, :, 0]) >= 0).all()
@@ -105,7 +106,7 @@ def test_plain_upsampling_never_sees_what_is_under_the_hole():
     for colour in ((255, 0, 255), (0, 255, 0)):
         image = _picture(side=64)
         image[hole > 0] = colour
-        paint = scores.without_residuals(_Network(16), cv2.INTER_CUBIC)
+        paint = plain_enlargement.painter(_Network(16), cv2.INTER_CUBIC)
         results.append(paint(image, hole)[hole > 0])
     assert np.ptp(results[0], axis=0).max() > 0
     # Cells beside the hole that lie in it in part are the network's too: its completion is all there is.

@@ -15,7 +15,6 @@ from common.errors import UsageError
 from common.scoring.tables import Score
 from studies.evidence import arms
 from studies.evidence import study as evidence
-from studies.evidence.training import Plan
 from studies.kit import bench, study
 from studies.publish import report
 from studies.publish.results import Results
@@ -53,7 +52,7 @@ def replaced(monkeypatch):
     """No training and no painting: scores that depend on arm and seed alone. Returns the plans that were trained."""
     plans = []
 
-    def train(plan, minutes=0):
+    def train(plan, minutes):
         plans.append(plan)
         for seed, run in plan.missing():
             plan.weights(seed, run).parent.mkdir(parents=True, exist_ok=True)
@@ -91,20 +90,6 @@ def test_the_small_size_asks_what_its_runs_can_answer(replaced, tmp_path):
     text = report.as_markdown([study.load(path)], {})
     assert "## Both papers" in text and "4 of 4 runs are trained" in text
     assert json.loads(path.read_text())["size"] == "small"
-
-
-def test_what_is_trained_so_far_is_reported(replaced, photographs):
-    plan = Plan(photographs, (), 1, (0, 1))
-    for seed, run in plan.missing()[:3]:
-        plan.weights(seed, run).parent.mkdir(parents=True)
-        plan.weights(seed, run).touch()
-    scored = evidence.score(plan, [str(photographs / "held_out" / "c.png")], 32)
-    assert {arm: list(seeds) for arm, seeds in scored.items()} == {
-        arm: [0] for arm in arms.arms_of(arms.SMALL_RUNS)
-    }
-    found = evidence.result(plan, scored, 2, 1, 32)
-    assert found.notes[0].startswith("3 of 34 runs are trained")
-    assert {x["word"] for x in found.values["decisions"]} == {"too few seeds"}
 
 
 def test_the_papers_size_has_a_command_of_its_own(tmp_path):

@@ -37,7 +37,7 @@ def test_places2_is_both_splits(places2, monkeypatch):
     names = [pathlib.Path(path).stem for path in found.paths]
     assert names == ["val_large_0", "val_large_1", "test_large_0", "test_large_1"]
     one_split = Bench("s", size="paper", places2_dir=places2, split="test", count=1)
-    assert len(one_split.photographs("places2").paths) == 1
+    assert len(one_split.data_set("places2").paths) == 1
 
 
 def test_a_test_package_is_one_set_with_its_own_masks(tmp_path):
@@ -100,19 +100,19 @@ def test_a_painter_fills_holes_alone(tiny_zoom_weights):
 
 def test_scores_are_those_of_the_protocol(small_bench, tmp_path):
     chosen = small_bench("s", seed=4)
-    (photographs,) = chosen.data_sets()
+    (data_set,) = chosen.data_sets()
     painters = {"Grey L∇": lambda image, mask: np.where(mask[..., None], np.uint8(90), image)}
-    found = chosen.scores(painters, "large", photographs)
+    found = chosen.scores(painters, "large", data_set)
     assert found.folders["Grey L∇"].name == "grey_l"
-    cases = protocol.make_set(photographs.paths, "large", None, 64, 4, tmp_path / "twin")
+    cases = protocol.make_set(data_set.paths, "large", None, 64, 4, tmp_path / "twin")
     protocol.paint(cases, painters["Grey L∇"], tmp_path / "twin" / "p", "p")
     wanted = tables.summarise(protocol.score(cases, tmp_path / "twin" / "p", "m", "large"))[0]
-    means = found.means()["Grey L∇"].metrics
+    means = found.means()["Grey L∇"]
     for key, statistic in wanted.metrics.items():
-        assert means[key] == statistic
+        assert means[key] == statistic.mean
     # Another program scores the same folder alike.
-    again = chosen.scores({"other": found.folders["Grey L∇"]}, "large", photographs)
-    assert again.means()["other"].metrics["psnr"] == means["psnr"]
+    again = chosen.scores({"other": found.folders["Grey L∇"]}, "large", data_set)
+    assert again.means()["other"]["psnr"] == means["psnr"]
 
 
 @pytest.mark.parametrize(
@@ -120,11 +120,11 @@ def test_scores_are_those_of_the_protocol(small_bench, tmp_path):
 )
 def test_places2_is_reduced_and_all_else_cropped(small_bench, name, fit):
     chosen = small_bench("s")
-    (photographs,) = chosen.data_sets()
+    (data_set,) = chosen.data_sets()
     scored = chosen.scores(
-        {"same": lambda image, mask: image}, "large", photographs._replace(name=name)
+        {"same": lambda image, mask: image}, "large", data_set._replace(name=name)
     )
-    for case, path in zip(scored.cases, photographs.paths):
+    for case, path in zip(scored.cases, data_set.paths):
         wanted = protocol.FITS[fit](convert.read_rgb(path), chosen.image_size)
         assert (convert.read_rgb(case.image) == wanted).all()
 
@@ -134,11 +134,11 @@ def test_predictions_of_others(tmp_path, small_bench):
         (tmp_path / folder).mkdir(parents=True)
     given = [str(tmp_path / name) for name in ("deepfill", "flat")]
     chosen = small_bench("s", predictions=given)
-    (photographs,) = chosen.data_sets()
-    found = chosen.others(photographs, "small")
+    (data_set,) = chosen.data_sets()
+    found = chosen.others(data_set, "small")
     assert found["deepfill"] == tmp_path / "deepfill" / "div2k" / "small"
     assert found["flat"] == tmp_path / "flat"
     with pytest.raises(UserError, match="flat has no prediction for 0801"):
-        chosen.scores({"flat": found["flat"]}, "small", photographs)
+        chosen.scores({"flat": found["flat"]}, "small", data_set)
     with pytest.raises(UserError, match="--predictions=nowhere is not a folder"):
-        Bench("s", predictions=["nowhere"]).others(photographs, "small")
+        Bench("s", predictions=["nowhere"]).others(data_set, "small")

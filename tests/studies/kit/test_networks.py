@@ -9,7 +9,7 @@ import pytest
 
 from common import command_line
 from common.errors import UserError
-from studies.kit import networks
+from studies.kit import bench, networks
 
 # In place of train.py: writes its arguments as the weights, or fails when told to.
 FAKE = """
@@ -39,7 +39,7 @@ def test_trained_once(fake_training, tmp_path):
 
 def test_a_network_of_other_flags_is_not_taken(fake_training, tmp_path):
     networks.train("no_zoom", tmp_path / "n", seed=1)
-    with pytest.raises(UserError, match=r"other flags \(--seed=1 --seed=2\); remove it"):
+    with pytest.raises(UserError, match=r"other flags .* --seed=2 .*remove it"):
         networks.train("no_zoom", tmp_path / "n", seed=2)
 
 
@@ -49,7 +49,7 @@ def test_a_network_of_unknown_flags_is_not_taken(fake_training, tmp_path, record
     (tmp_path / "n" / networks._FLAGS).unlink()
     if record:
         (tmp_path / "n" / networks._FLAGS).write_text(record)
-    with pytest.raises(UserError, match="does not say with which flags"):
+    with pytest.raises(UserError, match="holds a network of other flags"):
         networks.train("no_zoom", tmp_path / "n")
 
 
@@ -90,14 +90,12 @@ def test_arms_are_the_configurations_that_they_say(arm):
 @pytest.mark.full
 @pytest.mark.parametrize("arm", ["no_zoom", "scale_3", "hifill"])
 def test_real_training(arm, tmp_path):
-    from studies.kit.bench import _load
-
     tiny = {
         "zoom_to_inpaint": ("--zoom_channels=4", "--zoom_size=16"),
         "hifill": ("--hifill_size=64",),
     }
     extra = (*tiny[networks.ARMS[arm].model], "--batch_size=1")
     weights = networks.train(arm, tmp_path / arm, steps=1, extra=extra)
-    model = _load(arm, str(weights))
+    model = bench.load(arm, str(weights))
     for field, value in networks.ARMS[arm].fields.items():
         assert getattr(model.config, field) == value

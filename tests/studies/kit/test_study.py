@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -14,7 +15,7 @@ from studies.kit import study
 from studies.kit.bench import Bench
 
 STUDY = study.Study(
-    *("zoom_table_1", "Zoom-to-Inpaint", "Table 1", "what", "reported", "nothing", "python", 1),
+    *("zoom_table_1", "Table 1", "what", "reported", "nothing", 1),
     run=lambda bench: study.Result(),
 )
 
@@ -111,6 +112,11 @@ def test_rows_fit_their_columns():
         study.Table("t", ["a", "b"], [["1"]])
 
 
-def test_a_paper_that_there_is_not():
-    with pytest.raises(ValueError, match="paper 'X'"):
-        study.Study(*("i", "X", "item", "what", "reported", "needs", "command", 1), run=print)
+def test_a_study_names_its_paper_and_its_command():
+    found = dataclasses.replace(STUDY, arms=("no_zoom", "sr_zoom"), flags="--div2k_dir=DIV2K")
+    assert (
+        found.paper == "Zoom-to-Inpaint" and dataclasses.replace(STUDY, id="x").paper == study.BOTH
+    )
+    wanted = "python studies/run.py --study=zoom_table_1 --size=paper"
+    assert STUDY.command == wanted
+    assert found.command == f"{wanted} --weights=no_zoom=FILE,sr_zoom=FILE --div2k_dir=DIV2K"

@@ -1,0 +1,111 @@
+"""Scores of methods on one set of pictures and holes, and tables of them with the paper's own rows below.
+
+Scores are those of `common.scoring.protocol`, the protocol of evaluate.py; there is no other.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import pathlib
+import re
+from collections.abc import Mapping
+from typing import Callable, NamedTuple, Union
+
+from common import environment
+from common.scoring import protocol, tables
+from studies.kit.study import REPORTED, Table
+
+Method = Union[Callable, pathlib.Path]  # a painter, or a folder of results
+
+
+class Scored(NamedTuple):
+    """One set of images and holes: its cases, {method: folder of its results} and one score per image and method."""
+
+    cases: list[protocol.Case]
+    folders: dict[str, pathlib.Path]
+    scores: list[tables.Score]
+
+    def means(self) -> dict[str, dict[str, float]]:
+        """{method: `tables.flat`}: means, medians, pooled PSNR and the number of images."""
+        return {s.method: tables.flat(s) for s in tables.summarise(self.scores)}
+
+    def note(self) -> str:
+        """How many images the means are over, and what is left out of them."""
+        infinite = sum(math.isinf(x) for score in self.scores for x in score.metrics.values())
+        left_out = f" {infinite} infinite values are left out of means." if infinite else ""
+        return f"Measured: mean over {len(self.cases)} images. {tables.POOLED_NOTE}{left_out}"
+
+
+def score(
+    cases: list[protocol.Case],
+    methods: Mapping[str, Method],
+    folder: pathlib.Path,
+    masks: str,
+    label: str | None = None,
+) -> Scored:
+    """Paints what is not painted and scores every method on `cases`.
+
+    Args:
+      methods: {name: painter, or a folder of PNGs named as the images}.
+      folder: painters write into `folder`/predictions/NAME.
+      masks: kind of masks, as the scores name it.
+      label: what the progress bar says; default: `masks`.
+    """
+    folders, found = {}, []
+    for name, method in methods.items():
+        seconds, folders[name] = None, method
+        if callable(method):
+            folders[name] = folder / "predictions" / file_name(name)
+            seconds = protocol.paint(cases, method, folders[name], f"{name}, {label or masks}")
+        found += protocol.score(cases, folders[name], name, masks, seconds)
+    return Scored(cases, folders, found)
+
+
+def file_name(method: str) -> str:
+    """A method's name in lower-case letters, figures and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
+    return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
+
+
+def reported(paper: str):
+    """The module of the numbers that a paper prints: "zoom_to_inpaint" or "hifill"."""
+    environment.start_tensorflow()  # the papers' packages import it
+    return importlib.import_module(f"{paper}.reported")
+
+
+def columns(*keys: str) -> list[tables.Column]:
+    """The columns of these metrics with the papers' titles and decimals (`tables.LAYOUTS`); PSNR has three."""
+    every = dict.fromkeys(column for layout in tables.LAYOUTS.values() for column in layout)
+    return [column for key in keys for column in every if column.key == key]
+
+
+def cell(value: float | None, decimals: int) -> str:
+    """A number as the papers print it; "-" where there is none."""
+    return "-" if value is None else f"{value:.{decimals}f}"
+
+
+def cells(values: Mapping[str, float], shown: list[tables.Column]) -> list[str]:
+    """The cells of one row: `values` by names of columns."""
+    return [cell(values.get(column.name), column.decimals) for column in shown]
+
+
+def table(
+    title: str,
+    measured: Mapping[str, Mapping[str, float]],
+    shown: list[tables.Column],
+    reported: Mapping[str, NamedTuple] | None = None,
+    note: str = "",
+    first: str = "Method",
+) -> Table:
+    """One row per method and, below, one per method of the paper.
+
+    Args:
+      measured: {method: {name of a column: value}}, in the order of the rows.
+      shown: the columns after the first.
+      reported: {method: its scores as the paper prints them, named as the columns}.
+      first: title of the first column.
+    """
+    rows = [[method, *cells(values, shown)] for method, values in measured.items()]
+    for method, printed in (reported or {}).items():
+        rows.append([f"{REPORTED}{method}", *cells(printed._asdict(), shown)])
+    return Table(title, [first, *(column.title for column in shown)], rows, note)
