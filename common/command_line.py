@@ -18,9 +18,10 @@ import pathlib
 import sys
 from typing import Callable
 
+from absl import app, flags
+
 from common.errors import UsageError, UserError, one_line
 
-_DEEPEST = 100  # flagfiles in a chain
 _BESIDE_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
 # What the system says of a path that a person can mend.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
@@ -28,16 +29,14 @@ _LARGEST = 2**63 - 1
 _HELP = {"help", "helpshort", "helpfull", "h", "?"}
 
 
-def expand(arguments: list[str]) -> list[str]:
+def expand(arguments: list[str], including: tuple = ()) -> list[str]:
     """Replaces every --flagfile=PATH by the flags in it; what comes later on the line wins.
+
+    including: the flagfiles around these arguments.
 
     Raises:
       UsageError: a flagfile is missing, includes itself, or holds something that is no flag; quoted values.
     """
-    return _expand(arguments, ())
-
-
-def _expand(arguments, including):
     expanded = []
     for argument in arguments:
         name, separator, value = argument.partition("=")
@@ -47,11 +46,9 @@ def _expand(arguments, including):
         if not separator:
             raise UsageError("write --flagfile=PATH, with the equals sign")
         path = _find(value)
-        if len(including) >= _DEEPEST:
-            raise UsageError(f"{path}: more than {_DEEPEST} flagfiles include each other")
         if path in including:
             raise UsageError(f"{path} includes itself")
-        expanded += _expand(_lines(path), (*including, path))
+        expanded += expand(_lines(path), (*including, path))
     return expanded
 
 
@@ -93,8 +90,6 @@ def _check_numbers(values: dict) -> None:
 
 def parse(argv: list[str]) -> list[str]:
     """Gives the flags the values of a command line, flagfiles in it expanded; UsageError where it cannot."""
-    from absl import flags  # here, so that a bare Python gets a message and no traceback
-
     arguments = expand(argv[1:])
     if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
         raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
@@ -130,8 +125,6 @@ def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | N
         if prepare is not None:
             prepare()
         return parse(argv)
-
-    from absl import app
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding lacks
