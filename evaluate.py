@@ -6,13 +6,13 @@
         --table=zoom_to_inpaint --output=results
 
 The set is a function of the dataset, --size, --fit, --masks and --seed, and is saved with the results, so that any
-other method can paint it (`--predictions`). Of DIV2K and Places2 photographs are cropped or reduced as the paper of
+other method can paint it (`--predictions`). Photographs of DIV2K and Places2 are cropped or reduced as the paper of
 --table does. Scores are those of the 8-bit files, over whole pictures. What the paper prints for the same data set,
 masks and size stands below them as "paper: METHOD", in the table and under "reported" in scores.json; --noreported
 leaves it out. FID and the Inception Score need a network, see --inception_graph.
 
-Without --model and --predictions the models whose weights come with the package are scored, beside the baselines.
-Everything that is missing is said at once, before anything is loaded or written.
+Without --model and --predictions both papers' networks are scored, with the weights that come with the package, and the
+baselines. Everything that is missing is said at once, before anything is loaded or written.
 """
 
 from __future__ import annotations
@@ -46,8 +46,7 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "model",
     [],
-    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks whose weights come with "
-    "the package, and all methods that are none",
+    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks and the baselines",
 )
 flags.DEFINE_list(
     "weights",
@@ -109,23 +108,14 @@ flags.DEFINE_bool("reported", True, "print the paper's own rows below those meas
 
 
 def methods() -> list[str]:
-    """--model; without it and --predictions the networks whose weights come with the package, and the baselines."""
+    """--model; without it and --predictions both papers' networks and the baselines."""
     if FLAGS.model or FLAGS.predictions:
         return FLAGS.model
-    return [*painters.boxed(), *baselines.NAMES]
-
-
-def notes() -> list[str]:
-    """What is to be said of `methods`."""
-    if FLAGS.model or FLAGS.predictions or painters.boxed():
-        return []
-    return [
-        "No model has weights in the package: without --model=NAME --weights=FILE the baselines alone are scored"
-    ]
+    return [*painters.MODELS, *baselines.NAMES]
 
 
 def layout() -> str:
-    """--table, or the paper whose network --model names; of both or none the one that reports --dataset and --masks."""
+    """--table, or the paper whose network --model names, or else the one that reports --dataset and --masks."""
     named = [name for name in painters.MODELS if name in FLAGS.model]
     if FLAGS.table or len(named) == 1:
         return FLAGS.table or named[0]
@@ -204,16 +194,17 @@ def reported() -> tuple[list, list[str]]:
             f"--dataset={FLAGS.dataset}"
         ]
     printed, rows, missing = paper(), [], []
-    if size() and fit() != printed.FITS[FLAGS.dataset]:
-        theirs = printed.FITS[FLAGS.dataset]
+    theirs = printed.FITS[FLAGS.dataset]
+    if size() and fit() != theirs:
         return [], [f"No rows of the paper: its {FLAGS.dataset} are of --fit={theirs}"]
     for given in FLAGS.masks:
         kind = pathlib.Path(given).name
         found = printed.rows(FLAGS.dataset, split(), kind, size())
         rows += found
         if not found:
-            evaluated = f"--dataset={FLAGS.dataset} --split={split()} --masks={kind}"
-            evaluated += f" --size={size()}"
+            evaluated = (
+                f"--dataset={FLAGS.dataset} --split={split()} --masks={kind} --size={size()}"
+            )
             missing.append(f"No rows of the paper for {evaluated}: {printed.SCOPE}")
     return rows, missing
 
@@ -349,19 +340,13 @@ def _checks() -> list:
     return [*checks, _check_inception]
 
 
-def make_painter(name: str) -> painters.Painter:
-    """The painter of one of the methods."""
-    precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
-    return painters.painter(name, weights_of(name), precision)
-
-
 def main(_) -> int:
     (paths, *_), problems = errors.collect(_checks())
-    errors.raise_together(problems, notes())
-    for note in notes():
-        print(note, flush=True)
-    network = inception()
-    paint = {name: make_painter(name) for name in methods()}
+    errors.raise_together(problems)
+    network, paint = inception(), {}
+    for name in methods():
+        precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
+        paint[name] = painters.painter(name, weights_of(name), precision)
     rows, missing = reported()
     paths = paths[: FLAGS.count or None]
     parts = [evaluate(kind, paths, paint, network) for kind in FLAGS.masks]
