@@ -1,7 +1,7 @@
-"""Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (Zoom-to-Inpaint section 3.1, Figure 2).
+"""Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (section 3.1, Figure 2).
 
-What `zoom_to_inpaint.photograph` does in NumPy and OpenCV around the networks, `zoom_to_inpaint.graph_pipeline` does in TensorFlow ops. The
-result is that of `ZoomToInpaint.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
+What `photograph` does in NumPy and OpenCV around the networks, `graph_pipeline` does in TensorFlow ops. The result is
+that of `ZoomToInpaint.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def _config(arrays, with_sr, label):
         return _changed(label, zoom="bicubic", channels=channels)
     sr_channels, spread = of_sr
     scale = round((spread / sr_channels) ** 0.5)
-    size = RELEASE.size if scale == RELEASE.scale else 128  # Z section E
+    size = RELEASE.size if scale == RELEASE.scale else 128  # Zoom-to-Inpaint section E
     return _changed(label, channels=channels, sr_channels=sr_channels, scale=scale, size=size)
 
 

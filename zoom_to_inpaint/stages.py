@@ -1,4 +1,4 @@
-"""Progressive learning as one command: the stages of Z sections 3.2 and 4.1, each a flagfile, one after the other.
+"""Progressive learning as one command: the stages of sections 3.2 and 4.1, each a flagfile, one after the other.
 
     pretrain_coarse                        Places2, small masks
     pretrain_refinement                    the same, on what the coarse network gives

@@ -194,8 +194,8 @@ def mask_source(spec: PathLike, folder: PathLike | None = None) -> MaskSource:
     """The source of masks that a flag names.
 
     Args:
-      spec: 'small' or 'large' (Z Table 1); 'irregular', 'object', 'mixed' (either of the two) or
-        'union' (both in one mask) (H section 3.5); 'any' (one of the first four with equal probability);
+      spec: 'small' or 'large' (Zoom-to-Inpaint Table 1); 'irregular', 'object', 'mixed' (either of the two) or
+        'union' (both in one mask) (HiFill section 3.5); 'any' (one of the first four with equal probability);
         or the path of a folder of mask files, which are
         drawn with equal probability and resized, if need be, to the size asked for.
       folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default

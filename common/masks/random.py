@@ -8,7 +8,7 @@ while `(5,)` and `(5, 0)` are different seeds. One seed is one mask, the same on
 NumPy; a seed says nothing about its neighbours. A draw that comes out empty or all hole is repeated
 from the same generator.
 
-`stroke_mask` follows Z Table 1 (`d` is the image diagonal; thickness is in pixels whatever the
+`stroke_mask` follows Zoom-to-Inpaint Table 1 (`d` is the image diagonal; thickness is in pixels whatever the
 image size):
 
 |       | vertices | piece length  | thickness | angle a            | every other angle   |
@@ -24,9 +24,9 @@ a mask: small with equal probability; large with 0.34, 0.30, 0.21, 0.15, the onl
 fitted to the table's mean hole. Below 80 pixels the thickness is capped at half the shorter side,
 so that something stays known.
 
-`irregular_mask` (H section 3.5: tears, scratches, spots, manual erasing) adds elements, sized
+`irregular_mask` (HiFill section 3.5: tears, scratches, spots, manual erasing) adds elements, sized
 relative to sqrt(H * W), until a share of the image drawn from U(2%, 25%) is reached; none may take
-the hole beyond 25% (H section 4.3). `object_mask` (H section 3.5) moves object templates. The
+the hole beyond 25% (HiFill section 4.3). `object_mask` (HiFill section 3.5) moves object templates. The
 papers give no further numbers.
 
 Polygons are filled by `cv2.fillConvexPoly`: thick `cv2.polylines` are one to two pixels too wide
@@ -102,7 +102,7 @@ def _capsules(start: np.ndarray, end: np.ndarray, thickness: float | np.ndarray)
 
 
 def _small_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray, int]:
-    """One small stroke of Z Table 1: its pieces [vertices] as complex steps, and its thickness."""
+    """One small stroke of Zoom-to-Inpaint Table 1: its pieces [vertices] as complex steps, and its thickness."""
     vertices = rng.integers(1, 13)
     length = rng.uniform(1, max(1, diagonal / 12), vertices)
     angle = rng.uniform(0, 2 * np.pi, vertices)
@@ -112,7 +112,7 @@ def _small_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray
 
 
 def _large_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray, int]:
-    """One large stroke of Z Table 1, as `_small_pieces`."""
+    """One large stroke of Zoom-to-Inpaint Table 1, as `_small_pieces`."""
     vertices = rng.integers(4, 13)
     length = np.clip(rng.normal(diagonal / 8, diagonal / 16, vertices), 0, diagonal / 4)
     angle = 2 * np.pi / 5 + rng.uniform(-2 * np.pi / 15, 2 * np.pi / 15, vertices)
@@ -145,7 +145,7 @@ def _strokes(rng: np.random.Generator, height: int, width: int, kind: str) -> np
 
 
 def stroke_mask(height: int, width: int, kind: str, seed: Seed) -> np.ndarray:
-    """One to four brush strokes of Z Table 1.
+    """One to four brush strokes of Zoom-to-Inpaint Table 1.
 
     Args:
       kind: 'small' (on average 4.3% hole at 256x256) or 'large' (15.1%).
@@ -205,7 +205,7 @@ def _irregular(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def irregular_mask(height: int, width: int, seed: Seed) -> np.ndarray:
-    """Tears, scratches, spots and erasing strokes over up to 25% of the image (H section 3.5).
+    """Tears, scratches, spots and erasing strokes over up to 25% of the image (HiFill section 3.5).
 
     Raises:
       UserError: the image is too small to have both hole and known pixels.
@@ -250,7 +250,7 @@ def _check_templates(templates: Sequence[np.ndarray]) -> None:
 
 
 def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: Seed) -> np.ndarray:
-    """One object template, mirrored, turned, scaled and moved at random (H section 3.5).
+    """One object template, mirrored, turned, scaled and moved at random (HiFill section 3.5).
 
     The template's frame is fitted into the image (its aspect ratio is kept) and scaled by
     U(0.8, 1); it is mirrored left-right with probability 1/2, turned by U(-90, 90) degrees about
@@ -273,7 +273,7 @@ def mixed_mask(
 ) -> np.ndarray:
     """An irregular or an object mask with probability 1/2 each; with `union`, always both.
 
-    H section 3.5: the two methods "can be combined or separated". A union may cover more than 25%.
+    HiFill section 3.5: the two methods "can be combined or separated". A union may cover more than 25%.
     Raises as `object_mask`.
     """
     _check_templates(templates)

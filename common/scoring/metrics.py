@@ -140,7 +140,7 @@ def ssim_of_arrays(truth: np.ndarray, result: np.ndarray) -> float:
 
 
 def l1_fraction(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error of pictures scaled to [0, 1], in [0, 1] (Z's "L1 error"). Errors: as `check_pair`."""
+    """Mean absolute error of pictures scaled to [0, 1]: Zoom-to-Inpaint's "L1 error". Errors: as `check_pair`."""
     check_pair(truth, result)
     return float(cv2.norm(truth, result, cv2.NORM_L1) / (truth.size * _PEAK))
 

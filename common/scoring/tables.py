@@ -53,8 +53,9 @@ _PSNR = (
     Column("psnr", "PSNR pooled ↑", 2, "pooled"),
 )
 
-# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4), and PSNR's where it has none.
-# A column that no image has is left out, so FID and the Inception Score, which are of sets, have none.
+# The columns of Table 2 of each paper, with its decimals (Zoom-to-Inpaint prints times in its Table 4), and PSNR's
+# where it has none. A column that no image has is left out, so FID and the Inception Score, which are of sets, have
+# none.
 LAYOUTS = {
     "zoom_to_inpaint": (
         *_PSNR,

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import pathlib
 
 import cv2
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
 
 from common.errors import UserError
 from common.masks import files as mask_files
