@@ -63,11 +63,7 @@ def chosen_weights(name: str, weights: str | None) -> str:
 
 
 def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
-    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one.
-
-    Raises:
-      UsageError: an entry for no model of `models`, or one FILE for several.
-    """
+    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one."""
     pairs = [entry.split("=", 1) for entry in given if entry.split("=", 1)[0] in MODELS]
     plain = [entry for entry in given if entry.split("=", 1)[0] not in MODELS]
     named = dict(pairs)
@@ -87,12 +83,7 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 def painter(
     name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
 ) -> Painter:
-    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network).
-
-    Raises:
-      UsageError: unknown model, or a flag that it does not take.
-      UserError: the weights cannot be loaded.
-    """
+    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network)."""
     check_names([name])
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")

@@ -34,10 +34,6 @@ def check() -> None:
     """Refuses settings under which the program would fail late or compute something else.
 
     Also quiets TensorFlow's C++ log, unless TF_CPP_MIN_LOG_LEVEL is set.
-
-    Raises:
-      UserError: no TensorFlow, Keras 3 beside Addons or with Keras 2 asked for, or another backend, float type or
-        layout.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if importlib.util.find_spec("tensorflow") is None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from common.images.convert import WHITE, check_array
+from common.images.convert import WHITE
 
 MAGENTA = (WHITE, 0, WHITE)
 
@@ -25,8 +25,7 @@ _MARGIN = 5  # Above and below a label, in pixels.
 def paint_hole(
     image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = MAGENTA
 ) -> np.ndarray:
-    """A copy of `image` [H, W, 3] uint8 with the hole of `mask` [H, W] in one flat colour; UserError for other arrays."""
-    check_array(image, mask)
+    """A copy of `image` [H, W, 3] uint8 with the hole of `mask` [H, W] in one flat colour."""
     painted = image.copy()
     painted[mask != 0] = colour
     return painted

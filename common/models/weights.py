@@ -70,11 +70,7 @@ def _halved(name, array):
 
 
 def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
-    """Returns (config, {path: array}) of a weights file of `model_name`.
-
-    Raises:
-      UserError: no such file, not a weights file, cut short, or the weights of another model.
-    """
+    """Returns (config, {path: array}) of a weights file of `model_name`."""
     owner, config, arrays = read_any(path)
     if owner != model_name:
         raise UserError(
@@ -84,11 +80,7 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
 
 
 def read_any(path: PathLike) -> tuple[str, dict, dict]:
-    """Returns (model name, config, {path: array}) of a weights file.
-
-    Raises:
-      UserError: no such file, not a weights file, or cut short.
-    """
+    """Returns (model name, config, {path: array}) of a weights file."""
     if not pathlib.Path(path).is_file():
         raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
     try:

@@ -86,11 +86,7 @@ def triples(given) -> Sequence:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a higher value of a name in the statistics is the better one; loss terms are better when lower.
-
-    Raises:
-      UsageError: a name that ranks nothing.
-    """
+    """Whether a higher value of a name in the statistics is the better one; loss terms are better when lower."""
     if not metric.startswith(PREFIX) or metric in _UNRANKED:
         raise UsageError(
             f"--keep_best={metric} ranks nothing; choose {', '.join(PREFIX + s for s in _SCORES)} or "
