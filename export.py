@@ -10,6 +10,8 @@ flags.
 
 from __future__ import annotations
 
+import importlib
+
 from absl import flags
 
 import painters
@@ -35,15 +37,6 @@ def _check_flags():
         raise UsageError("--output is missing; name the folder to write")
 
 
-def _modules(model):
-    """The modules `export` and `weights_source` of a model."""
-    if model == "hifill":
-        from hifill import export, weights_source
-    else:
-        from zoom_to_inpaint import export, weights_source
-    return export, weights_source
-
-
 def main(_) -> None:
     _check_flags()
     weights = painters.chosen_weights(FLAGS.model, FLAGS.weights)
@@ -51,7 +44,8 @@ def main(_) -> None:
     from common.models import saved_model
 
     saved_model.check_folder(FLAGS.output)
-    export, weights_source = _modules(FLAGS.model)
+    export = importlib.import_module(f"{FLAGS.model}.export")
+    weights_source = importlib.import_module(f"{FLAGS.model}.weights_source")
     described = {
         "none": "none (an untrained network, its fill has no meaning)",
         sources.PRETRAINED: "those that come with the package",
