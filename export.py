@@ -3,9 +3,8 @@
     python export.py --model=hifill --weights=W --output=saved/hifill
     python export.py --model=zoom_to_inpaint --weights=W --output=saved/zoom_to_inpaint
 
-The folder's README.txt says what goes in and comes out and shows how to call it. A SavedModel that was exported
-to --output before is replaced, a folder with anything else in it is refused. Exit code: 0 done, 1 failed, 2 wrong
-flags.
+The folder's README.txt says what goes in and comes out and shows how to call it. A SavedModel that was exported to
+--output before is replaced, a folder with anything else in it is refused. Exit code: 0 done, 1 failed, 2 wrong flags.
 """
 
 from __future__ import annotations

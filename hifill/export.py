@@ -1,8 +1,7 @@
 """Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (HiFill section 3.1, Figure 2).
 
-What `hifill.photograph` does in NumPy and OpenCV around the networks, `hifill.graph_pipeline` does in TensorFlow
-ops. The result is that of `HiFill.inpaint` within one level; signatures and errors are those of
-`common.models.saved_model`.
+What `hifill.photograph` does in NumPy and OpenCV around the networks, `hifill.graph_pipeline` does in TensorFlow ops.
+The result is that of `HiFill.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ def check_files(given: dict[str, str | None]) -> None:
     files = [(flag, file) for flag, file in given.items() if file]
     missing = [f"--{flag}={file}" for flag, file in files if weights_source.is_missing(file)]
     if missing:
+        verb = "does" if len(missing) == 1 else "do"
         raise UserError(
-            f"missing: {' and '.join(missing)}; train the stages that write them first, or name other files"
+            f"{' and '.join(missing)} {verb} not exist; train the stages that write them first, or name other files"
         )
 
 

@@ -1,11 +1,10 @@
 """A user's photograph: read it, fill its hole, write it back, harm nothing else.
 
-`read_photograph` keeps the pixels as the file has them (gray, palette, alpha, 1, 8 or 16 bits),
-oriented by EXIF, and offers `.rgb` to the networks. `write_photograph` puts the filled pixels
-into the hole, converted to the photograph's own mode, and leaves every other pixel as it was,
-level for level. Size, mode, bit depth, colour profile and resolution are kept; JPEG, PNG and WebP
-also keep EXIF, without the orientation, which is applied, and without the thumbnail, which would
-still show what was removed. XMP is dropped: it may repeat the old orientation.
+`read_photograph` keeps the pixels as the file has them (gray, palette, alpha, 1, 8 or 16 bits), oriented by EXIF, and
+offers `.rgb` to the networks. `write_photograph` puts the filled pixels into the hole, converted to the photograph's
+own mode, and leaves every other pixel as it was, level for level. Size, mode, bit depth, colour profile and resolution
+are kept; JPEG, PNG and WebP also keep EXIF, without the orientation, which is applied, and without the thumbnail, which
+would still show what was removed. XMP is dropped: it may repeat the old orientation.
 
 The ending of the path decides the format. PNG, TIFF, BMP and WebP are written lossless; JPEG
 loses a little everywhere, which is the caller's choice. A format that lacks the photograph's mode

@@ -1,10 +1,9 @@
 """Image files and their pixels: JPEG, PNG, WebP, TIFF and BMP, whatever the file's ending says.
 
-Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's.
-EXIF orientation is applied, the channel order is RGB, the first frame of an animation or page of a
-document is taken. A file that ends too early or cannot be decoded to its last row is refused, never
-filled up. Levels stay as they are stored; `common.images.convert` converts them, `common.filling.photographs` knows
-what else a photograph's file says.
+Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's. EXIF orientation is
+applied, the channel order is RGB, the first frame of an animation or page of a document is taken. A file that ends too
+early or cannot be decoded to its last row is refused, never filled up. Levels stay as they are stored;
+`common.images.convert` converts them, `common.filling.photographs` knows what else a photograph's file says.
 """
 
 from __future__ import annotations

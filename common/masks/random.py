@@ -24,10 +24,9 @@ a mask: small with equal probability; large with 0.34, 0.30, 0.21, 0.15, the onl
 fitted to the table's mean hole. Below 80 pixels the thickness is capped at half the shorter side,
 so that something stays known.
 
-`irregular_mask` (HiFill section 3.5: tears, scratches, spots, manual erasing) adds elements, sized
-relative to sqrt(H * W), until a share of the image drawn from U(2%, 25%) is reached; none may take
-the hole beyond 25% (HiFill section 4.3). `object_mask` (HiFill section 3.5) moves object templates. The
-papers give no further numbers.
+`irregular_mask` (HiFill section 3.5: tears, scratches, spots, manual erasing) adds elements, sized relative to sqrt(H *
+W), until a share of the image drawn from U(2%, 25%) is reached; none may take the hole beyond 25% (HiFill section 4.3).
+`object_mask` (HiFill section 3.5) moves object templates. The papers give no further numbers.
 
 Polygons are filled by `cv2.fillConvexPoly`: thick `cv2.polylines` are one to two pixels too wide
 and differ between OpenCV 4 and 5.
@@ -230,10 +229,9 @@ def _object(
 def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: Seed) -> np.ndarray:
     """One object template, mirrored, turned, scaled and moved at random (HiFill section 3.5).
 
-    The template's frame is fitted into the image (its aspect ratio is kept) and scaled by
-    U(0.8, 1); it is mirrored left-right with probability 1/2, turned by U(-90, 90) degrees about
-    the object and put uniformly where the object's box stays inside the image. Sampled by nearest
-    neighbour.
+    The template's frame is fitted into the image (its aspect ratio is kept) and scaled by U(0.8, 1); it is mirrored
+    left-right with probability 1/2, turned by U(-90, 90) degrees about the object and put uniformly where the object's
+    box stays inside the image. Sampled by nearest neighbour.
 
     Args:
       templates: [h, w] uint8 each, non-zero = object, sides below 32768; drawn equally often.
