@@ -33,6 +33,9 @@ def expand(arguments: list[str], including: tuple = ()) -> list[str]:
     """Replaces every --flagfile=PATH by the flags in it; what comes later on the line wins.
 
     including: the flagfiles around these arguments.
+
+    Raises:
+      UsageError: a flagfile is missing, includes itself, or holds something that is no flag; quoted values.
     """
     expanded = []
     for argument in arguments:

@@ -34,6 +34,10 @@ def check() -> None:
     """Refuses settings under which the program would fail late or compute something else.
 
     Also quiets TensorFlow's C++ log, unless TF_CPP_MIN_LOG_LEVEL is set.
+
+    Raises:
+      UserError: no TensorFlow, TensorFlow Addons beside Keras 3, or Keras set to another backend, float type, layout or
+        version.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if importlib.util.find_spec("tensorflow") is None:

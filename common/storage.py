@@ -59,6 +59,9 @@ def atomic_path(
       durable: the file and its name are on the disk when the block is left, so that not even a machine that loses
         power can leave a name without its content. Costs milliseconds to seconds.
       needed: as in `named_errors`.
+
+    Raises:
+      UserError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
     """
     target = pathlib.Path(target)
     temporary = target.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{target.suffix}")

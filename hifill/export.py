@@ -28,6 +28,10 @@ def build_module(model: HiFill) -> tf.Module:
 
 
 def export(model: HiFill, folder: PathLike, weights: str = "not recorded") -> None:
-    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from."""
+    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from.
+
+    Raises:
+      UserError: `folder` holds other files, or cannot be written.
+    """
     sizes = f"Both sides at least {MIN_SIDE}."
     saved_model.export(build_module(model), folder, _TITLE, sizes, weights)

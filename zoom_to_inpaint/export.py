@@ -27,6 +27,10 @@ def build_module(model: ZoomToInpaint) -> tf.Module:
 
 
 def export(model: ZoomToInpaint, folder: PathLike, weights: str = "not recorded") -> None:
-    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from."""
+    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from.
+
+    Raises:
+      UserError: `folder` holds other files, or cannot be written.
+    """
     sizes = f"Beyond {LARGEST_SIDE} pixels a window around the hole is filled."
     saved_model.export(build_module(model), folder, _TITLE, sizes, weights)

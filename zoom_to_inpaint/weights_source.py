@@ -40,7 +40,11 @@ def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:
 
 
 def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) -> None:
-    """Gives one network of `model` its weights from a file of that network or of the whole model."""
+    """Gives one network of `model` its weights from a file of that network or of the whole model.
+
+    Raises:
+      UserError: no such file, another network's, or one that does not fit the configuration.
+    """
     path = weights_source.existing(weights, flag)
     layer = getattr(model, network)
     if path.suffix != ".npz":

@@ -65,7 +65,11 @@ class Photographs:
         return self.cache.fetch(index, lambda: reduced(read_rgb(path), self.reduce_to))
 
     def get(self, index: int) -> np.ndarray | None:
-        """As [index], or None if it cannot be read, of which `warn` is told."""
+        """As [index], or None if it cannot be read, of which `warn` is told.
+
+        Raises:
+          UserError: more than 1% of all photographs could not be read.
+        """
         if index not in self.skipped or index in self._to_try:
             try:
                 photograph = self[index]

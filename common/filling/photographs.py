@@ -172,6 +172,9 @@ def write_photograph(
       mask: [H, W] uint8, hole where it is not 0.
       quality: 1 .. 100, for JPEG made from another format; a JPEG file's own quantisation tables
         are used again, so that compressing twice changes its known pixels least.
+
+    Raises:
+      UserError: arrays of another size or type, an ending or a combination that cannot be written.
     """
     kind = output_format(path)
     convert.check_array(filled, mask)

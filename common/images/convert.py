@@ -29,7 +29,11 @@ def to_unit(image: np.ndarray) -> np.ndarray:
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """[0, 1] to levels: any float shape -> uint8, rounded to the nearest level, clipped."""
+    """[0, 1] to levels: any float shape -> uint8, rounded to the nearest level, clipped.
+
+    Raises:
+      UserError: not a float type, or it holds NaN or infinity (the text says how many).
+    """
     image = np.asarray(image)
     if not np.issubdtype(image.dtype, np.floating):
         raise UserError(f"expected floats in [0, 1], got {image.dtype}")
@@ -76,7 +80,11 @@ def write_png(path: PathLike, image: np.ndarray) -> None:
 
 
 def check_array(image: np.ndarray, mask: np.ndarray) -> None:
-    """Checks a public function's arrays: image uint8 [H, W, 3], mask uint8 [H, W] (not 0: hole)."""
+    """Checks a public function's arrays: image uint8 [H, W, 3], mask uint8 [H, W] (not 0: hole).
+
+    Raises:
+      UserError: another type, shape or content; the text says which was found.
+    """
     _check_one(image, "image", "[H, W, 3]", lambda shape: len(shape) == 3 and shape[2] == 3)
     _check_one(mask, "mask", "[H, W]", lambda shape: len(shape) == 2)
     if image.shape[:2] != mask.shape:

@@ -57,7 +57,11 @@ class Decoded:
 
 
 def decode(data: bytes, name: str) -> Decoded:
-    """Decodes the bytes of an image file; `name` is for messages only."""
+    """Decodes the bytes of an image file; `name` is for messages only.
+
+    Raises:
+      UserError: not an image, cut off, damaged, above 16 bits a channel or above `MAX_PIXELS`.
+    """
     try:
         return _decode(data, name)
     except UserError:
@@ -183,7 +187,11 @@ def as_image(pixels: np.ndarray, palette: bytes | None = None) -> Image.Image:
 
 
 def read(path: PathLike) -> Decoded:
-    """Reads a file as `decode` does."""
+    """Reads a file as `decode` does.
+
+    Raises:
+      UserError: the file is missing, unreadable, empty or a folder, or as `decode`.
+    """
     path = pathlib.Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name one image file")
@@ -218,7 +226,11 @@ def _namesakes(path):
 
 
 def write(path: PathLike, image: Image.Image, kind: str, **options) -> None:
-    """Writes an image in format `kind` with Pillow's `options`, at once or not at all."""
+    """Writes an image in format `kind` with Pillow's `options`, at once or not at all.
+
+    Raises:
+      UserError: the format cannot hold the image (its size), or the file cannot be written.
+    """
     encoded = io.BytesIO()  # not the file itself: encoders report a full disk as "encoder error"
     try:
         image.save(encoded, kind, **options)

@@ -61,6 +61,9 @@ def grid(
 
     Returns:
       uint8 [H, W, 3] RGB. Columns are as wide as the widest picture or their title, pictures are centred.
+
+    Raises:
+      ValueError: a row of another length than `labels`, or with pictures of several sizes.
     """
     small = [[_shrink(image, cell) for image in row] for row in rows]
     for row in small:

@@ -33,6 +33,9 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
       image: a file or a folder.
       mask: a file or a folder; without it, numbered masks are looked for beside the photographs.
       output: a file with an image's extension (for one photograph) or a folder, which gets lossless PNGs.
+
+    Raises:
+      UserError: a path does not exist, a photograph has no mask, or several results have one file to go to.
     """
     image_path = pathlib.Path(image)
     mask_path = pathlib.Path(mask) if mask else _folder_of(image_path)

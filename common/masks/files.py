@@ -33,7 +33,11 @@ _CACHED_MASKS = 64  # at most, one bit a pixel: 64 masks of 8192x8192 are 512 Mi
 
 
 def list_masks(folder: PathLike) -> list[pathlib.Path]:
-    """Paths of all image files below `folder`, sorted; hidden files are left out."""
+    """Paths of all image files below `folder`, sorted; hidden files are left out.
+
+    Raises:
+      UserError: the folder is missing or has no image.
+    """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise UserError(f"mask folder {folder} does not exist or is not a folder")
@@ -62,6 +66,9 @@ def read_mask(
       of: whose size it is, for the error's text.
     Returns:
       [H, W] uint8, 1 = hole, 0 = known. May be empty or full: see `coverage_warning`.
+
+    Raises:
+      UserError: the file cannot be read, or has another size.
     """
     decoded = image_files.read(path)
     found = decoded.pixels.shape[:2]
@@ -154,7 +161,11 @@ class MaskSource:
         return random_masks.stroke_mask(height, width, kind, seed)
 
     def fixed(self, index: int, height: int, width: int) -> np.ndarray:
-        """Mask `index` for scoring: file `index` modulo their number; a random kind's seed `index`."""
+        """Mask `index` for scoring: file `index` modulo their number; a random kind's seed `index`.
+
+        Raises:
+          UserError: as a call; or that file has no hole or nothing else at this size.
+        """
         if not self.files:
             return self(height, width, index)
         mask = self._file(index, height, width)

@@ -65,7 +65,11 @@ def _generator(seed: Seed) -> np.random.Generator:
 def sample(
     draw: Callable[[np.random.Generator], np.ndarray], height: int, width: int, seed: Seed
 ) -> np.ndarray:
-    """The first of `draw(generator)`'s masks that has both hole and known pixels."""
+    """The first of `draw(generator)`'s masks that has both hole and known pixels.
+
+    Raises:
+      UserError: there is none in 100 draws.
+    """
     if min(height, width) >= 2:
         rng = _generator(seed)
         for _ in range(_TRIES):
@@ -140,7 +144,11 @@ def _strokes(rng: np.random.Generator, height: int, width: int, kind: str) -> np
 
 
 def stroke_mask(height: int, width: int, kind: str, seed: Seed) -> np.ndarray:
-    """One to four brush strokes of Zoom-to-Inpaint Table 1: 'small' (at 256 pixels 4.3% hole on average) or 'large'."""
+    """One to four brush strokes of Zoom-to-Inpaint Table 1: 'small' (at 256 pixels 4.3% hole on average) or 'large'.
+
+    Raises:
+      UserError: another kind, or an image too small to have both hole and known pixels.
+    """
     draw = functools.partial(_strokes, height=height, width=width, kind=kind)
     return sample(draw, height, width, seed)
 
@@ -191,7 +199,11 @@ def _irregular(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def irregular_mask(height: int, width: int, seed: Seed) -> np.ndarray:
-    """Tears, scratches, spots and erasing strokes over up to 25% of the image (HiFill section 3.5)."""
+    """Tears, scratches, spots and erasing strokes over up to 25% of the image (HiFill section 3.5).
+
+    Raises:
+      UserError: the image is too small to have both hole and known pixels.
+    """
     draw = functools.partial(_irregular, height=height, width=width)
     return sample(draw, height, width, seed)
 
@@ -235,6 +247,9 @@ def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: 
 
     Args:
       templates: [h, w] uint8 each, non-zero = object, sides below 32768; drawn equally often.
+
+    Raises:
+      UserError: no templates, or templates that are empty.
     """
     draw = functools.partial(_object, height=height, width=width, templates=templates)
     return sample(draw, height, width, seed)
@@ -261,7 +276,11 @@ def mixed_mask(
 
 
 def dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """Grows the hole of [H, W] uint8 to every pixel within `pixels` (Euclidean distance); may end all hole."""
+    """Grows the hole of [H, W] uint8 to every pixel within `pixels` (Euclidean distance); may end all hole.
+
+    Raises:
+      UserError: a negative radius or another shape.
+    """
     hole = (mask > 0).astype(np.uint8)
     if pixels == 0 or not hole.any():
         return hole

@@ -70,7 +70,11 @@ def _halved(name, array):
 
 
 def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
-    """Returns (config, {path: array}) of a weights file of `model_name`."""
+    """Returns (config, {path: array}) of a weights file of `model_name`.
+
+    Raises:
+      UserError: no such file, not a weights file, cut short, or the weights of another model.
+    """
     owner, config, arrays = read_any(path)
     if owner != model_name:
         raise UserError(
@@ -80,7 +84,11 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
 
 
 def read_any(path: PathLike) -> tuple[str, dict, dict]:
-    """Returns (model name, config, {path: array}) of a weights file."""
+    """Returns (model name, config, {path: array}) of a weights file.
+
+    Raises:
+      UserError: no such file, not a weights file, or cut short.
+    """
     if not pathlib.Path(path).is_file():
         raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
     try:

@@ -41,6 +41,9 @@ def existing(weights: str, flag: str) -> pathlib.Path:
     """The path of a file that exists, or the prefix of a checkpoint that does.
 
     One of a checkpoint's files stands for its prefix: it is what a shell's completion stops at.
+
+    Raises:
+      UserError: neither is there, or a folder.
     """
     path = pathlib.Path(weights)
     for suffix in _CHECKPOINT_PARTS:

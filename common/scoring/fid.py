@@ -35,7 +35,11 @@ class Gaussian(NamedTuple):
 
 
 def gaussian(features: np.ndarray) -> Gaussian:
-    """Mean and covariance of features [N, D]."""
+    """Mean and covariance of features [N, D].
+
+    Raises:
+      UserError: fewer than D + 1 images, or features that are not finite.
+    """
     features = np.asarray(features, np.float64)
     count, width = features.shape
     if count < smallest_set(width):
@@ -81,6 +85,9 @@ def inception_score(probabilities: np.ndarray, splits: int = SPLITS) -> tuple[fl
     """Mean and standard deviation over `splits` parts of the Inception Score, each in [1, classes].
 
     probabilities: [N, classes], rows that add up to 1; part k is rows k*N//splits to (k+1)*N//splits.
+
+    Raises:
+      UserError: fewer images than splits, or rows that are no distributions.
     """
     rows = np.asarray(probabilities, np.float64)
     if len(rows) < splits:

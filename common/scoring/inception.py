@@ -61,7 +61,11 @@ def load(graph: str | None = None, weights: str | None = None) -> Inception | No
 
 
 def from_graph(path: str) -> Inception:
-    """The published network from the frozen graph at `path`."""
+    """The published network from the frozen graph at `path`.
+
+    Raises:
+      UserError: no such file, no frozen graph (or cut short), or a graph without the three tensors, by name.
+    """
     definition = _read_graph(path)
     missing = {_INPUT, _FEATURES, _LOGITS} - {node.name for node in definition.node}
     if missing:
@@ -115,7 +119,11 @@ def _read_graph(path):
 
 
 def from_keras(path: str) -> Inception:
-    """Keras' InceptionV3 with the weights file at `path`, with or without its top."""
+    """Keras' InceptionV3 with the weights file at `path`, with or without its top.
+
+    Raises:
+      UserError: no such file, not HDF5 (or cut short), or the weights of another network.
+    """
     if not pathlib.Path(path).is_file():
         raise UserError(
             f"--inception_weights={path}: no such file; give a Keras InceptionV3 weights file"

@@ -141,7 +141,11 @@ def paint(cases: list[Case], painter: Callable, folder: pathlib.Path, label: str
 
 
 def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seconds=None) -> list:
-    """Scores `folder`/NAME.png (or another image extension) of every case."""
+    """Scores `folder`/NAME.png (or another image extension) of every case.
+
+    Raises:
+      UserError: a prediction is missing or has another size.
+    """
     seconds, found = seconds or {}, []
     for case in cases:
         truth = convert.read_rgb(case.image)

@@ -298,13 +298,20 @@ def write_json(
     """Writes {"summaries": [...], "reported": [...], "images": [...]}, fields as in `Summary`, `Reference`, `Score`.
 
     What was measured is in "summaries" and "images" alone, what was not in "reported" alone.
+
+    Raises:
+      UserError: `target` cannot be written.
     """
     content = {"summaries": summaries, "reported": references, "images": scores}
     json_files.write(target, content)
 
 
 def write_csv(target: storage.PathLike, scores: Sequence[Score]) -> None:
-    """Writes one row per image: name, method, masks, hole_fraction, then every metric, empty where it lacks one."""
+    """Writes one row per image: name, method, masks, hole_fraction, then every metric, empty where it lacks one.
+
+    Raises:
+      UserError: `target` cannot be written.
+    """
     names = _metric_names(scores)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

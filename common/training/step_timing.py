@@ -64,6 +64,9 @@ def measure(recipe, element, budget: float) -> Timing:
       recipe: `runs.Recipe`.
       element: (images, masks) of one step.
       budget: seconds after which no more is waited.
+
+    Raises:
+      UserError: the step does not fit into memory, or fails.
     """
     began, whole = time.monotonic(), len(element[0])
     replicas = recipe.trainer.distribute_strategy.num_replicas_in_sync

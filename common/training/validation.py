@@ -86,7 +86,11 @@ def triples(given) -> Sequence:
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a higher value of a name in the statistics is the better one; loss terms are better when lower."""
+    """Whether a higher value of a name in the statistics is the better one; loss terms are better when lower.
+
+    Raises:
+      UsageError: a name that ranks nothing.
+    """
     if not metric.startswith(PREFIX) or metric in _UNRANKED:
         raise UsageError(
             f"--keep_best={metric} ranks nothing; choose {', '.join(PREFIX + s for s in _SCORES)} or "
