@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from absl import flags
 
-import painters
 from common import command_line
 from common.errors import UsageError, UserError
 from common.images import convert
 from common.scoring import baselines
+from inpainting import painters
 
 FLAGS = flags.FLAGS
 

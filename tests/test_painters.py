@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-import painters
 from common.errors import UsageError, UserError
+from inpainting import painters
 
 BOTH = ["hifill", "zoom_to_inpaint"]
 

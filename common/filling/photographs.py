@@ -86,6 +86,13 @@ class Photograph:
         return 8 * self.pixels.itemsize
 
     @property
+    def transparent(self) -> np.ndarray | None:
+        """[H, W] uint8, 1 where alpha is at most half; None if the file has no alpha, or all of it is opaque."""
+        if self.opaque:
+            return None
+        return (convert.to_eight_bits(self.pixels[..., -1]) <= convert.THRESHOLD).astype(np.uint8)
+
+    @property
     def opaque(self) -> bool:
         """Nothing in it is transparent."""
         full = convert.WHITE if self.depth == 8 else convert.DEEP * convert.WHITE

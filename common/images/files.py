@@ -217,6 +217,15 @@ def size(path: PathLike) -> tuple[int, int] | None:
         return None
 
 
+def has_alpha(path: PathLike) -> bool:
+    """Whether a file's header says that its pixels may be transparent; False if it cannot be read."""
+    try:
+        with Image.open(path, formats=_FORMATS) as header:
+            return header.has_transparency_data
+    except Exception:  # as of `size`: whoever reads the file says what is wrong with it
+        return False
+
+
 def _namesakes(path):
     try:
         names = [other.name for other in path.parent.iterdir() if other.stem == path.stem]

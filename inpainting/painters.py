@@ -55,7 +55,7 @@ def chosen_weights(name: str, weights: str | None) -> str:
     check_weights(name, weights)
     weights = weights or sources.PRETRAINED
     if weights == sources.PRETRAINED:
-        path = pretrained.find(pathlib.Path(__file__).parent / name)
+        path = pretrained.find(pathlib.Path(__file__).resolve().parents[1] / name)
         print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
     elif weights == sources.UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
