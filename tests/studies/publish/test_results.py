@@ -40,11 +40,9 @@ def evidence(tmp_path):
     )
     table = study.Table("Directions", ["Says", "Here"], [["zoom | SR", "+0.1"]], "A note.")
     chart = study.Picture("chart.png", "A chart.", np.zeros((4, 5, 3), np.uint8))
-    about = dict(
-        paper=study.BOTH, item="Table 3", what="small-scale Z evidence", reported="-", needs="-"
-    )
+    about = dict(item="Table 3", what="small-scale Z evidence", reported="-", needs="-")
     command = "python -m studies.evidence --data_dir=/some/where/photos"
-    made = study.Study(id="evidence", **about, command=command, minutes=1, run=lambda _: None)
+    made = study.Study(id="evidence", **about, own_command=command, minutes=1, run=lambda _: None)
     study.save(made, study.Result([table], [chart], ["3 of 4 runs."], {"x": 1 / 3}), chosen, 2.0)
     return folder
 
