@@ -1,64 +1,7 @@
-"""Writes a model as a SavedModel that fills photographs of any size without this package.
+"""Writes a model as a SavedModel: `python export.py --help`. The command is `inpainting/export.py`."""
 
-    python export.py --model=hifill --weights=W --output=saved/hifill
-    python export.py --model=zoom_to_inpaint --weights=W --output=saved/zoom_to_inpaint
-
-The folder's README.txt says what goes in and comes out and shows how to call it. A SavedModel that was exported
-to --output before is replaced, a folder with anything else in it is refused. Exit code: 0 done, 1 failed, 2 wrong
-flags.
-"""
-
-from __future__ import annotations
-
-from absl import flags
-
-import painters
-from common import command_line, environment
-from common.errors import UsageError
-from common.models import weights_source as sources
-
-FLAGS = flags.FLAGS
-flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.MODELS)}")
-flags.DEFINE_string(
-    "weights", None, "weights file, release checkpoint, .pb or 'none'; default: the package's own"
-)
-flags.DEFINE_string("output", None, "folder of the SavedModel")
-
-
-def _check_flags():
-    painters.check_names([FLAGS.model])
-    if FLAGS.model not in painters.MODELS:
-        raise UsageError(
-            f"--model={FLAGS.model} has no network to export; use {', '.join(painters.MODELS)}"
-        )
-    if not FLAGS.output:
-        raise UsageError("--output is missing; name the folder to write")
-
-
-def _modules(model):
-    """The modules `export` and `weights_source` of a model."""
-    if model == "hifill":
-        from hifill import export, weights_source
-    else:
-        from zoom_to_inpaint import export, weights_source
-    return export, weights_source
-
-
-def main(_) -> None:
-    _check_flags()
-    weights = painters.chosen_weights(FLAGS.model, FLAGS.weights)
-    environment.start_tensorflow()  # takes seconds, so after the flags are checked
-    from common.models import saved_model
-
-    saved_model.check_folder(FLAGS.output)
-    export, weights_source = _modules(FLAGS.model)
-    described = {
-        "none": "none (an untrained network, its fill has no meaning)",
-        sources.PRETRAINED: "those that come with the package",
-    }.get(weights, weights)
-    export.export(weights_source.load(weights), FLAGS.output, described)
-    print(f"wrote {FLAGS.output}; {FLAGS.output}/README.txt says how to use it")
-
+from common import command_line
+from inpainting import export
 
 if __name__ == "__main__":
-    command_line.run(main, environment.check)
+    command_line.run_command(export)

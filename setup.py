@@ -1,9 +1,8 @@
-"""Packaging: `pip install .` installs the packages, the four entry points and the flagfiles.
+"""Packaging: `pip install .` installs the command `inpaint`, the packages and the flagfiles.
 
-Packages and modules are named here, not discovered, so that a stray folder never becomes part of a
-wheel; tests/test_packaging.py fails when the tree and these lists differ. `configs` holds no code:
-its flagfiles are installed beside `common`, where they lie in a clone too, so that one rule finds
-them in both.
+Packages are named here, not discovered, so that a stray folder never becomes part of a wheel;
+tests/test_packaging.py fails when the tree and these lists differ. studies/, benchmarks/ and the
+scripts belong to a clone. `configs` holds no code: its flagfiles are installed below `common`.
 """
 
 from setuptools import setup
@@ -22,20 +21,18 @@ setup(
     ],
     python_requires=">=3.9",
     packages=[
-        *("benchmarks", "configs", "hifill", "zoom_to_inpaint"),
-        *("common", "common.data", "common.filling", "common.images", "common.masks"),
-        *("common.models", "common.scoring", "common.training"),
-        *("studies", "studies.evidence", "studies.hifill", "studies.kit", "studies.publish"),
-        *("studies.user_study", "studies.zoom"),
+        *("common", "common.configs", "common.data", "common.filling", "common.images"),
+        *("common.masks", "common.models", "common.scoring", "common.training"),
+        *("hifill", "inpainting", "zoom_to_inpaint"),
     ],
-    py_modules=["evaluate", "export", "inpaint", "painters", "train"],
+    # A top-level name such as `configs` would collide with other people's.
+    package_dir={"common.configs": "configs"},
     package_data={
-        "configs": ["**/*"],
+        "common.configs": ["**/*.cfg"],
         "hifill": ["weights/*"],
-        "studies.publish": ["*.j2"],
-        "studies.user_study": ["*.j2", "*.js"],
         "zoom_to_inpaint": ["weights/*"],
     },
+    entry_points={"console_scripts": ["inpaint = inpainting.command:main"]},
     install_requires=[
         "tensorflow>=2.15.1,<3",
         "tensorboard>=2.15",  # tf.summary writes through it

@@ -14,30 +14,35 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 import pathlib
+import re
 import sys
+import types
+from collections.abc import Sequence
 from typing import Callable
+
+from absl import app, flags
 
 from common.errors import UsageError, UserError, one_line
 
-_DEEPEST = 100  # flagfiles in a chain
-_BESIDE_PACKAGE = pathlib.Path(__file__).resolve().parents[1]
+_ROOT = pathlib.Path(__file__).resolve().parents[1]
+# configs/ lies here: in a clone, in an installed wheel.
+_OF_CONFIGS = (_ROOT, _ROOT / "common")
 # What the system says of a path that a person can mend.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
 _LARGEST = 2**63 - 1
 _HELP = {"help", "helpshort", "helpfull", "h", "?"}
 
 
-def expand(arguments: list[str]) -> list[str]:
+def expand(arguments: list[str], including: tuple = ()) -> list[str]:
     """Replaces every --flagfile=PATH by the flags in it; what comes later on the line wins.
+
+    including: the flagfiles around these arguments.
 
     Raises:
       UsageError: a flagfile is missing, includes itself, or holds something that is no flag; quoted values.
     """
-    return _expand(arguments, ())
-
-
-def _expand(arguments, including):
     expanded = []
     for argument in arguments:
         name, separator, value = argument.partition("=")
@@ -47,16 +52,14 @@ def _expand(arguments, including):
         if not separator:
             raise UsageError("write --flagfile=PATH, with the equals sign")
         path = _find(value)
-        if len(including) >= _DEEPEST:
-            raise UsageError(f"{path}: more than {_DEEPEST} flagfiles include each other")
         if path in including:
             raise UsageError(f"{path} includes itself")
-        expanded += _expand(_lines(path), (*including, path))
+        expanded += expand(_lines(path), (*including, path))
     return expanded
 
 
 def _find(name):
-    for path in (pathlib.Path(name), _BESIDE_PACKAGE / name):
+    for path in (pathlib.Path(name), *(folder / name for folder in _OF_CONFIGS)):
         if path.is_file():
             return path.resolve()
     raise UsageError(f"--flagfile={name} does not exist; check its name (quotes are part of it)")
@@ -91,64 +94,109 @@ def _check_numbers(values: dict) -> None:
             raise UsageError(f"--{name}={value} is too large")
 
 
-def parse(argv: list[str]) -> list[str]:
-    """Gives the flags the values of a command line, flagfiles in it expanded; UsageError where it cannot."""
-    from absl import flags  # here, so that a bare Python gets a message and no traceback
+def parse(argv: list[str], positional: Sequence[str] = (), about: str = "") -> None:
+    """Gives the flags the values of a command line, flagfiles in it expanded.
 
+    Args:
+      argv: the command and its words.
+      positional: flags whose values may also stand without a name, in this order.
+      about: the command's text, which --help prints before the flags.
+
+    Raises:
+      UsageError: an unknown flag, a value that it cannot have, or a word that is no flag.
+    """
     arguments = expand(argv[1:])
     if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
         raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
     if {word.lstrip("-") for word in arguments if word.startswith("-")} & _HELP:
-        print(_help(argv[0]))
+        print(_help(about))
         sys.exit(0)
+    flags.FLAGS.set_gnu_getopt(bool(positional))
     try:
-        rest = flags.FLAGS([argv[0], *arguments])
+        rest = flags.FLAGS([argv[0], *arguments])[1:]
+        for name, word in zip(positional, rest):
+            if flags.FLAGS[name].present:
+                raise UsageError(
+                    f"'{word}' and --{name}={flags.FLAGS[name].value} are one too many"
+                )
+            flags.FLAGS[name].parse(word)
     except flags.Error as error:
         raise UsageError(" ".join(str(error).split())) from error
-    if len(rest) > 1:
-        raise UsageError(f"'{rest[1]}' is not a flag; flags are written --name=value")
+    for word in rest[len(positional) :]:
+        raise UsageError(f"'{word}' is not a flag; flags are written --name=value")
     _check_numbers(flags.FLAGS.flag_values_dict())
-    return rest
 
 
-def _help(command: str) -> str:
-    """The command's docstring, then its flags under their groups (`common.options`)."""
-    from absl import flags
-
+def _help(about: str) -> str:
+    """What a command says of itself, then its flags under their groups (`common.options`)."""
     groups = [name for name in flags.FLAGS.flags_by_module_dict() if not name.startswith("absl.")]
-    texts = [flags.FLAGS.module_help(name).strip() for name in groups]
-    return "\n\n".join([str(sys.modules["__main__"].__doc__).strip(), *texts])
+    texts = [
+        # What a command defines itself is listed under its module's name.
+        re.sub(r"^[\w.]+\.\w+:|^__main__:", "flags:", flags.FLAGS.module_help(name).strip())
+        for name in groups
+    ]
+    return "\n\n".join([about.strip(), *texts])
 
 
-def run(main: Callable[[list[str]], int | None], prepare: Callable[[], None] | None = None) -> None:
-    """Parses flags, calls `main(argv)` and exits with its return value (None counts as 0).
+def program(script: str) -> list[str]:
+    """What starts "train", "evaluate", "export" or "inpaint" in a process of its own.
 
-    prepare: called before flags are parsed, e.g. to check the environment and define a model's flags.
+    In a clone that is the script of this name, elsewhere the installed command.
     """
+    path = _ROOT / f"{script}.py"
+    if path.is_file():
+        return [sys.executable, str(path)]
+    return [sys.executable, "-m", "inpainting", "run" if script == "inpaint" else script]
+
+
+def run_command(module: types.ModuleType) -> None:
+    """Runs a command and ends the program with its exit code.
+
+    module: has `main(argv)`, whose return value is the exit code (None: 0), and a docstring, which --help prints. It
+      may have `prepare()`, called before flags are parsed, and `POSITIONAL`, see `parse`.
+    """
+    run(
+        module.main,
+        getattr(module, "prepare", None),
+        getattr(module, "POSITIONAL", ()),
+        module.__doc__ or "",
+    )
+
+
+def run(
+    main: Callable[[list[str]], int | None],
+    prepare: Callable[[], None] | None = None,
+    positional: Sequence[str] = (),
+    about: str | None = None,
+) -> None:
+    """As `run_command`, of a program whose main module says what it does."""
 
     def prepared(argv: list[str]) -> list[str]:
         if prepare is not None:
             prepare()
-        return parse(argv)
-
-    from absl import app
+        said = sys.modules["__main__"].__doc__ if about is None else about
+        parse(argv, positional, said or "")
+        return argv[:1]
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     app.run(
-        lambda argv: sys.exit(_guarded(main, argv) or 0),
-        flags_parser=lambda argv: _guarded(prepared, argv),
+        lambda argv: sys.exit(guarded(main, argv) or 0),
+        flags_parser=lambda argv: guarded(prepared, argv),
     )
 
 
-def _guarded(call, argv):
+def guarded(call: Callable, argv: list[str]):
     """`call(argv)`; what a person can mend, and Ctrl-C, end the program with one line."""
     try:
         return call(argv)
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         if error.filename is None or error.errno not in _OF_PATHS:
             raise

@@ -1,12 +1,8 @@
-"""What the program runs on: refused early when it cannot work, and written down with every run.
+"""What the program runs on: settings that would spoil a run are refused, versions are written down with every run.
 
-`check` is called by every entry point before TensorFlow is imported. It reads installed metadata,
-environment variables and `keras.json` only (milliseconds, no heavy import), and turns a setting
-that would fail much later, or quietly change results, into one line. `versions` and `git_commit` go
-into the folder of a run.
-
-Supported: TensorFlow 2.15 with Keras 2, with or without TensorFlow Addons, and TensorFlow 2.16 or
-later with Keras 3 on its TensorFlow backend, without Addons (which needs Keras 2).
+Supported: TensorFlow 2.15 with Keras 2, with or without TensorFlow Addons, and TensorFlow 2.16 or later with Keras 3
+on its TensorFlow backend, without Addons (which needs Keras 2). `check` looks at settings alone, which takes
+milliseconds; which packages and versions are installed is pip's business.
 """
 
 from __future__ import annotations
@@ -17,7 +13,6 @@ import json
 import os
 import pathlib
 import platform
-import re
 import subprocess
 import sys
 import tempfile
@@ -26,30 +21,6 @@ from common.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 UNKNOWN = "unknown"
-
-# Imported module -> distributions that may bring it, the one to install first.
-_DISTRIBUTIONS = {
-    "tensorflow": (
-        "tensorflow",
-        "tensorflow-cpu",
-        "tensorflow-macos",
-        "tensorflow-rocm",
-        "tf-nightly",
-    ),
-    "keras": ("keras", "keras-nightly"),
-    "absl": ("absl-py",),
-    "numpy": ("numpy",),
-    "cv2": (
-        "opencv-python-headless",
-        "opencv-python",
-        "opencv-contrib-python-headless",
-        "opencv-contrib-python",
-    ),
-    "PIL": ("Pillow",),
-    "skimage": ("scikit-image",),
-    "scipy": ("scipy",),
-    "tqdm": ("tqdm",),
-}
 
 # What the code is written for; keras.json may set another.
 _KERAS_SETTINGS = {
@@ -60,18 +31,22 @@ _KERAS_SETTINGS = {
 
 
 def check() -> None:
-    """Refuses an environment in which the program cannot work.
+    """Refuses settings under which the program would fail late or compute something else.
 
     Also quiets TensorFlow's C++ log, unless TF_CPP_MIN_LOG_LEVEL is set.
 
     Raises:
-      UserError: a package is missing, TensorFlow is older than 2.15 or sits beside an Addons it
-        does not work with, or Keras is set to another backend, float type, layout or version.
+      UserError: no TensorFlow, TensorFlow Addons beside Keras 3, or Keras set to another backend, float type, layout or
+        version.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    _check_installed()
-    _check_tensorflow()
-    _check_keras()
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(
+            f"TensorFlow is not installed; run: {sys.executable} -m pip install tensorflow"
+        )
+    if not _version("keras", "keras").startswith("2."):
+        _check_keras_3()
+    _check_keras_settings()
 
 
 def start_tensorflow() -> None:
@@ -101,51 +76,25 @@ def start_tensorflow() -> None:
                 sys.stderr.write(notices.read().decode(errors="replace"))
 
 
-def _installed_version(module: str) -> str:
-    for distribution in _DISTRIBUTIONS[module]:
-        try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return UNKNOWN
+def _version(module: str, distribution: str) -> str:
+    """The version of a module that is imported, else that of the distribution that is installed, else "unknown"."""
+    loaded = getattr(sys.modules.get(module), "__version__", None)
+    try:
+        return loaded or importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return UNKNOWN
 
 
-def _check_installed() -> None:
-    missing = [
-        names[0]
-        for module, names in _DISTRIBUTIONS.items()
-        if importlib.util.find_spec(module) is None
-    ]
-    if missing:
-        raise UserError(
-            f"not installed: {', '.join(missing)}; "
-            f"run: {sys.executable} -m pip install {' '.join(missing)}"
-        )
-
-
-def _check_tensorflow() -> None:
-    version = _installed_version("tensorflow")
-    numbers = re.match(r"(\d+)\.(\d+)", version)
-    if not numbers:  # a build without metadata: nothing to compare with
-        return
-    release = (int(numbers[1]), int(numbers[2]))
-    if release < (2, 15):
-        raise UserError(
-            f"TensorFlow {version} is too old; install 2.15.1 or later: "
-            "pip install --upgrade tensorflow"
-        )
-    if release == (2, 15):
-        return
+def _check_keras_3() -> None:
     if importlib.util.find_spec("tensorflow_addons") is not None:
         raise UserError(
-            f"TensorFlow Addons does not work with TensorFlow {version}; remove it (pip uninstall "
-            "tensorflow-addons) or install tensorflow==2.15.1"
+            "TensorFlow Addons does not work with Keras 3; remove it (pip uninstall tensorflow-addons) or install "
+            "tensorflow==2.15.1"
         )
     legacy = os.environ.get("TF_USE_LEGACY_KERAS", "")
     if legacy in ("1", "true", "True"):  # the spellings TensorFlow itself accepts
         raise UserError(
-            f"TF_USE_LEGACY_KERAS={legacy} selects Keras 2 under TensorFlow {version}; unset it, "
-            "this program uses Keras 3 there"
+            f"TF_USE_LEGACY_KERAS={legacy} selects Keras 2; unset it, this program uses Keras 3 here"
         )
 
 
@@ -157,7 +106,7 @@ def _keras_json() -> pathlib.Path:
     return pathlib.Path(os.path.expanduser(folder)) / "keras.json"
 
 
-def _check_keras() -> None:
+def _check_keras_settings() -> None:
     backend = os.environ.get("KERAS_BACKEND", "")
     if backend not in ("", "tensorflow"):
         raise UserError(
@@ -178,36 +127,25 @@ def _check_keras() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes a run: python, tensorflow, keras, numpy, opencv; and the platform.
-
-    A module that is already imported answers for itself; otherwise the installed metadata does, or
-    "unknown".
-    """
-    found = {"python": platform.python_version()}
-    for name, module in (
-        ("tensorflow", "tensorflow"),
-        ("keras", "keras"),
-        ("numpy", "numpy"),
-        ("opencv", "cv2"),
-    ):
-        loaded = getattr(sys.modules.get(module), "__version__", None)
-        found[name] = loaded or _installed_version(module)
-    found["platform"] = platform.platform()
-    return found
+    """Versions of what computes a run: python, tensorflow, keras, numpy, opencv; and the platform."""
+    return {
+        "python": platform.python_version(),
+        "tensorflow": _version("tensorflow", "tensorflow"),
+        "keras": _version("keras", "keras"),
+        "numpy": _version("numpy", "numpy"),
+        "opencv": _version("cv2", "opencv-python-headless"),
+        "platform": platform.platform(),
+    }
 
 
 def _git(*arguments: str) -> str:
     # In a git hook these name the repository that is committed to, not the one this file lies in.
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
-    }
+    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    environment = {name: value for name, value in os.environ.items() if name not in others}
     command = ["git", "-C", str(ROOT), *arguments]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=True, timeout=30, env=environment
-    )
-    return done.stdout.strip()
+    return subprocess.check_output(
+        command, stderr=subprocess.DEVNULL, text=True, timeout=30, env=environment
+    ).strip()
 
 
 def git_commit() -> str:

@@ -1,8 +1,7 @@
 """Errors meant for the person at the keyboard.
 
-`UserError` is raised for everything a user can mend: a missing file, a mask of another size, weights of
-another model. Its text is one line: what is wrong, with which file or flag, what to do. `common.command_line.run`
-prints it.
+`UserError` is raised for everything a user can mend: a missing file, a mask of another size, weights of another model.
+Its text is one line: what is wrong, with which file or flag, what to do. `common.command_line.run` prints it.
 
 Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed),
 or interrupted, 2 wrong flags.

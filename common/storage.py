@@ -3,25 +3,18 @@
 Everything the package writes goes to a temporary name beside its target and is renamed when complete; an
 interrupt, a crash or a full disk leaves the old file (or none), never a truncated one. What a killed process leaves
 is a hidden file named ".partial-*", which nothing reads; `remove_partial` clears a folder of them.
-
-`zipfile` cannot end well after a write that failed: it raises about its own state instead of the disk's, and once more
-when it is thrown away. So `write_arrays` lets it write into a `_Sink`, which keeps the first failure and takes the rest
-without a word.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import json
-import lzma
 import os
 import pathlib
-import tempfile
-import threading
+import secrets
 import time
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Union
 
@@ -29,16 +22,9 @@ import numpy as np
 
 from common.errors import UserError
 
-_UMASK = threading.Lock()
 PathLike = Union[str, "os.PathLike[str]"]
 _PARTIAL = ".partial-"
 _HEADER = "header.json"
-# What reading an archive that is damaged or crafted raises. RuntimeError: encrypted, an unknown method
-# (NotImplementedError), a header nested too deep (RecursionError). MemoryError: a shape that it claims.
-_DAMAGED = (
-    *(OSError, EOFError, ValueError, KeyError, TypeError, OverflowError),
-    *(RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
-)
 
 
 def _why(error: OSError, needed: int | None) -> str:
@@ -78,28 +64,22 @@ def atomic_path(
       UserError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
     """
     target = pathlib.Path(target)
-    temporary = None
+    temporary = target.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{target.suffix}")
     try:
         with named_errors(target, needed):
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir():
                 raise UserError(f"{target} is a folder; name a file to write")
-            handle, name = tempfile.mkstemp(
-                prefix=_PARTIAL, suffix=target.suffix, dir=target.parent
-            )
-            os.close(handle)
-            temporary = pathlib.Path(name)
+            temporary.touch()
             yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())
             if durable:
                 _flush(temporary)
             os.replace(temporary, target)
-            temporary = None
             if durable:
                 _flush(target.parent)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def _flush(path: pathlib.Path) -> None:
@@ -123,13 +103,6 @@ def remove_partial(folder: PathLike, seconds: float = 0) -> None:
         with contextlib.suppress(OSError):
             if path.stat().st_mtime <= latest or not seconds:
                 path.unlink()
-
-
-def _umask() -> int:
-    with _UMASK:  # two threads at once would leave it at the other's 0
-        mask = os.umask(0)
-        os.umask(mask)
-    return mask
 
 
 def write_text(target: PathLike, text: str) -> None:
@@ -164,7 +137,7 @@ def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
             header = json.loads(str(archive[_HEADER]))
             names = [] if only_header else [name for name in archive.files if name != _HEADER]
             return dict(header), {name: archive[name] for name in names}
-    except _DAMAGED as error:
+    except Exception as error:  # zipfile, zlib and NumPy stumble over damage in many ways
         raise DamagedError(str(error)) from error
 
 
@@ -177,45 +150,9 @@ def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = Fal
     """
     arrays = {**arrays, _HEADER: np.array(json.dumps(header))}
     needed = sum(np.asarray(array).nbytes for array in arrays.values())
-    with (
-        atomic_path(path, durable, needed) as temporary,
-        open(temporary, "wb") as stream,
-    ):
-        sink = _Sink(stream)
-        np.savez(sink, **arrays)
-        sink.check()
-
-
-class _Sink:
-    """A binary stream for `zipfile`; see the module docstring."""
-
-    def __init__(self, stream):
-        self._stream, self._error = stream, None
-
-    def check(self) -> None:
-        """Raises the OSError that happened while writing, if one did."""
-        if self._error is not None:
-            raise self._error
-
-    def _attempt(self, call, *arguments, otherwise=0):
-        if self._error is None:
-            try:
-                return call(*arguments)
-            except OSError as error:
-                self._error = error
-        return otherwise
-
-    def write(self, data) -> int:
-        return self._attempt(self._stream.write, data, otherwise=len(data))
-
-    def seek(self, *arguments) -> int:
-        return self._attempt(self._stream.seek, *arguments)
-
-    def tell(self) -> int:
-        return self._attempt(self._stream.tell)
-
-    def flush(self) -> None:
-        self._attempt(self._stream.flush)
-
-    def read(self, *_):  # NumPy tells a stream from a name by it
-        raise OSError("this stream is for writing")
+    with atomic_path(path, durable, needed) as temporary:
+        archive = (
+            io.BytesIO()
+        )  # not the file: `zipfile` hides what the disk says behind errors of its own
+        np.savez(archive, **arrays)
+        temporary.write_bytes(archive.getbuffer())

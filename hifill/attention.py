@@ -1,4 +1,4 @@
-"""Contextual attention: ACM computes the scores once, ATM transfers patches with them (H section 3.2).
+"""Contextual attention: ACM computes the scores once, ATM transfers patches with them (HiFill section 3.2).
 
 Attention Computing Module. P3 [B, 2n, 2n, C] is reduced by two to P [B, n, n, C] (n = 32 for 512 pixels), cut into
 N = n*n patches of 3x3, and every patch j inside the mask is compared with every patch i outside it:

@@ -1,4 +1,4 @@
-"""Coarse network: a rough completion at half resolution (H section 3.3, appendix "Coarse Network").
+"""Coarse network: a rough completion at half resolution (HiFill section 3.3, appendix "Coarse Network").
 
 Input: image in [-1, 1] with the configuration's start in the hole (0) and mask, concatenated: [B, S, S, 4]. Output:
 [B, S, S, 3] in [-1, 1], before pasting; what is to be added to the start if that is not 0. It works on S/2 x S/2 (256

@@ -12,7 +12,6 @@ from __future__ import annotations
 import pathlib
 import shlex
 import subprocess
-import sys
 import time
 
 import cv2
@@ -29,8 +28,6 @@ FLAGS = flags.FLAGS
 _LABELS = ["photograph, hole marked", "HiFill"]
 # Longer side of a column, in pixels: of a photograph's own picture and of the overview.
 _LARGE, _SMALL = 1000, 450
-# The commands lie beside the packages, in a clone as in an installed wheel.
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def define_flags() -> None:
@@ -39,13 +36,12 @@ def define_flags() -> None:
     flags.DEFINE_string("output", "demo_output", "folder for everything the demo writes")
 
 
-def command(module: str, *arguments: str) -> None:
+def command(script: str, *arguments: str) -> None:
     """Shows and runs one of the package's commands; UserError when it fails."""
-    words = [f"{module}.py", *arguments]
-    print("\n$ python " + " ".join(map(shlex.quote, words)), flush=True)
-    code = subprocess.run([sys.executable, str(_ROOT / words[0]), *arguments]).returncode
+    print(f"\n$ python {script}.py {shlex.join(arguments)}", flush=True)
+    code = subprocess.run([*command_line.program(script), *arguments]).returncode
     if code:
-        raise UserError(f"{module}.py ended with exit code {code}; its message is above")
+        raise UserError(f"{script}.py ended with exit code {code}; its message is above")
 
 
 def write_inputs(output: pathlib.Path) -> None:

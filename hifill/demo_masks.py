@@ -15,9 +15,9 @@ import numpy as np
 
 
 class Polygon(NamedTuple):
-    """All inside of the corners (x, y)."""
+    """All inside of the corners, written as in SVG: "x,y x,y ..."."""
 
-    corners: tuple[tuple[float, float], ...]
+    points: str
 
 
 class Ellipse(NamedTuple):
@@ -30,10 +30,10 @@ class Ellipse(NamedTuple):
 
 
 class Stroke(NamedTuple):
-    """A line through the points (x, y), `width` pixels wide."""
+    """A line through the points, `width` pixels wide."""
 
     width: float
-    points: tuple[tuple[float, float], ...]
+    points: str
 
 
 class Subject(NamedTuple):
@@ -53,129 +53,67 @@ class Subject(NamedTuple):
 
 SUBJECTS = (
     Subject(
-        name="astronaut",
-        photograph="astronaut.png",
-        removed="the reflections of a window in the helmet",
-        shapes=(
-            Polygon(((344, 418), (377, 423), (369, 466), (338, 463))),
-            Ellipse(310, 442, 8, 8),
+        "astronaut",
+        "astronaut.png",
+        "the reflections of a window in the helmet",
+        (Polygon("344,418 377,423 369,466 338,463"), Ellipse(310, 442, 8, 8)),
+    ),
+    Subject(
+        "camera",
+        "camera.png",
+        "the tower on the horizon",
+        (Polygon("406,128 409,116 421,109 436,109 438,186 428,185 418,188 406,190"),),
+    ),
+    Subject(
+        "cat",
+        "chelsea.png",
+        "the whiskers of one side",
+        (
+            Stroke(6, "0,222 20,218 50,215 80,215 120,217 158,220"),
+            Stroke(6, "0,256 40,243 80,235 110,232 145,230"),
+            Stroke(6, "0,299 40,280 80,262 115,250 158,239"),
+            Stroke(6, "25,300 60,278 90,262 120,250 145,243"),
+            Stroke(6, "58,300 100,275 140,256 172,244"),
+            Stroke(6, "80,300 110,278 130,265 150,254"),
+            Stroke(6, "103,300 130,281 160,261 187,249"),
+            Stroke(6, "127,300 145,283 160,269 172,260"),
+            Stroke(6, "145,300 165,278 183,260"),
+            Stroke(6, "158,300 168,283 178,270"),
+            Stroke(6, "172,300 180,282 188,270"),
         ),
     ),
     Subject(
-        name="camera",
-        photograph="camera.png",
-        removed="the tower on the horizon",
-        shapes=(
-            Polygon(
-                (
-                    (406, 128),
-                    (409, 116),
-                    (421, 109),
-                    (436, 109),
-                    (438, 186),
-                    (428, 185),
-                    (418, 188),
-                    (406, 190),
-                ),
-            ),
-        ),
+        "motorcycle",
+        "motorcycle_right.png",
+        "the maker's name on the tank",
+        (Polygon("347,197 392,189 398,206 352,215"),),
     ),
     Subject(
-        name="cat",
-        photograph="chelsea.png",
-        removed="the whiskers of one side",
-        shapes=(
-            Stroke(6, ((0, 222), (20, 218), (50, 215), (80, 215), (120, 217), (158, 220))),
-            Stroke(6, ((0, 256), (40, 243), (80, 235), (110, 232), (145, 230))),
-            Stroke(6, ((0, 299), (40, 280), (80, 262), (115, 250), (158, 239))),
-            Stroke(6, ((25, 300), (60, 278), (90, 262), (120, 250), (145, 243))),
-            Stroke(6, ((58, 300), (100, 275), (140, 256), (172, 244))),
-            Stroke(6, ((80, 300), (110, 278), (130, 265), (150, 254))),
-            Stroke(6, ((103, 300), (130, 281), (160, 261), (187, 249))),
-            Stroke(6, ((127, 300), (145, 283), (160, 269), (172, 260))),
-            Stroke(6, ((145, 300), (165, 278), (183, 260))),
-            Stroke(6, ((158, 300), (168, 283), (178, 270))),
-            Stroke(6, ((172, 300), (180, 282), (188, 270))),
-        ),
-    ),
-    Subject(
-        name="motorcycle",
-        photograph="motorcycle_right.png",
-        removed="the maker's name on the tank",
-        shapes=(Polygon(((347, 197), (392, 189), (398, 206), (352, 215))),),
-    ),
-    Subject(
-        name="retina",
-        photograph="retina.jpg",
-        removed="two blood vessels",
-        shapes=(
+        "retina",
+        "retina.jpg",
+        "two blood vessels",
+        (
             Stroke(
                 34,
-                (
-                    *(
-                        (545, 322),
-                        (570, 332),
-                        (600, 338),
-                        (650, 343),
-                        (680, 347),
-                        (700, 352),
-                        (730, 375),
-                    ),
-                    *(
-                        (770, 405),
-                        (805, 420),
-                        (860, 420),
-                        (910, 432),
-                        (950, 434),
-                        (1000, 430),
-                        (1040, 412),
-                    ),
-                    *((1080, 390), (1120, 350), (1170, 322), (1215, 310), (1238, 306)),
-                ),
+                "545,322 570,332 600,338 650,343 680,347 700,352 730,375 770,405 "
+                "805,420 860,420 910,432 950,434 1000,430 1040,412 1080,390 1120,350 "
+                "1170,322 1215,310 1238,306",
             ),
             Stroke(
                 26,
-                (
-                    *(
-                        (318, 564),
-                        (345, 548),
-                        (380, 526),
-                        (410, 514),
-                        (450, 510),
-                        (490, 509),
-                        (505, 500),
-                    ),
-                    *(
-                        (530, 480),
-                        (560, 450),
-                        (590, 432),
-                        (620, 427),
-                        (650, 435),
-                        (680, 458),
-                        (700, 490),
-                    ),
-                    *((720, 507), (745, 513), (770, 517)),
-                ),
+                "318,564 345,548 380,526 410,514 450,510 490,509 505,500 530,480 "
+                "560,450 590,432 620,427 650,435 680,458 700,490 720,507 745,513 "
+                "770,517",
             ),
         ),
     ),
     Subject(
-        name="panorama",
-        photograph="rocket.jpg",
-        removed="two lightning masts",
-        shapes=(
-            Polygon(
-                (
-                    *((441, 117), (452, 117), (455, 186), (462, 186)),
-                    *((477, 340), (436, 340), (437, 186), (444, 186)),
-                )
-            ),
-            Polygon(
-                (
-                    *((195, 117), (208, 117), (207, 186), (208, 210)),
-                    *((207, 340), (168, 340), (184, 186), (195, 186)),
-                )
-            ),
+        "panorama",
+        "rocket.jpg",
+        "two lightning masts",
+        (
+            Polygon("441,117 452,117 455,186 462,186 477,340 436,340 437,186 444,186"),
+            Polygon("195,117 208,117 207,186 208,210 207,340 168,340 184,186 195,186"),
         ),
         rows=(60, 330),
         enlarged=10,
@@ -200,14 +138,19 @@ def mask(subject: Subject, size: tuple[int, int]) -> np.ndarray:
     return hole
 
 
-def _draw(hole, shape, top, scale):
-    def placed(*points):
-        return np.rint((np.array(points) - (0, top)) * scale).astype(np.int32)
+def points_of(shape: Polygon | Stroke) -> np.ndarray:
+    """[N, 2] float64, (x, y)."""
+    return np.array([point.split(",") for point in shape.points.split()], float)
 
-    if isinstance(shape, Polygon):
-        cv2.fillPoly(hole, [placed(*shape.corners)], 1)
-    elif isinstance(shape, Stroke):
-        cv2.polylines(hole, [placed(*shape.points)], False, 1, round(shape.width * scale))
-    else:
+
+def _draw(hole, shape, top, scale):
+    if isinstance(shape, Ellipse):
+        centre = round(shape.x * scale), round((shape.y - top) * scale)
         axes = round(shape.across * scale), round(shape.down * scale)
-        cv2.ellipse(hole, placed((shape.x, shape.y))[0].tolist(), axes, 0, 0, 360, 1, -1)
+        cv2.ellipse(hole, centre, axes, 0, 0, 360, 1, -1)
+        return
+    points = np.rint((points_of(shape) - (0, top)) * scale).astype(np.int32)
+    if isinstance(shape, Polygon):
+        cv2.fillPoly(hole, [points], 1)
+    else:
+        cv2.polylines(hole, [points], False, 1, round(shape.width * scale))

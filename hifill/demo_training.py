@@ -25,8 +25,6 @@ from hifill.demo import command
 FLAGS = flags.FLAGS
 _PHOTOGRAPH = "retina.jpg"
 _MASK_SEED = 5
-# configs/ lies beside the packages, in a clone as in an installed wheel.
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 
 def define_flags() -> None:
@@ -63,7 +61,7 @@ def main(_) -> int:
     run, scores = output / "run", output / "evaluation"
     command(
         "train",
-        f"--flagfile={_ROOT / 'configs' / 'hifill' / 'small' / 'demo.cfg'}",
+        "--flagfile=configs/hifill/small/demo.cfg",
         f"--minutes={FLAGS.minutes}",
         f"--output={run}",
     )

@@ -1,10 +1,10 @@
-"""Discriminator: one Wasserstein score per image (H appendix "Discriminator", section 3.5).
+"""Discriminator: one Wasserstein score per image (HiFill appendix "Discriminator", section 3.5).
 
     K3S2C64 - K3S2C128 - 4 x K3S2C256 - fully connected to 1
 
 Input: a complete image in [-1, 1], [B, S, S, 3]. Output: [B, 1], unbounded. Plain convolutions with leaky ReLU (0.2)
-and no normalisation, as in the release (H names neither): batch statistics would tie the samples that the gradient
-penalty treats one by one. The release has 5x5 kernels. It computes in float32 whatever the policy, because the
+and no normalisation, as in the release (the paper names neither): batch statistics would tie the samples that the
+gradient penalty treats one by one. The release has 5x5 kernels. It computes in float32 whatever the policy, because the
 gradient penalty differentiates it twice and compares a norm with 1.
 """
 

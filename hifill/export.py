@@ -1,9 +1,7 @@
-"""Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (H section 3.1, Figure 2).
+"""Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (HiFill section 3.1, Figure 2).
 
-`hifill.photograph` and `hifill.residual_aggregation` work in NumPy and OpenCV around the generator. Here the same
-steps are TensorFlow ops (`hifill.graph_pipeline`), so that what is served takes a photograph of any size and gives
-the photograph with its hole filled. Signatures and errors are those of `common.models.saved_model`; the result is that
-of `HiFill.inpaint` within one level.
+What `hifill.photograph` does in NumPy and OpenCV around the networks, `hifill.graph_pipeline` does in TensorFlow ops.
+The result is that of `HiFill.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
 """
 
 from __future__ import annotations
@@ -30,12 +28,7 @@ def build_module(model: HiFill) -> tf.Module:
 
 
 def export(model: HiFill, folder: PathLike, weights: str = "not recorded") -> None:
-    """Writes the SavedModel and its README.txt to `folder`, at once or not at all.
-
-    A SavedModel that was exported to `folder` before is replaced.
-
-    Args:
-      weights: where the model's weights came from, for README.txt.
+    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from.
 
     Raises:
       UserError: `folder` holds other files, or cannot be written.

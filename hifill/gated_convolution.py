@@ -1,4 +1,4 @@
-"""Gated convolutions: GC and the three light-weight LWGC (H section 3.4, eq. 5-8, Table 1).
+"""Gated convolutions: GC and the three light-weight LWGC (HiFill section 3.4, eq. 5-8, Table 1).
 
     O = sigmoid(G) * ELU(F),   F = conv(W_f, I),   G = one of four convolutions of I
 
@@ -9,8 +9,8 @@
     pw  pixelwise 1x1 (LWGC-pw)           Cin*Cout
     sc  one channel for all (LWGC-sc)     k*k*Cin
 
-Fresh kernels are normal, of variance 5 / fan-in for features and 1 / fan-in for gates; biases are 0 (H does not say;
-docs/departures.md). Padding is 'same' (H section 3.3). The pixelwise gate follows the stride of the features and has
+Fresh kernels are normal, of variance 5 / fan-in for features and 1 / fan-in for gates; biases are 0 (the paper does not
+say; docs/departures.md). Padding is 'same' (section 3.3). The pixelwise gate follows the stride of the features and has
 no dilation, because a 1x1 kernel has nothing to dilate.
 """
 
@@ -96,7 +96,7 @@ class GatedConv2D(keras.layers.Layer):
         return tf.nn.conv2d(inputs, kernel, self.strides, "SAME", dilations=dilation_rate)
 
     def gate_weights(self):
-        """Number of gate weights without biases, the quantity of H Table 1."""
+        """Number of gate weights without biases, the quantity of Table 1."""
         kernels = [self.gate_kernel] + ([self.gate_depthwise] if self.gate == "ds" else [])
         return sum(int(tf.size(tf.convert_to_tensor(kernel))) for kernel in kernels)
 
@@ -134,7 +134,7 @@ def narrow_convolution(inputs, kernel, dilation_rate):
 
 
 class LWGC(GatedConv2D):
-    """Light-weight gated convolution (H eq. 6-8): a `GatedConv2D` whose gate is "ds", "pw" or "sc"."""
+    """Light-weight gated convolution (eq. 6-8): a `GatedConv2D` whose gate is "ds", "pw" or "sc"."""
 
     def __init__(self, filters, kernel_size=3, strides=1, dilation_rate=1, gate="pw", **kwargs):
         if gate not in ("ds", "pw", "sc"):

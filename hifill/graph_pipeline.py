@@ -191,7 +191,7 @@ def _interpolation(length, cells):
 
 
 def _add_residuals(window, hole, completed, attention, grid):
-    """H eq. 4 by the linearity of `residual_aggregation`: the window with its hole filled, uint8.
+    """HiFill eq. 4 by the linearity of `residual_aggregation`: the window with its hole filled, uint8.
 
     completed: [S, S, 3] float32 in 0..255, the low-resolution window with the completion in its hole.
     """

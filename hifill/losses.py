@@ -1,4 +1,4 @@
-"""Training losses of HiFill (H section 3.5, eq. 9-14). They know no networks.
+"""Training losses of HiFill (HiFill section 3.5, eq. 9-14). They know no networks.
 
 Images are [B, S, S, 3] float32 in [-1, 1], masks [B, S, S, 1] with 1 = hole, critic scores [B, 1]. Every function
 returns one value per sample, [B] float32, so that a caller can divide the sum by the global batch size whatever

@@ -1,4 +1,4 @@
-"""HiFill: the generator and everything between a photograph and its completion (H section 3.1, Figure 2).
+"""HiFill: the generator and everything between a photograph and its completion (HiFill section 3.1, Figure 2).
 
     image, mask --average down--> 512 x 512 --generator--> completion 512, attention
     completion --bilinear up--> + residuals of the context, aggregated with the attention --> filled hole
@@ -86,7 +86,7 @@ class HiFill(BuiltByCalling, keras.Model):
         return (coarse + 1.0) / 2.0, (refined + 1.0) / 2.0, attention.dense()
 
     def generate(self, image, mask):
-        """The generator on a batch (H section 3.3).
+        """The generator on a batch (section 3.3).
 
         Args:
           image: [B, S, S, 3] float32 RGB in [0, 1], S = config.size; ignored under the mask.

@@ -11,7 +11,7 @@ up(low_j - sum_i s_ij low_i), and the sum runs over 18 x 18 cells instead of, at
 Otherwise patches lie differently on the cells and rows of the upsampled image are made and gathered, which is exact
 too but slower. Patches are numbered in reading order, arrays are float32 in 0..255.
 
-`up` is one of H section 4.1's operators (`UP`), "bilinear" unless a study asks for another: with half-pixel centres and
+`up` is one of section 4.1's operators (`UP`), "bilinear" unless a study asks for another: with half-pixel centres and
 the border repeated; "bicubic" is OpenCV's, in which the authors' release resamples photographs.
 """
 

@@ -1,4 +1,4 @@
-"""One photograph of any size through a generator that works on squares (H section 3.1, Figure 2).
+"""One photograph of any size through a generator that works on squares (HiFill section 3.1, Figure 2).
 
 The generator sees S x S pixels, so the photograph is looked at through a square window at its own scale:
 * a window as large as the shorter side when the hole fits in it with context around (nothing is distorted, and
@@ -52,7 +52,7 @@ def inpaint(
 ) -> np.ndarray:
     """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`.
 
-    down, up: operators of H section 4.1 other than the adopted pair, see `aggregate_residuals`.
+    down, up: operators of section 4.1 other than the adopted pair, see `aggregate_residuals`.
     """
     check_array(image, mask)
     hole = np.asarray(mask) > 0

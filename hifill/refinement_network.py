@@ -1,4 +1,4 @@
-"""Refinement network: details borrowed from the context at three scales (H section 3.3, appendix).
+"""Refinement network: details borrowed from the context at three scales (HiFill section 3.3, appendix).
 
 Input: the coarse completion pasted into the image, in [-1, 1], and the mask: [B, S, S, 4]. Outputs: the refined
 image [B, S, S, 3] in [-1, 1] before pasting (what is to be added to the input image if the configuration's start is
@@ -76,7 +76,7 @@ class RefinementNetwork(Composite):
         return tf.clip_by_value(x, -1.0, 1.0), attention
 
     def fill(self, features, attention, mask):
-        """The transferred features in the hole, the layer's own outside it (H section 3.2).
+        """The transferred features in the hole, the layer's own outside it (section 3.2).
 
         A patch that touches the hole is transferred whole; a position is replaced if its cell of `mask` touches it.
         """

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.models import weights
+from common.models import release, weights
 from hifill.config import RELEASE
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
@@ -85,6 +85,11 @@ _DISCRIMINATOR = {
     "discriminator/linear/kernel": "score/kernel",
     "discriminator/linear/bias": "score/bias",
 }
+# Kernels whose first three input channels are the image's.
+_SEES_IMAGE = {
+    *("generator/c_en_down_128_feat/w", "generator/c_en_down_128_gate/w"),
+    *("generator/re_en_down_256/w", "generator/re_en_down_256/pw", "discriminator/conv1/w"),
+}
 # Adam's slots and counters, the step and moving averages: training state, not weights.
 _TRAINING_STATE = re.compile(
     r"(/Adam(_\d+)?|/ExponentialMovingAverage|/RMSProp(_\d+)?|/Momentum)$|"
@@ -123,13 +128,9 @@ def load_release_discriminator(source, size: int = RELEASE.size) -> Discriminato
 
 
 def _check_names(arrays, needed, label):
-    missing = [name for name in needed if name not in arrays]
     known = {**_GENERATOR, **_DISCRIMINATOR}
     unknown = [n for n in arrays if n not in known and not _TRAINING_STATE.search(n)]
-    for problem, names in (("lacks", missing), ("holds unknown", unknown)):
-        if names:
-            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-            raise UserError(f"{label} {problem} {', '.join(sorted(names)[:5])}{more}")
+    release.check_names(arrays, needed, unknown, label)
 
 
 def _width(arrays, name, label) -> int:
@@ -149,21 +150,12 @@ def _assign(layer, arrays, names, label):
 
 
 def _to_rgb(name, array):
-    if name in ("generator/c_en_down_128_feat/w", "generator/c_en_down_128_gate/w"):
-        return _reverse_inputs(array)
-    if name in ("generator/re_en_down_256/w", "generator/re_en_down_256/pw"):
-        return _reverse_inputs(array)
-    if name == "discriminator/conv1/w":
-        return _reverse_inputs(array)
+    if name in _SEES_IMAGE:
+        return array[:, :, [2, 1, 0, *range(3, array.shape[2])]]
     # A single-channel gate weighs all three outputs alike and has nothing to reverse.
     if "toRGB" in name and array.shape[-1] == 3:
         return np.ascontiguousarray(array[..., ::-1])
     return array
-
-
-def _reverse_inputs(kernel):
-    order = [2, 1, 0, *range(3, kernel.shape[2])]
-    return kernel[:, :, order]
 
 
 def _read(source):
@@ -172,19 +164,7 @@ def _read(source):
     path = pathlib.Path(os.fspath(source))
     if path.suffix == ".pb":
         return _read_frozen_graph(path), str(path)
-    return _read_checkpoint(path), str(path)
-
-
-def _read_checkpoint(path):
-    if not pathlib.Path(f"{path}.index").is_file():
-        raise UserError(
-            f"no checkpoint {path}: {path}.index is missing; give the prefix, without suffix"
-        )
-    try:
-        reader = tf.train.load_checkpoint(str(path))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        raise UserError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}") from error
+    return release.read_checkpoint(path), str(path)
 
 
 def _read_frozen_graph(path):

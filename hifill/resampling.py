@@ -1,4 +1,4 @@
-"""Bilinear resampling by a factor of two (H appendix: `downsample(2x)`, `upsample(2x)`).
+"""Bilinear resampling by a factor of two (HiFill appendix: `downsample(2x)`, `upsample(2x)`).
 
 With half-pixel centres a 2x reduction averages 2x2 pixels and neither direction shifts the image. The release
 uses TensorFlow 1's grid (`half_pixel_centers=False`), which takes every second pixel and shifts by half a

@@ -1,4 +1,4 @@
-"""Contextual residual aggregation: sharp detail for a hole of any size (H section 3.2, eq. 4, Figure 2).
+"""Contextual residual aggregation: sharp detail for a hole of any size (HiFill section 3.2, eq. 4, Figure 2).
 
     low   = average(image -> S x S)                         residual = image - bilinear(low)
     hole  = bilinear(completion) + sum_i s_ij residual_i    context patches i, hole patch j
@@ -11,7 +11,7 @@ that touch the hole are computed, from patches without a hole pixel, and a few p
 What lies under the hole never enters: cells of `low` that touch it hold the completion instead, so painting the hole
 magenta or green gives the same bytes. Float values are in 0..255 here, like the pixels.
 
-Averaging down and bilinear up are the paper's choice of H section 4.1 and what everything here is made for. The other
+Averaging down and bilinear up are the paper's choice of section 4.1 and what everything here is made for. The other
 operators (`DOWN`, `patches.UP`) serve its comparison, Figure 3; both upsamplings are the same one, by construction.
 """
 
@@ -42,7 +42,7 @@ _STRIP_VALUES = 16 << 20
 def aggregate_residuals(
     image, mask, generated_512, attention, down: str = "average", up: str = "bilinear"
 ) -> np.ndarray:
-    """Fills the hole of `image` at its own resolution (H eq. 4).
+    """Fills the hole of `image` at its own resolution (eq. 4).
 
     Args:
       image: uint8 [H, W, 3]; ignored under the mask.
@@ -50,7 +50,7 @@ def aggregate_residuals(
       generated_512: [S, S, 3] the generator's completion of the whole image: uint8, float in [0, 1], or float in
         0..255 (told apart by its maximum).
       attention: [N, N] float, row j holds the weights of the context patches for patch j.
-      down, up: operators of H section 4.1, keys of `DOWN` and one of `patches.UP`.
+      down, up: operators of section 4.1, keys of `DOWN` and one of `patches.UP`.
 
     Returns:
       uint8 [H, W, 3], equal to `image` where the mask is 0.
@@ -118,7 +118,7 @@ def _of_known(image, size, hole, interpolation):
 
 
 def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -> np.ndarray:
-    """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255: means of cells (H section 4.1), unrounded.
+    """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255: means of cells (section 4.1), unrounded.
 
     Where an axis is shorter than `size` the image is enlarged bilinearly, from the pixels outside `hole` ([H, W] bool):
     interpolation reaches beyond a cell, so a cell beside the hole would otherwise see into it.

@@ -1,6 +1,6 @@
-"""The last layer of either network: features -> RGB at twice the resolution (H appendix).
+"""The last layer of either network: features -> RGB at twice the resolution (HiFill appendix).
 
-    gated      upsample 2x - K3C3, gated as every layer (H section 3.3)
+    gated      upsample 2x - K3C3, gated as every layer (section 3.3)
     plain      upsample 2x - K3C3 without gate and activation (departure)
     subpixel   K3C12 without gate and activation - pixel shuffle (departure): the four pixels of a position are
                predicted apart, so that edges and texture finer than the features can be drawn

@@ -1,4 +1,4 @@
-"""Training of HiFill (H section 3.5, Algorithm 1): a Keras model whose `train_step` is one turn of the algorithm.
+"""Training of HiFill (HiFill section 3.5, Algorithm 1): a Keras model whose `train_step` is one turn of the algorithm.
 
 One element of the data holds critic_steps + 1 batches: the critic takes its 5 updates on a fresh batch with fresh
 masks each, then the generator takes one on the last. Generated images are pasted into the known pixels before the

@@ -127,7 +127,8 @@ def _command(name):
     others = _commands_flags()
     for other in others:
         delattr(flags.FLAGS, other)
-    spec = importlib.util.spec_from_file_location(f"{name}_of_the_tests", ROOT / f"{name}.py")
+    path = ROOT / "inpainting" / f"{name}.py"
+    spec = importlib.util.spec_from_file_location(f"{name}_of_the_tests", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for their module
     spec.loader.exec_module(module)

@@ -486,7 +486,7 @@ def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_pack
 STAND_IN = """
 import sys
 import numpy as np
-import evaluate
+from inpainting import evaluate
 from common import command_line
 from common.scoring.inception import Inception
 

@@ -24,8 +24,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAPERS = ("hifill", "zoom_to_inpaint")
-PACKAGES = ("benchmarks", "common", "studies", *PAPERS)
-ENTRY_POINTS = ("evaluate", "export", "inpaint", "painters", "train")
+PACKAGES = ("common", "inpainting", *PAPERS)
+SCRIPTS = ("evaluate", "export", "inpaint", "train")
+# What belongs to a clone: no package that is installed imports it.
+OF_A_CLONE = ("studies", "benchmarks", *SCRIPTS)
 LOCKS = {"current": ("3.10", "3.13"), "addons": ("3.9", "3.11")}
 
 # Tracked files above 1 MB, each with its reason.
@@ -101,13 +103,17 @@ def metadata(wheel):
     return email.message_from_string(path.read_text(encoding="utf-8"))
 
 
-def test_wheel_holds_the_packages_the_entry_points_and_the_flagfiles_and_nothing_else(wheel):
-    folders = tuple(f"{folder}/" for folder in (*PACKAGES, "configs"))
-    wanted = {name for name in TRACKED if name.startswith(folders)}
-    wanted |= {f"{name}.py" for name in ENTRY_POINTS}
+def test_wheel_holds_the_packages_and_the_flagfiles_and_no_other_top_level_name(wheel):
+    wanted = {n for n in TRACKED if n.startswith(tuple(f"{folder}/" for folder in PACKAGES))}
+    wanted |= {f"common/{name}" for name in TRACKED if name.startswith("configs/")}
     found = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*") if path.is_file()}
     found = {name for name in found if ".dist-info/" not in name}
     assert sorted(found) == sorted(wanted)
+
+
+def test_the_wheel_installs_the_command(wheel):
+    (path,) = wheel.glob("*.dist-info/entry_points.txt")
+    assert "inpaint = inpainting.command:main" in path.read_text(encoding="utf-8")
 
 
 def test_each_paper_has_flagfiles():
@@ -126,12 +132,14 @@ def test_wheel_names_its_license_and_what_it_needs(wheel):
 
 def test_installed_wheel_works_from_another_folder(wheel, tmp_path):
     code = f"""
-import importlib, importlib.util, pathlib
+import importlib, pathlib
+from common import command_line
 installed = pathlib.Path({str(wheel)!r})
 for name in {PACKAGES}:
     assert pathlib.Path(importlib.import_module(name).__file__).parent == installed / name, name
-for name in {ENTRY_POINTS}:
-    assert pathlib.Path(importlib.util.find_spec(name).origin) == installed / (name + ".py"), name
+assert command_line.program("train")[1:] == ["-m", "inpainting", "train"]
+assert command_line.program("inpaint")[1:] == ["-m", "inpainting", "run"]
+assert "--model=hifill" in command_line.expand(["--flagfile=configs/hifill/gates_sc_ds.cfg"])
 """
     environment = {**os.environ, "PYTHONPATH": str(wheel), "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(
@@ -203,9 +211,10 @@ def imported(name: str) -> set[str]:
 @pytest.mark.parametrize(
     "package, forbidden",
     [
-        ("common", {*PAPERS, "studies", *ENTRY_POINTS}),
-        ("hifill", {"zoom_to_inpaint", "studies", *ENTRY_POINTS}),
-        ("zoom_to_inpaint", {"hifill", "studies", *ENTRY_POINTS}),
+        ("common", {*PAPERS, "inpainting", *OF_A_CLONE}),
+        ("hifill", {"zoom_to_inpaint", "inpainting", *OF_A_CLONE}),
+        ("zoom_to_inpaint", {"hifill", "inpainting", *OF_A_CLONE}),
+        ("inpainting", {*OF_A_CLONE}),
     ],
 )
 def test_layers(package, forbidden):

@@ -1,4 +1,4 @@
-"""Contextual attention at the bottleneck of the refinement network (Z section A.3, after DeepFill).
+"""Contextual attention at the bottleneck of the refinement network (Zoom-to-Inpaint section A.3, after DeepFill).
 
     f        gated convolution of the bottleneck                     [h, w, C]
     score    3x3 patches of f at half its size, hole against all     [h/2 * w/2, h/2 * w/2]

@@ -1,4 +1,4 @@
-"""Coarse network f_c: a first completion at the input's resolution (Z section 3.1.1, A.1, Figure 9).
+"""Coarse network f_c: a first completion at the input's resolution (Zoom-to-Inpaint section 3.1.1, A.1, Figure 9).
 
     X_c = M * f_c(X_m, M) + X_m        (eq. 2), X_m = (1 - M) * X (eq. 1)
 

@@ -1,4 +1,4 @@
-"""PatchGAN discriminator: is the refined image real, patch by patch? (Z section 3.1.3, A.4, Figure 8)
+"""PatchGAN discriminator: is the refined image real, patch by patch? (Zoom-to-Inpaint section 3.1.3, A.4, Figure 8)
 
     5 x (5x5 convolution with stride 2, spectral normalization, LeakyReLU 0.2), channels ch, 2ch, 4ch, 4ch, 4ch
 

@@ -1,4 +1,4 @@
-"""The encoder-decoder of the coarse and the refinement network (Z section A.1, Figures 9 and 10).
+"""The encoder-decoder of the coarse and the refinement network (Zoom-to-Inpaint section A.1, Figures 9 and 10).
 
     encoder 1      G(ch)                    + residual over 2 x G(ch)
     encoder 2      max-pool 2x2, G(2ch)     + residual over 2 x G(2ch)

@@ -1,4 +1,4 @@
-"""Joint training of Zoom-to-Inpaint's networks (Z sections 3.1.3, 3.2 and 4.1).
+"""Joint training of Zoom-to-Inpaint's networks (Zoom-to-Inpaint sections 3.1.3, 3.2 and 4.1).
 
 L_c + L_SR + L_r (eq. 3, 5, 6), and the hinge loss of the discriminator; without a discriminator where its weight is 0.
 """

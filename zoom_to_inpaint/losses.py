@@ -1,4 +1,4 @@
-"""Training losses of Zoom-to-Inpaint (Z section 3.1, eq. 3, 5, 6) and the blending of eq. 2, 4 and 7.
+"""Training losses of Zoom-to-Inpaint (Zoom-to-Inpaint section 3.1, eq. 3, 5, 6) and the blending of eq. 2, 4 and 7.
 
 They know no networks. Images are [B, H, W, 3] float32 in [0, 1], masks [B, H, W, 1] with 1 = hole, VGG features
 [B, h, w, C], discriminator scores [B, P]: the flattened patches of a sample. Every loss returns one value per

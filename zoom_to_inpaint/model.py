@@ -1,4 +1,4 @@
-"""Zoom-to-Inpaint: coarse completion, zoom in, refinement at high resolution, zoom out (Z section 3.1, Figure 2).
+"""Zoom-to-Inpaint: coarse completion, zoom in, refinement at high resolution, zoom out (section 3.1, Figure 2).
 
     X_m = (1 - M) X                                      (eq. 1)
     X_c = M f_c(X_m, M) + X_m                            (eq. 2)
@@ -7,7 +7,7 @@
 
 A configuration may let the coarse network add to a start instead (`ZoomConfig.start`; departure).
 
-The idea asks nothing of the networks but their inputs and outputs, so any may be plugged in (Z section 5). Images are
+The idea asks nothing of the networks but their inputs and outputs, so any may be plugged in (section 5). Images are
 [B, H, W, 3] float32 RGB in [0, 1], masks [B, H, W, 1] with 1 = hole.
 """
 
@@ -151,7 +151,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return x
 
     def generate(self, image, mask):
-        """The pipeline on a batch (Z section 3.1).
+        """The pipeline on a batch (section 3.1).
 
         Args:
           image: [B, H, W, 3] float32 RGB in [0, 1], any H and W; ignored under the mask.

@@ -1,4 +1,4 @@
-"""One photograph of any size (the paper works on 256 x 256, Z section 4).
+"""One photograph of any size (the paper works on 256 x 256, Zoom-to-Inpaint section 4).
 
 Up to `LARGEST_SIDE` the whole photograph goes through the networks at its own resolution. Of a larger one a window is
 cut out around the hole, with as much context on every side as the hole is long; a window that is still too large is

@@ -1,4 +1,4 @@
-"""Pretraining of Zoom-to-Inpaint's networks, each by itself (Z section 4.1).
+"""Pretraining of Zoom-to-Inpaint's networks, each by itself (Zoom-to-Inpaint section 4.1).
 
 CoarsePretraining            L_c                    eq. 3
 RefinementPretraining        L1 and VGG of eq. 5    section 4.1, "we only use the L1 loss and the VGG loss"

@@ -1,4 +1,4 @@
-"""Refinement network f_r: corrects the zoomed image with what surrounds the hole (Z section 3.1.3, A.3, Figure 10).
+"""Refinement network f_r: corrects the zoomed image with what surrounds the hole (section 3.1.3, A.3, Figure 10).
 
     bottleneck x = encoder(image, mask);   x = G(4ch)[x, CA(x)];   f_r = image + decoder(x)
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pathlib
 import re
 
 import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.models import weights
+from common.models import release, weights
 from zoom_to_inpaint.config import RELEASE
 from zoom_to_inpaint.discriminator import Discriminator
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -46,11 +45,11 @@ def _gated(model, ours, paths):
     for index, path in enumerate(paths):
         for number, variables in ((2 * index, _CONVOLUTION), (2 * index + 1, _NORMALIZATION)):
             for variable in variables:
-                release = f"{model}/layer_with_weights-{number}/{variable}"
-                names[release] = f"{ours}/{path}/{variable}"
+                theirs = f"{model}/layer_with_weights-{number}/{variable}"
+                names[theirs] = f"{ours}/{path}/{variable}"
     for variable in _CONVOLUTION:
-        release = f"{model}/layer_with_weights-{2 * len(paths)}/{variable}"
-        names[release] = f"{ours}/decoder/output_convolution/{variable}"
+        theirs = f"{model}/layer_with_weights-{2 * len(paths)}/{variable}"
+        names[theirs] = f"{ours}/decoder/output_convolution/{variable}"
     return names
 
 
@@ -140,7 +139,7 @@ def _config(arrays, with_sr, label):
         return _changed(label, zoom="bicubic", channels=channels)
     sr_channels, spread = of_sr
     scale = round((spread / sr_channels) ** 0.5)
-    size = RELEASE.size if scale == RELEASE.scale else 128  # Z section E
+    size = RELEASE.size if scale == RELEASE.scale else 128  # Zoom-to-Inpaint section E
     return _changed(label, channels=channels, sr_channels=sr_channels, scale=scale, size=size)
 
 
@@ -164,12 +163,8 @@ def _channels(arrays, kernel, bias, label) -> int:
 
 def _needed(arrays, names, label) -> dict:
     """{name: float32 array} of `names`, or a UserError: one is missing, or `arrays` holds what nobody knows."""
-    missing = [name for name in names if name not in arrays]
     unknown = [n for n, a in arrays.items() if n not in _KNOWN and not _is_training_state(n, a)]
-    for problem, wrong in (("lacks", missing), ("holds unknown", unknown)):
-        if wrong:
-            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
-            raise UserError(f"{label} {problem} {', '.join(sorted(wrong)[:5])}{more}")
+    release.check_names(arrays, names, unknown, label)
     return {name: _as_floats(arrays[name], name, label) for name in names}
 
 
@@ -196,14 +191,5 @@ def _read(source):
         raise UserError(
             f"expected a checkpoint's prefix or a dict of arrays, got {type(source).__name__}"
         )
-    path = pathlib.Path(source)
-    if not pathlib.Path(f"{path}.index").is_file():
-        raise UserError(
-            f"no checkpoint {path}: {path}.index is missing; give the prefix, without suffix"
-        )
-    try:
-        reader = tf.train.load_checkpoint(str(path))
-        names = reader.get_variable_to_shape_map()
-        return {name.replace(_VALUE, ""): reader.get_tensor(name) for name in names}, str(path)
-    except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
-        raise UserError(f"cannot read checkpoint {path}: {str(error).splitlines()[0]}") from error
+    arrays = release.read_checkpoint(source)
+    return {name.replace(_VALUE, ""): array for name, array in arrays.items()}, str(source)

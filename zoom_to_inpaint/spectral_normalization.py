@@ -1,4 +1,4 @@
-"""Spectral normalization of the discriminator's layers (Z section 3.1.3, [29]).
+"""Spectral normalization of the discriminator's layers (Zoom-to-Inpaint section 3.1.3, [29]).
 
 The one module that knows TensorFlow Addons: where it is installed its `SpectralNormalization` is used, elsewhere
 Keras' own. Both take one step of power iteration per call with training=True and write the divided kernel back.

@@ -1,4 +1,4 @@
-"""Progressive learning as one command: the stages of Z sections 3.2 and 4.1, each a flagfile, one after the other.
+"""Progressive learning as one command: the stages of sections 3.2 and 4.1, each a flagfile, one after the other.
 
     pretrain_coarse                        Places2, small masks
     pretrain_refinement                    the same, on what the coarse network gives
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import pathlib
 import signal
-import sys
 from collections.abc import Callable, Sequence
 
 from common import command_line
@@ -42,8 +41,6 @@ MODEL = "zoom_to_inpaint"
 # Flags of the chain itself; the stages have their own.
 _CHAIN = ("stages", "flagfiles", "output", "model")
 _WEIGHTS = {flag for needed in STAGES.values() for flag in needed}
-# train.py lies beside the packages, in a clone as in an installed wheel.
-_TRAIN = pathlib.Path(__file__).resolve().parents[1] / "train.py"
 
 
 def run(
@@ -91,7 +88,7 @@ def run(
         words, absent = command(name, dry_run)
         for path in absent:
             print(f"{path} is not there yet; random weights stand in", flush=True)
-        code = signals.run([sys.executable, str(_TRAIN), *words], stop)
+        code = signals.run([*command_line.program("train"), *words], stop)
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if code:

@@ -1,4 +1,4 @@
-"""Super-resolution network: zooms the coarse result in by s (Z section 3.1.2, A.2, Figure 7).
+"""Super-resolution network: zooms the coarse result in by s (Zoom-to-Inpaint section 3.1.2, A.2, Figure 7).
 
     conv ch ReLU - 4 x (x + conv ReLU conv ReLU) - conv ch*s*s ReLU - pixel shuffle - conv 3  + bicubic(x)
 
@@ -62,7 +62,7 @@ class SuperResolution(Composite):
 
 
 class BicubicZoom(keras.layers.Layer):
-    """The ablation "Bicubic zoom" (Z section 4.4): [B, H, W, 3] -> [B, sH, sW, 3]."""
+    """The ablation "Bicubic zoom" (section 4.4): [B, H, W, 3] -> [B, sH, sW, 3]."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -74,7 +74,7 @@ class BicubicZoom(keras.layers.Layer):
 
 
 class NoZoom(keras.layers.Layer):
-    """The ablation "No zoom" (Z section 4.4): an identity."""
+    """The ablation "No zoom" (section 4.4): an identity."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -98,12 +98,12 @@ def enlarge(image: tf.Tensor, scale: int) -> tf.Tensor:
 
 
 def enlarge_mask(mask: tf.Tensor, scale: int) -> tf.Tensor:
-    """M~: the mask by nearest neighbour (Z section 3.1.3), [B, H, W, 1] -> [B, sH, sW, 1] float32."""
+    """M~: the mask by nearest neighbour (section 3.1.3), [B, H, W, 1] -> [B, sH, sW, 1] float32."""
     return tf.repeat(tf.repeat(tf.cast(mask, tf.float32), scale, axis=1), scale, axis=2)
 
 
 def zoom_out(image: tf.Tensor, scale: int) -> tf.Tensor:
-    """Bicubic with antialiasing (Z eq. 7): [B, sH, sW, 3] -> [B, H, W, 3] float32."""
+    """Bicubic with antialiasing (eq. 7): [B, sH, sW, 3] -> [B, H, W, 3] float32."""
     if scale == 1:
         return tf.cast(image, tf.float32)
     size = tf.shape(image)[1:3] // scale

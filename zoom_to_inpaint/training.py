@@ -1,4 +1,4 @@
-"""Training of Zoom-to-Inpaint (Z sections 3.1, 3.2, 4.1): what its stages share. Each is a Keras model whose
+"""Training of Zoom-to-Inpaint (sections 3.1, 3.2, 4.1): what its stages share. Each is a Keras model whose
 `train_step` is one update: `zoom_to_inpaint.pretraining`, `zoom_to_inpaint.joint_training`.
 
 SR and joint training take crops of a photograph, of which the labels at both resolutions are reductions

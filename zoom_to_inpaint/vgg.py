@@ -1,4 +1,4 @@
-"""VGG19 features of the perceptual term: phi_{1,4}, the first convolution of the fourth block (Z eq. 3 and 5).
+"""VGG19 features of the perceptual term: phi_{1,4}, the first convolution of the fourth block (eq. 3 and 5).
 
 Images [B, H, W, 3] float32 RGB in [0, 1] of any size -> [B, 28, 28, 512] float32, after the layer's ReLU. They are
 resized to 224x224, bilinear with antialiasing, and preprocessed as Keras' VGG19 was trained (8-bit levels, BGR, minus

@@ -25,17 +25,13 @@ DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
 
 def check_files(given: dict[str, str | None]) -> None:
     """UserError that names every file of {flag: what it names} that is not there."""
-    missing = [
-        f"--{flag}={file}"
-        for flag, file in given.items()
-        if file and weights_source.is_missing(file)
-    ]
+    files = [(flag, file) for flag, file in given.items() if file]
+    missing = [f"--{flag}={file}" for flag, file in files if weights_source.is_missing(file)]
     if missing:
-        remedy = (
-            "do not exist; train the stages that write them first, or name other files",
-            "does not exist; train the stage that writes it first, or name another file",
-        )[len(missing) == 1]
-        raise UserError(f"{' and '.join(missing)} {remedy}")
+        verb = "does" if len(missing) == 1 else "do"
+        raise UserError(
+            f"{' and '.join(missing)} {verb} not exist; train the stages that write them first, or name other files"
+        )
 
 
 def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:

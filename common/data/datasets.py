@@ -27,7 +27,6 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from common.data import held_out
-from common.data.path_list import PathList, files_below
 from common.errors import UsageError, UserError
 from common.images import files as image_files
 from common.options import option
@@ -37,15 +36,8 @@ SPLITS = ("train", "validation", "test")
 
 _SAMPLE = {
     "train": (
-        "astronaut.png",
-        "rocket.jpg",
-        "coffee.png",
-        "hubble_deep_field.jpg",
-        "brick.png",
-        "grass.png",
-        "gravel.png",
-        "camera.png",
-        "moon.png",
+        *("astronaut.png", "rocket.jpg", "coffee.png", "hubble_deep_field.jpg", "brick.png"),
+        *("grass.png", "gravel.png", "camera.png", "moon.png"),
     ),
     "validation": ("coins.png", "ihc.png"),
     "test": ("chelsea.png", "retina.jpg", "motorcycle_right.png"),
@@ -58,12 +50,8 @@ _DIV2K = {
 }
 _PLACES2 = {
     "train": (
-        "places365_standard/train",
-        "data_large_standard",
-        "data_256_standard",
-        "data_large",
-        "data_256",
-        "train",
+        *("places365_standard/train", "data_large_standard", "data_256_standard"),
+        *("data_large", "data_256", "train"),
     ),
     "validation": ("places365_standard/val", "val_large", "val_256", "val"),
     "test": ("test_large", "test_256", "test"),
@@ -115,7 +103,7 @@ def place(name: str, given: Mapping[str, str | None]) -> Place:
 def files(
     name: str, data_dir: str | None, split: str, said_by: str = "--data_dir"
 ) -> Sequence[str]:
-    """Sorted paths of the photographs of a split; 1.8 million of Places2 are listed in seconds and 50 MB.
+    """Sorted paths of the photographs of a split; the 1.8 million of Places2 are listed in seconds.
 
     Args:
       name: of `NAMES`.
@@ -217,19 +205,29 @@ def expected_tree(name: str) -> str:
     return f"Expected below it: {'; '.join(parts)}. {_PUBLISHERS[name]}"
 
 
-def images_below(folder: os.PathLike) -> PathList:
-    """Sorted paths of the image files in a directory tree, hidden ones left out; see `common.data.path_list`."""
-    return files_below(folder, image_files.EXTENSIONS)
+def images_below(folder: os.PathLike) -> list[str]:
+    """Sorted paths of the image files in a directory tree, by their names alone.
+
+    Hidden files and folders are left out, links to folders are not followed, folders that cannot be read count as
+    empty.
+    """
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            os.path.join(parent, name)
+            for name in names
+            if name.lower().endswith(image_files.EXTENSIONS) and not name.startswith(".")
+        ]
+    return sorted(found)
 
 
 def package_masks(data_dir: str | None, kind: str) -> str | None:
     """The folder mask/<kind> of a Zoom-to-Inpaint test package at `data_dir`, or None."""
-    folder = pathlib.Path(data_dir or "") / "mask" / kind
-    return (
-        str(folder)
-        if data_dir and _is_package(pathlib.Path(data_dir)) and folder.is_dir()
-        else None
-    )
+    if not data_dir or not _is_package(pathlib.Path(data_dir)):
+        return None
+    folder = pathlib.Path(data_dir) / "mask" / kind
+    return str(folder) if folder.is_dir() else None
 
 
 def _is_package(root):
@@ -246,10 +244,7 @@ def _candidates(name, root, split):
 
 
 def _sample_files(split):
-    package = importlib.util.find_spec("skimage")
-    if package is None:
-        raise UserError("--dataset=sample needs the package scikit-image: pip install scikit-image")
-    folder = pathlib.Path(package.origin).parent / "data"
+    folder = pathlib.Path(importlib.util.find_spec("skimage").origin).parent / "data"
     found = [str(folder / name) for name in _SAMPLE[split] if (folder / name).is_file()]
     if not found:
         raise UserError(f"scikit-image at {folder} came without its photographs; reinstall it")

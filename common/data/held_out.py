@@ -14,12 +14,10 @@ import unicodedata
 
 import numpy as np
 
-from common.data.path_list import PathList
-
 SHARE = 0.05
 
 
-def split(paths: PathList, folder: os.PathLike) -> tuple[PathList, list[str]]:
+def split(paths: list[str], folder: os.PathLike) -> tuple[list[str], list[str]]:
     """(those to train on in their order, those held out in the order of their hashes).
 
     That order mixes the sub-folders, so the first few stand for all of them.
@@ -33,9 +31,8 @@ def split(paths: PathList, folder: os.PathLike) -> tuple[PathList, list[str]]:
     held = np.count_nonzero(hashes < int(SHARE * 2**64))
     held = min(max(held, 1), len(paths) - 1)
     lowest = np.argsort(hashes, kind="stable")[:held]
-    others = np.ones(len(paths), bool)
-    others[lowest] = False
-    return paths.chosen(np.flatnonzero(others)), [paths[i] for i in lowest]
+    others = np.setdiff1d(np.arange(len(paths)), lowest)
+    return [paths[i] for i in others], [paths[i] for i in lowest]
 
 
 def _hash(name: str) -> int:

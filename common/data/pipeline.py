@@ -149,8 +149,8 @@ def _resized(image, size):
 def random_crop(image: np.ndarray, size: int, rng, resize: bool, flip: bool) -> np.ndarray:
     """uint8 [H, W, 3] -> [size, size, 3].
 
-    resize: the shorter side is first reduced to `size` (H section 4: DIV2K is down-sampled); otherwise the crop
-    is taken at the photograph's own scale (H: Places2 is cropped). Smaller photographs are always enlarged.
+    resize: the shorter side is first reduced to `size` (HiFill section 4: DIV2K is down-sampled); otherwise the crop
+    is taken at the photograph's own scale (HiFill: Places2 is cropped). Smaller photographs are always enlarged.
     """
     short = min(image.shape[:2])
     if short < size or (resize and short > size):

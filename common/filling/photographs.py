@@ -1,11 +1,10 @@
 """A user's photograph: read it, fill its hole, write it back, harm nothing else.
 
-`read_photograph` keeps the pixels as the file has them (gray, palette, alpha, 1, 8 or 16 bits),
-oriented by EXIF, and offers `.rgb` to the networks. `write_photograph` puts the filled pixels
-into the hole, converted to the photograph's own mode, and leaves every other pixel as it was,
-level for level. Size, mode, bit depth, colour profile and resolution are kept; JPEG, PNG and WebP
-also keep EXIF, without the orientation, which is applied, and without the thumbnail, which would
-still show what was removed. XMP is dropped: it may repeat the old orientation.
+`read_photograph` keeps the pixels as the file has them (gray, palette, alpha, 1, 8 or 16 bits), oriented by EXIF, and
+offers `.rgb` to the networks. `write_photograph` puts the filled pixels into the hole, converted to the photograph's
+own mode, and leaves every other pixel as it was, level for level. Size, mode, bit depth, colour profile and resolution
+are kept; JPEG, PNG and WebP also keep EXIF, without the orientation, which is applied, and without the thumbnail, which
+would still show what was removed. XMP is dropped: it may repeat the old orientation.
 
 The ending of the path decides the format. PNG, TIFF, BMP and WebP are written lossless; JPEG
 loses a little everywhere, which is the caller's choice. A format that lacks the photograph's mode
@@ -85,6 +84,13 @@ class Photograph:
     def depth(self) -> int:
         """Bits a channel: 8 (also for 1-bit images) or 16."""
         return 8 * self.pixels.itemsize
+
+    @property
+    def transparent(self) -> np.ndarray | None:
+        """[H, W] uint8, 1 where alpha is at most half; None if the file has no alpha, or all of it is opaque."""
+        if self.opaque:
+            return None
+        return (convert.to_eight_bits(self.pixels[..., -1]) <= convert.THRESHOLD).astype(np.uint8)
 
     @property
     def opaque(self) -> bool:
@@ -173,6 +179,7 @@ def write_photograph(
       mask: [H, W] uint8, hole where it is not 0.
       quality: 1 .. 100, for JPEG made from another format; a JPEG file's own quantisation tables
         are used again, so that compressing twice changes its known pixels least.
+
     Raises:
       UserError: arrays of another size or type, an ending or a combination that cannot be written.
     """

@@ -1,10 +1,9 @@
 """Image files and their pixels: JPEG, PNG, WebP, TIFF and BMP, whatever the file's ending says.
 
-Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's.
-EXIF orientation is applied, the channel order is RGB, the first frame of an animation or page of a
-document is taken. A file that ends too early or cannot be decoded to its last row is refused, never
-filled up. Levels stay as they are stored; `common.images.convert` converts them, `common.filling.photographs` knows
-what else a photograph's file says.
+Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's. EXIF orientation is
+applied, the channel order is RGB, the first frame of an animation or page of a document is taken. A file that ends too
+early or cannot be decoded to its last row is refused, never filled up. Levels stay as they are stored;
+`common.images.convert` converts them, `common.filling.photographs` knows what else a photograph's file says.
 """
 
 from __future__ import annotations
@@ -216,6 +215,15 @@ def size(path: PathLike) -> tuple[int, int] | None:
             return header.size
     except Exception:  # decoders raise whatever the damage makes them stumble over
         return None
+
+
+def has_alpha(path: PathLike) -> bool:
+    """Whether a file's header says that its pixels may be transparent; False if it cannot be read."""
+    try:
+        with Image.open(path, formats=_FORMATS) as header:
+            return header.has_transparency_data
+    except Exception:  # as of `size`: whoever reads the file says what is wrong with it
+        return False
 
 
 def _namesakes(path):

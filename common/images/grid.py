@@ -13,37 +13,19 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from common.errors import UserError
 from common.images.convert import WHITE
 
 MAGENTA = (WHITE, 0, WHITE)
 
-_PAPER = WHITE
 _INK = (0x30, 0x30, 0x30)
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
 _MARGIN = 5  # Above and below a label, in pixels.
 
 
-def _check_image(image: np.ndarray) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise ValueError(f"a picture must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
-
-
 def paint_hole(
     image: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int] = MAGENTA
 ) -> np.ndarray:
-    """A copy of `image` [H, W, 3] uint8 with the hole of `mask` in one flat colour.
-
-    Raises:
-      UserError: `mask` [H, W] and `image` differ in size.
-    """
-    _check_image(image)
-    if mask.shape != image.shape[:2]:
-        (h, w), (mask_h, mask_w) = image.shape[:2], mask.shape[:2]
-        raise UserError(
-            f"the mask is {mask_w}x{mask_h} pixels and the image {w}x{h}; "
-            "give a mask of the image's size"
-        )
+    """A copy of `image` [H, W, 3] uint8 with the hole of `mask` [H, W] in one flat colour."""
     painted = image.copy()
     painted[mask != 0] = colour
     return painted
@@ -65,27 +47,6 @@ def _text_size(label: str) -> tuple[int, int, int]:
     return width, height, depth
 
 
-def _draw_label(canvas: np.ndarray, label: str, left: int, width: int) -> None:
-    """Writes `label` centred between `left` and `left + width` at the top of `canvas`, in place."""
-    text_width, text_height, _ = _text_size(label)
-    origin = left + (width - text_width) // 2, _MARGIN + text_height
-    cv2.putText(canvas, label, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
-
-
-def _check_rows(rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str], cell: int) -> None:
-    if cell < 1:
-        raise UserError(f"a cell of {cell} pixels is impossible; give 1 or more")
-    if not rows or not labels:
-        raise ValueError("a grid needs at least one row and one column")
-    for number, row in enumerate(rows):
-        if len(row) != len(labels):
-            raise ValueError(f"row {number} has {len(row)} pictures for {len(labels)} labels")
-        for image in row:
-            _check_image(image)
-        if len({image.shape for image in row}) != 1:
-            raise ValueError(f"the pictures of row {number} differ in size")
-
-
 def grid(
     rows: Sequence[Sequence[np.ndarray]], labels: Sequence[str], cell: int = 256, gap: int = 4
 ) -> np.ndarray:
@@ -99,28 +60,31 @@ def grid(
       gap: white pixels between pictures.
 
     Returns:
-      uint8 [H, W, 3] RGB. Columns are as wide as the widest picture or their title, pictures are
-      centred.
+      uint8 [H, W, 3] RGB. Columns are as wide as the widest picture or their title, pictures are centred.
 
     Raises:
-      UserError: `cell` below 1.
-      ValueError: no rows, rows of other lengths than `labels`, or other arrays than described.
+      ValueError: a row of another length than `labels`, or with pictures of several sizes.
     """
-    _check_rows(rows, labels, cell)
     small = [[_shrink(image, cell) for image in row] for row in rows]
+    for row in small:
+        if len(row) != len(labels) or len({image.shape for image in row}) != 1:
+            raise ValueError(f"a row of {len(labels)} pictures of one size is expected")
     heights = [row[0].shape[0] for row in small]
     widest = max(row[0].shape[1] for row in small)
     texts = [_text_size(label) for label in labels]
     widths = [max(widest, text_width) for text_width, _, _ in texts]
     top = max(up + down for _, up, down in texts) + 2 * _MARGIN if any(labels) else gap
     size = top + sum(heights) + gap * len(rows), sum(widths) + gap * (len(labels) + 1), 3
-    canvas = np.full(size, _PAPER, np.uint8)
-    for column, label in enumerate(labels):
-        left = gap * (column + 1) + sum(widths[:column])
-        _draw_label(canvas, label, left, widths[column])
+    canvas = np.full(size, WHITE, np.uint8)
+    for column, (label, text) in enumerate(zip(labels, texts)):
+        middle = (
+            2 * (gap * (column + 1) + sum(widths[:column])) + widths[column]
+        )  # of the column, doubled
+        origin = (middle - text[0]) // 2, _MARGIN + text[1]
+        cv2.putText(canvas, label, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
         for number, row in enumerate(small):
             height, width = row[column].shape[:2]
             y = top + sum(heights[:number]) + gap * number
-            x = left + (widths[column] - width) // 2
+            x = (middle - width) // 2
             canvas[y : y + height, x : x + width] = row[column]
     return canvas

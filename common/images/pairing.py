@@ -1,9 +1,9 @@
 """Which mask belongs to which photograph.
 
-A single photograph takes the mask it is given. In folders a mask belongs to the photograph of the same stem
-(`dog.jpg`, `dog.png`) or, as LaMa names them, `dog_mask000.png`; a photograph may have several of the latter, and
-they may lie in the photographs' own folder. Every pair is one result, named after the photograph or, when it has
-numbered masks, after the mask.
+A mask file belongs to all photographs that are given. In a folder a mask belongs to the photograph of the same stem
+(`dog.jpg`, `dog.png`) or, as LaMa names them, `dog_mask000.png`; a photograph may have several of the latter, and they
+may lie in the photographs' own folder. Every pair is one result, named after the photograph or, when it has numbered
+masks, after the mask.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ _NUMBERED = re.compile(r"(.+)_mask\d*$")
 
 
 class Pair(NamedTuple):
-    """A photograph, its mask and the path of the result."""
+    """A photograph, its mask and the path of the result.
+
+    mask: None: the hole is what is transparent in the photograph.
+    """
 
     image: pathlib.Path
-    mask: pathlib.Path
+    mask: pathlib.Path | None
     output: pathlib.Path
 
 
@@ -31,7 +34,8 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
 
     Args:
       image: a file or a folder.
-      mask: a file or a folder; without it, numbered masks are looked for beside the photographs.
+      mask: a file or a folder; without it, numbered masks beside the photographs, and of a photograph that has none
+        what is transparent.
       output: a file with an image's extension (for one photograph) or a folder, which gets lossless PNGs.
 
     Raises:
@@ -44,10 +48,7 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
             raise UserError(f"{flag}={path} does not exist; check its name")
         if not (path.is_file() or path.is_dir()):
             raise UserError(f"{flag}={path} is neither a file nor a folder")
-    try:
-        found = _matches(image_path, mask_path)
-    except UserError as error:
-        raise error if mask else UserError(f"--mask is missing, and {error}") from error
+    found = _matches(image_path, mask_path, needed=bool(mask))
     target = pathlib.Path(output)
     to_file = bool(target.suffix) and not target.is_dir() and not output.endswith("/")
     if to_file and image_path.is_dir():
@@ -73,29 +74,34 @@ def _folder_of(path):
     return path if path.is_dir() else path.parent
 
 
-def _matches(image_path, mask_path):
-    if image_path.is_file() and mask_path.is_file():
-        return [(image_path, mask_path, image_path.stem)]
-    if mask_path.is_file():
-        raise UserError(f"--image={image_path} is a folder but --mask={mask_path} is a file")
-    masks = _image_files(mask_path)
+def _matches(image_path, mask_path, needed):
+    """[(photograph, mask or None, stem of the result)]; without a mask only if none is `needed`."""
     images = [image_path] if image_path.is_file() else _image_files(image_path)
+    if mask_path.is_file():
+        return _some([(image, mask_path, image.stem) for image in images], image_path)
+    masks = _image_files(mask_path)
     if mask_path.samefile(_folder_of(image_path)):
         images = [i for i in images if not _NUMBERED.match(i.stem)]
         masks = [m for m in masks if _NUMBERED.match(m.stem)]
-    found = [match for image in images for match in _masks_of(image, masks, mask_path)]
+    found = [match for image in images for match in _masks_of(image, masks, mask_path, needed)]
+    return _some(found, image_path)
+
+
+def _some(found, image_path):
     if not found:
         raise UserError(f"--image={image_path} holds no image ({', '.join(EXTENSIONS)})")
     return found
 
 
-def _masks_of(image, masks, folder):
+def _masks_of(image, masks, folder, needed):
     same = [(image, m, image.stem) for m in masks if m.stem == image.stem]
     numbered = [
         (image, m, m.stem)
         for m in masks
         if _NUMBERED.match(m.stem) and _NUMBERED.match(m.stem).group(1) == image.stem
     ]
+    if not same + numbered and not needed:
+        return [(image, None, image.stem)]
     if not same + numbered:
         raise UserError(
             f"no mask for {image.name} in {folder}; name it {image.stem}.png or {image.stem}_mask000.png"
@@ -116,7 +122,7 @@ def _image_files(folder):
 def _distinct(found):
     by_output = {}
     for pair in found:
-        for source in (pair.image, pair.mask):
+        for source in filter(None, (pair.image, pair.mask)):
             if pair.output.exists() and pair.output.samefile(source):
                 raise UserError(f"--output would overwrite {source}; name another folder or file")
         other = by_output.setdefault(pair.output, pair)

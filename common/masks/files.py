@@ -66,6 +66,7 @@ def read_mask(
       of: whose size it is, for the error's text.
     Returns:
       [H, W] uint8, 1 = hole, 0 = known. May be empty or full: see `coverage_warning`.
+
     Raises:
       UserError: the file cannot be read, or has another size.
     """
@@ -73,8 +74,8 @@ def read_mask(
     found = decoded.pixels.shape[:2]
     if size is not None and found != tuple(size):
         raise UserError(
-            f"mask {path} has {_pixels(found)} pixels but {of} has {_pixels(size)} "
-            "(width x height); they must match"
+            f"mask {path} has {found[1]}x{found[0]} pixels but {of} has {size[1]}x{size[0]} (width x height); they "
+            "must match"
         )
     mask = (_mask_levels(decoded) > convert.THRESHOLD).astype(np.uint8)
     return random_masks.dilate(1 - mask if invert else mask, dilate)
@@ -90,10 +91,6 @@ def _mask_levels(decoded):
     return cv2.cvtColor(np.ascontiguousarray(rgb), cv2.COLOR_RGB2GRAY)
 
 
-def _pixels(size):
-    return f"{size[1]}x{size[0]}"
-
-
 def coverage_warning(mask: np.ndarray, name: str) -> str | None:
     """A sentence for the user if over half of `mask` ([H, W], 1 = hole) is hole, else None."""
     share = float(np.mean(mask != 0))
@@ -105,17 +102,17 @@ def coverage_warning(mask: np.ndarray, name: str) -> str | None:
     )
 
 
-def load_masks(folder: PathLike) -> list[np.ndarray]:
-    """Every mask below `folder`, in the order of `list_masks`, each in its own size.
-
-    Raises:
-      UserError: the folder is missing or has no image, or a file cannot be read.
-    """
-    return [read_mask(path) for path in list_masks(folder)]
-
-
 class MaskSource:
-    """Draws masks of one kind; see `mask_source`."""
+    """Draws masks of one kind.
+
+    Args:
+      spec: 'small' or 'large' (Zoom-to-Inpaint Table 1); 'irregular', 'object', 'mixed' (either of the two) or
+        'union' (both in one mask) (HiFill section 3.5); 'any' (one of the first four with equal probability); or the
+        path of a folder of mask files, which are drawn with equal probability and resized, if need be, to the size
+        asked for.
+      folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default
+        `builtin_templates`.
+    """
 
     def __init__(self, spec: PathLike, folder: PathLike | None = None):
         self.spec = os.fspath(spec)
@@ -127,7 +124,8 @@ class MaskSource:
                 f"it goes with {', '.join(OBJECT_KINDS)}"
             )
         if self.spec in OBJECT_KINDS:
-            self._templates = tuple(load_masks(folder)) if folder else builtin_templates()
+            templates = folder and tuple(read_mask(path) for path in list_masks(folder))
+            self._templates = templates or builtin_templates()
         elif self.spec not in KINDS:
             if not os.path.isdir(self.spec):
                 raise UserError(
@@ -190,18 +188,4 @@ class MaskSource:
         return np.packbits(mask)
 
 
-def mask_source(spec: PathLike, folder: PathLike | None = None) -> MaskSource:
-    """The source of masks that a flag names.
-
-    Args:
-      spec: 'small' or 'large' (Z Table 1); 'irregular', 'object', 'mixed' (either of the two) or
-        'union' (both in one mask) (H section 3.5); 'any' (one of the first four with equal probability);
-        or the path of a folder of mask files, which are
-        drawn with equal probability and resized, if need be, to the size asked for.
-      folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default
-        `builtin_templates`.
-
-    Raises:
-      UserError: an unknown spec; a folder that is missing, has no image or is of no use here.
-    """
-    return MaskSource(spec, folder)
+mask_source = MaskSource

@@ -8,7 +8,7 @@ while `(5,)` and `(5, 0)` are different seeds. One seed is one mask, the same on
 NumPy; a seed says nothing about its neighbours. A draw that comes out empty or all hole is repeated
 from the same generator.
 
-`stroke_mask` follows Z Table 1 (`d` is the image diagonal; thickness is in pixels whatever the
+`stroke_mask` follows Zoom-to-Inpaint Table 1 (`d` is the image diagonal; thickness is in pixels whatever the
 image size):
 
 |       | vertices | piece length  | thickness | angle a            | every other angle   |
@@ -24,10 +24,9 @@ a mask: small with equal probability; large with 0.34, 0.30, 0.21, 0.15, the onl
 fitted to the table's mean hole. Below 80 pixels the thickness is capped at half the shorter side,
 so that something stays known.
 
-`irregular_mask` (H section 3.5: tears, scratches, spots, manual erasing) adds elements, sized
-relative to sqrt(H * W), until a share of the image drawn from U(2%, 25%) is reached; none may take
-the hole beyond 25% (H section 4.3). `object_mask` (H section 3.5) moves object templates. The
-papers give no further numbers.
+`irregular_mask` (HiFill section 3.5: tears, scratches, spots, manual erasing) adds elements, sized relative to sqrt(H *
+W), until a share of the image drawn from U(2%, 25%) is reached; none may take the hole beyond 25% (HiFill section 4.3).
+`object_mask` (HiFill section 3.5) moves object templates. The papers give no further numbers.
 
 Polygons are filled by `cv2.fillConvexPoly`: thick `cv2.polylines` are one to two pixels too wide
 and differ between OpenCV 4 and 5.
@@ -102,7 +101,7 @@ def _capsules(start: np.ndarray, end: np.ndarray, thickness: float | np.ndarray)
 
 
 def _small_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray, int]:
-    """One small stroke of Z Table 1: its pieces [vertices] as complex steps, and its thickness."""
+    """One small stroke of Zoom-to-Inpaint Table 1: its pieces [vertices] as complex steps, and its thickness."""
     vertices = rng.integers(1, 13)
     length = rng.uniform(1, max(1, diagonal / 12), vertices)
     angle = rng.uniform(0, 2 * np.pi, vertices)
@@ -112,7 +111,7 @@ def _small_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray
 
 
 def _large_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray, int]:
-    """One large stroke of Z Table 1, as `_small_pieces`."""
+    """One large stroke of Zoom-to-Inpaint Table 1, as `_small_pieces`."""
     vertices = rng.integers(4, 13)
     length = np.clip(rng.normal(diagonal / 8, diagonal / 16, vertices), 0, diagonal / 4)
     angle = 2 * np.pi / 5 + rng.uniform(-2 * np.pi / 15, 2 * np.pi / 15, vertices)
@@ -145,16 +144,11 @@ def _strokes(rng: np.random.Generator, height: int, width: int, kind: str) -> np
 
 
 def stroke_mask(height: int, width: int, kind: str, seed: Seed) -> np.ndarray:
-    """One to four brush strokes of Z Table 1.
-
-    Args:
-      kind: 'small' (on average 4.3% hole at 256x256) or 'large' (15.1%).
+    """One to four brush strokes of Zoom-to-Inpaint Table 1: 'small' (at 256 pixels 4.3% hole on average) or 'large'.
 
     Raises:
       UserError: another kind, or an image too small to have both hole and known pixels.
     """
-    if kind not in STROKE_KINDS:
-        raise UserError(f"stroke kind '{kind}' is unknown; choose one of {', '.join(STROKE_KINDS)}")
     draw = functools.partial(_strokes, height=height, width=width, kind=kind)
     return sample(draw, height, width, seed)
 
@@ -205,7 +199,7 @@ def _irregular(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 def irregular_mask(height: int, width: int, seed: Seed) -> np.ndarray:
-    """Tears, scratches, spots and erasing strokes over up to 25% of the image (H section 3.5).
+    """Tears, scratches, spots and erasing strokes over up to 25% of the image (HiFill section 3.5).
 
     Raises:
       UserError: the image is too small to have both hole and known pixels.
@@ -244,18 +238,12 @@ def _object(
     return mask
 
 
-def _check_templates(templates: Sequence[np.ndarray]) -> None:
-    if not len(templates):
-        raise UserError("the list of object templates is empty; give at least one mask")
-
-
 def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: Seed) -> np.ndarray:
-    """One object template, mirrored, turned, scaled and moved at random (H section 3.5).
+    """One object template, mirrored, turned, scaled and moved at random (HiFill section 3.5).
 
-    The template's frame is fitted into the image (its aspect ratio is kept) and scaled by
-    U(0.8, 1); it is mirrored left-right with probability 1/2, turned by U(-90, 90) degrees about
-    the object and put uniformly where the object's box stays inside the image. Sampled by nearest
-    neighbour.
+    The template's frame is fitted into the image (its aspect ratio is kept) and scaled by U(0.8, 1); it is mirrored
+    left-right with probability 1/2, turned by U(-90, 90) degrees about the object and put uniformly where the object's
+    box stays inside the image. Sampled by nearest neighbour.
 
     Args:
       templates: [h, w] uint8 each, non-zero = object, sides below 32768; drawn equally often.
@@ -263,7 +251,6 @@ def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: 
     Raises:
       UserError: no templates, or templates that are empty.
     """
-    _check_templates(templates)
     draw = functools.partial(_object, height=height, width=width, templates=templates)
     return sample(draw, height, width, seed)
 
@@ -273,10 +260,8 @@ def mixed_mask(
 ) -> np.ndarray:
     """An irregular or an object mask with probability 1/2 each; with `union`, always both.
 
-    H section 3.5: the two methods "can be combined or separated". A union may cover more than 25%.
-    Raises as `object_mask`.
+    HiFill section 3.5: the two methods "can be combined or separated". A union may cover more than 25%.
     """
-    _check_templates(templates)
 
     def draw(rng: np.random.Generator) -> np.ndarray:
         if union:
@@ -290,31 +275,15 @@ def mixed_mask(
     return sample(draw, height, width, seed)
 
 
-def dilate(mask: np.ndarray, pixels: int, shape: str = "disc") -> np.ndarray:
-    """Grows the hole to every pixel within `pixels` of it; the result may be all hole.
-
-    Args:
-      mask: [H, W] uint8, non-zero = hole; an empty mask stays empty.
-      pixels: radius, >= 0; 0 changes nothing.
-      shape: 'disc' (Euclidean distance) or 'square' (the larger of |dx| and |dy|).
+def dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
+    """Grows the hole of [H, W] uint8 to every pixel within `pixels` (Euclidean distance); may end all hole.
 
     Raises:
       UserError: a negative radius or another shape.
     """
-    if pixels < 0 or shape not in ("disc", "square"):
-        raise UserError(f"cannot dilate by {pixels} ({shape}); use pixels >= 0 and disc or square")
     hole = (mask > 0).astype(np.uint8)
     if pixels == 0 or not hole.any():
         return hole
-    if shape == "square":
-        return cv2.dilate(hole, np.ones((2 * pixels + 1, 2 * pixels + 1), np.uint8))
     distance = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # Squared distances are integers: half-way to the next one, rounding of the root cannot matter.
     return (distance <= np.sqrt(pixels**2 + 0.5)).astype(np.uint8)
-
-
-def batch(
-    source: Callable[[int, int, Seed], np.ndarray], height: int, width: int, seeds: Sequence[Seed]
-) -> np.ndarray:
-    """One mask per seed from `source(height, width, seed)` as [B, H, W, 1] float32 of 0 and 1."""
-    return np.stack([source(height, width, seed) for seed in seeds])[..., None].astype(np.float32)

@@ -1,6 +1,6 @@
 """Object silhouettes for random holes: people, animals, vehicles, plants, vessels, blobs, polygons.
 
-They stand in for H's object segmentation masks (section 3.5: "single, multiple or crowded
+They stand in for HiFill's object segmentation masks (section 3.5: "single, multiple or crowded
 objects"), which the paper did not publish as a list, and are made of ellipses, rounded boxes and
 polygons. An outline is [corners] complex, x + iy; a sketch, a list of outlines in about [-1, 1].
 """
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 _FRAME = 256
-_LARGEST_OBJECT = 0.25  # of the frame: H section 4.3
+_LARGEST_OBJECT = 0.25  # of the frame: HiFill section 4.3
 _ANGLES = 2 * np.pi * np.arange(48) / 48
 
 

@@ -13,27 +13,13 @@ from common.errors import UserError
 from common.storage import PathLike
 
 FOLDER = "weights"
-_SUMS = "SHA256SUMS"
-
-
-def exist(package: PathLike) -> bool:
-    """Whether the folder of a paper's modules comes with weights."""
-    return (pathlib.Path(package) / FOLDER / _SUMS).is_file()
 
 
 def find(package: PathLike) -> pathlib.Path:
-    """The weights file of a paper's folder.
-
-    Raises:
-      UserError: the package comes without, or the file is missing or not the one that was published.
-    """
-    package = pathlib.Path(package)
-    if not exist(package):
-        raise UserError(
-            f"no weights of {package.name} come with this package; name a file (docs/weights.md)"
-        )
-    digest, name = (package / FOLDER / _SUMS).read_text(encoding="ascii").split()
-    path = package / FOLDER / name
+    """The weights file of a paper's folder; UserError if it is missing or not the one that was published."""
+    folder = pathlib.Path(package) / FOLDER
+    digest, name = (folder / "SHA256SUMS").read_text(encoding="ascii").split()
+    path = folder / name
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

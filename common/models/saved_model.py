@@ -1,7 +1,7 @@
 """What every SavedModel that fills holes has in common: signatures, checks, file formats, folder, README.txt.
 
     serving_default   image uint8 [H, W, 3] RGB, mask uint8 [H, W], nonzero = hole  ->  image uint8 [H, W, 3]
-    encoded           image_bytes, mask_bytes: scalar strings, PNG, JPEG or BMP     ->  png_bytes, image
+    encoded           image_bytes, mask_bytes: scalar strings, PNG or JPEG          ->  png_bytes, image
 
 A model gives a function of TensorFlow ops that fills a photograph's hole (`build_module`). It is not called without a
 hole; different sizes, sides that are too short and a mask without known pixels fail before with
@@ -25,15 +25,12 @@ from common.storage import PathLike
 # All that a SavedModel written here may hold; a folder with anything else is somebody's.
 _CONTENT = {"saved_model.pb", "variables", "assets", "fingerprint.pb", "README.txt"}
 
-_BMP_HEADER = 54  # bytes of a BMP file before palette and pixels
-
 _README = """{title}: fills holes in photographs. A TensorFlow 2 SavedModel; needs no other package.
 Weights: {weights}
 
 Signature "encoded"
-  image_bytes  scalar string: PNG, JPEG or BMP file (8 bits a pixel or more). EXIF orientation is not applied, alpha is
-               dropped.
-  mask_bytes   scalar string: PNG, JPEG or BMP file of the same size. White (above {threshold}) is the hole. If all
+  image_bytes  scalar string: PNG or JPEG file. EXIF orientation is not applied, alpha is dropped.
+  mask_bytes   scalar string: PNG or JPEG file of the same size. White (above {threshold}) is the hole. If all
                pixels have one colour and alpha varies, what is opaque is the hole.
   -> png_bytes scalar string: PNG file, 8-bit RGB.   image: uint8 [H, W, 3], the same pixels.
 
@@ -65,7 +62,24 @@ def build_module(title: str, variables, fill: Callable, min_side: int = 1) -> tf
         at least one hole and one known pixel.
       min_side: the shortest side that `fill` takes.
     """
-    return _Pipeline(title, variables, fill, min_side)
+
+    def inpaint(image, mask):
+        return {"image": _fill_checked(title, fill, min_side, image, mask > 0)}
+
+    def inpaint_encoded(image_bytes, mask_bytes):
+        image, hole = decode_image(image_bytes), decode_mask(mask_bytes) > 0
+        filled = _fill_checked(title, fill, min_side, image, hole)
+        return {"png_bytes": tf.io.encode_png(filled), "image": filled}
+
+    image = tf.TensorSpec([None, None, 3], tf.uint8, "image")
+    mask = tf.TensorSpec([None, None], tf.uint8, "mask")
+    files = [tf.TensorSpec([], tf.string, name) for name in ("image_bytes", "mask_bytes")]
+    module = tf.Module()
+    # The variables alone are tracked: the model itself would bring Keras into the SavedModel.
+    module.model_variables = variables
+    module.inpaint = tf.function(inpaint, input_signature=[image, mask], autograph=False)
+    module.inpaint_encoded = tf.function(inpaint_encoded, input_signature=files, autograph=False)
+    return module
 
 
 def check_folder(folder: PathLike) -> None:
@@ -86,15 +100,13 @@ def check_folder(folder: PathLike) -> None:
 def export(module: tf.Module, folder: PathLike, title: str, sizes: str, weights: str) -> None:
     """Writes the SavedModel and its README.txt to `folder`, at once or not at all.
 
-    A SavedModel that was exported to `folder` before is replaced.
+    A SavedModel that was exported to `folder` before is replaced; UserError if it holds other files, or cannot be
+    written.
 
     Args:
       module: what `build_module` gave.
       title, sizes, weights: for README.txt: the model's name, a sentence on the sizes it takes, and where its weights
         came from.
-
-    Raises:
-      UserError: `folder` holds other files, or cannot be written.
     """
     check_folder(folder)
     signatures = {
@@ -133,27 +145,6 @@ def _replaced_folder(target):
             shutil.rmtree(leftover, ignore_errors=True)
 
 
-class _Pipeline(tf.Module):
-    def __init__(self, title, variables, fill, min_side):
-        super().__init__()
-        # The variables alone are tracked: the model itself would bring Keras into the SavedModel.
-        self.model_variables = variables
-
-        def inpaint(image, mask):
-            return {"image": _fill_checked(title, fill, min_side, image, mask > 0)}
-
-        def inpaint_encoded(image_bytes, mask_bytes):
-            image, hole = decode_image(image_bytes), decode_mask(mask_bytes) > 0
-            filled = _fill_checked(title, fill, min_side, image, hole)
-            return {"png_bytes": tf.io.encode_png(filled), "image": filled}
-
-        image = tf.TensorSpec([None, None, 3], tf.uint8, "image")
-        mask = tf.TensorSpec([None, None], tf.uint8, "mask")
-        files = [tf.TensorSpec([], tf.string, name) for name in ("image_bytes", "mask_bytes")]
-        self.inpaint = tf.function(inpaint, input_signature=[image, mask], autograph=False)
-        self.inpaint_encoded = tf.function(inpaint_encoded, input_signature=files, autograph=False)
-
-
 def _fill_checked(title, fill, min_side, image, hole):
     with tf.control_dependencies(_checks(title, min_side, image, hole)):
         image, hole = tf.identity(image), tf.identity(hole)
@@ -178,37 +169,7 @@ def _checks(title, min_side, image, hole):
 
 def _decode(data):
     """File's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 or 4."""
-    bits = _bmp_bits(data)
-    few = "a BMP file with fewer than 8 bits a pixel cannot be read; save it as PNG. Bits:"
-    with tf.control_dependencies([tf.debugging.Assert(bits >= 8, [few, bits])]):
-        # Channels as stored, because BMP files are not converted.
-        pixels = tf.io.decode_image(data, channels=0, expand_animations=False)
-    pixels = tf.cond(tf.equal(bits, 8), lambda: _of_palette(data, pixels), lambda: pixels)
-    return tf.ensure_shape(pixels, [None, None, None])
-
-
-def _bmp_bits(data):
-    """Bits a pixel of a BMP file as int32; of any other file 24."""
-    is_bmp = tf.equal(tf.strings.substr(data, 0, 2), b"BM") & (
-        tf.strings.length(data) > _BMP_HEADER
-    )
-    return tf.cond(is_bmp, lambda: _number(data, 28, tf.uint16), lambda: 24)
-
-
-def _of_palette(data, indices):
-    """[H, W, 1] as TensorFlow gives a BMP file of 8 bits -> [H, W, 3]: the colours that these are the numbers of."""
-    start, count = 14 + _number(data, 14, tf.int32), _number(data, 46, tf.int32)
-    count = tf.where(tf.equal(count, 0), 256, count)
-    table = tf.io.decode_raw(tf.strings.substr(data, start, 4 * count), tf.uint8)
-    blue_green_red = tf.pad(tf.reshape(table, [-1, 4]), [[0, 256 - count], [0, 0]])[:, :3]
-    return tf.gather(blue_green_red[:, ::-1], tf.cast(indices[..., 0], tf.int32))
-
-
-def _number(data, position, dtype):
-    """A little-endian number of a file as int32."""
-    return tf.cast(
-        tf.io.decode_raw(tf.strings.substr(data, position, dtype.size), dtype)[0], tf.int32
-    )
+    return tf.io.decode_png(data)  # JPEG too
 
 
 def _to_rgb(pixels):
@@ -218,7 +179,7 @@ def _to_rgb(pixels):
 
 
 def decode_image(data: tf.Tensor) -> tf.Tensor:
-    """A PNG, JPEG or BMP file's bytes -> [H, W, 3] uint8 RGB, alpha dropped."""
+    """A PNG or JPEG file's bytes -> [H, W, 3] uint8 RGB, alpha dropped."""
     return _to_rgb(_decode(data))
 
 
@@ -227,13 +188,9 @@ def decode_mask(data: tf.Tensor) -> tf.Tensor:
     pixels = _decode(data)
     rgb, channels = _to_rgb(pixels), tf.shape(pixels)[2]
     alpha = pixels[..., -1]
-    drawn_in_alpha = tf.reduce_all(
-        [
-            tf.equal(channels % 2, 0),
-            tf.reduce_min(alpha) < tf.reduce_max(alpha),
-            tf.reduce_all(tf.equal(rgb, rgb[:1, :1])),
-        ]
-    )
+    varies = tf.reduce_min(alpha) < tf.reduce_max(alpha)
+    one_colour = tf.reduce_all(tf.equal(rgb, rgb[:1, :1]))
+    drawn_in_alpha = tf.equal(channels % 2, 0) & varies & one_colour
     levels = tf.cond(drawn_in_alpha, lambda: alpha, lambda: _luma(rgb))
     return tf.cast(levels > THRESHOLD, tf.uint8)
 

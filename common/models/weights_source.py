@@ -30,7 +30,7 @@ def is_missing(weights: str) -> bool:
 
 
 def check_file(weights: str) -> None:
-    """UserError where what --weights names is not there."""
+    """UserError where --weights names nothing that is there."""
     if is_missing(weights):
         raise UserError(
             f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"

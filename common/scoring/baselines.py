@@ -11,10 +11,9 @@ for bit, and nothing of what the picture held inside the hole has an influence.
 - `harmonic`: Laplace's equation in the hole (`common.scoring.harmonic`), the smoothest surface through what is known.
 - `mean`: the mean colour of the known pixels, rounded to nearest. The floor.
 
-Departures from a bare `cv2.inpaint`: the hole is painted in the mean colour first, because
-OpenCV's `telea` (4.11 and 5.0) reads unknown pixels where a hole touches the top or left edge, and
-would leak them; and a picture that is all hole, which OpenCV returns as it came, becomes mid-grey,
-for every name.
+Departures from a bare `cv2.inpaint`: the hole is painted in the mean colour first, because OpenCV's `telea` (4.11 and
+5.0) reads unknown pixels where a hole touches the top or left edge, and would leak them; and a picture that is all
+hole, which OpenCV returns as it came, becomes mid-grey, for every name.
 """
 
 from __future__ import annotations

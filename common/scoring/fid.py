@@ -1,4 +1,4 @@
-"""Scores of sets of pictures from Inception's outputs: Fréchet Inception Distance and Inception Score (H Table 2).
+"""Scores of sets of pictures from Inception's outputs: Fréchet Inception Distance and Inception Score (HiFill Table 2).
 
 `common.scoring.inception` makes what goes in; here is arithmetic alone, in float64 NumPy.
 

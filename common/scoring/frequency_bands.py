@@ -1,15 +1,16 @@
-"""SSIM of one picture against another in each frequency band of a Laplacian pyramid (Z section 4.4, appendix F).
+"""SSIM of one picture against another in each frequency band of a Laplacian pyramid.
 
     g_0 = picture,  g_{l+1} = reduce(g_l),  band l = g_l - expand(g_{l+1}),  the last band = what is left, blurred
 
-as Burt and Adelson (IEEE Trans. Communications 31, 1983) do it: reduce blurs with a 5-tap kernel and keeps every other
-pixel, expand is its counterpart. Z names "a traditional 5-tap Gaussian kernel" and two levels; here that is
-(1, 4, 6, 4, 1) / 16, OpenCV's `pyrDown` and `pyrUp`, whose borders are reflected without repeating the edge. Level 0 is
-Z's "high", level 1 "mid" and what is left "low".
+The frequency bands of Zoom-to-Inpaint (section 4.4, appendix F). As Burt and Adelson (IEEE Trans. Communications 31,
+1983) do it: reduce blurs with a 5-tap kernel and keeps every other pixel, expand is its counterpart. The paper names "a
+traditional 5-tap Gaussian kernel" and two levels; here that is (1, 4, 6, 4, 1) / 16, OpenCV's `pyrDown` and `pyrUp`,
+whose borders are reflected without repeating the edge. Level 0 is the paper's "high", level 1 "mid" and what is left
+"low".
 
-Z does not say on which scale it takes SSIM of bands, whose pixels may be negative: here they are left as they are, with
-the constants for 8-bit pictures, as in `common.scoring.metrics.ssim`. So an error counts against the contrast that the
-band has in the picture, and flat parts of a band agree almost perfectly.
+The paper does not say on which scale it takes SSIM of bands, whose pixels may be negative: here they are left as they
+are, with the constants for 8-bit pictures, as in `common.scoring.metrics.ssim`. So an error counts against the contrast
+that the band has in the picture, and flat parts of a band agree almost perfectly.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
 """Full-reference scores of 8-bit results, as the user gets them.
 
-Input of every function: `truth` and `result`, two uint8 arrays [H, W, 3] of one size (RGB, though
-no score depends on the order of the channels). Output: one Python float. The scores are those of
-Table 2 of Zoom-to-Inpaint ("Z") and of HiFill ("H"; its FID and IS are scores of sets, not here).
+Input: `truth` and `result`, two uint8 arrays [H, W, 3] RGB of one size. Output: Python floats. The scores are those of
+Table 2 of Zoom-to-Inpaint ("Z") and of HiFill ("H"; its FID and IS are scores of sets, see `common.scoring.fid`).
 
-| function      | unit            | best | papers                                       |
+| score         | unit            | best | papers                                       |
 |---------------|-----------------|------|----------------------------------------------|
 | `psnr`        | dB              | inf  | Z                                            |
 | `ssim`        | 1               | 1    | Z; Wang et al., IEEE TIP 13(4), 2004         |
@@ -15,19 +14,15 @@ Table 2 of Zoom-to-Inpaint ("Z") and of HiFill ("H"; its FID and IS are scores o
 
 Choices that the papers leave open:
 - Scores are taken over the whole picture, hole and surroundings alike.
-- PSNR comes from the squared error of all pixels and channels together; identical pictures give
-  infinity, which `common.scoring.tables` keeps out of means and counts.
-- SSIM: Gaussian window 11x11, sigma 1.5, K1 = 0.01, K2 = 0.03, weighted (not sample) covariance,
-  window positions inside the picture only, each channel by itself, then the mean of the three. No
-  conversion to grey.
-- MS-SSIM: five scales, each the 2x2 mean of the one before (an odd row or column is repeated
-  first); contrast terms of the four finer scales, SSIM of the coarsest, negative means counted as
-  0, each raised to its published power; the product per channel, then the mean of the three. This
-  is `tf.image.ssim_multiscale`.
-- Small pictures: a side shorter than 11 shrinks the window (same sigma) to the largest odd size
-  that fits, and MS-SSIM uses only scales whose shorter side has 11 pixels or more, at least one,
-  with powers rescaled to sum to 1. All five scales need 161 pixels. Compare scores only between
-  pictures of one size.
+- PSNR comes from the squared error of all pixels and channels together; identical pictures give infinity.
+- SSIM: Gaussian window 11x11, sigma 1.5, K1 = 0.01, K2 = 0.03, weighted (not sample) covariance, window positions
+  inside the picture only, each channel by itself, then the mean of the three. No conversion to grey.
+- MS-SSIM: five scales, each the 2x2 mean of the one before (an odd row or column is repeated first); contrast terms of
+  the four finer scales, SSIM of the coarsest, negative means counted as 0, each raised to its published power; the
+  product per channel, then the mean of the three. This is `tf.image.ssim_multiscale`.
+- Small pictures: a side shorter than 11 shrinks the window (same sigma) to the largest odd size that fits, and MS-SSIM
+  uses only scales whose shorter side has 11 pixels or more, at least one, with powers rescaled to sum to 1. All five
+  scales need 161 pixels. Compare scores only between pictures of one size.
 """
 
 from __future__ import annotations
@@ -43,9 +38,8 @@ _PEAK = float(np.iinfo(np.uint8).max)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-_STRIP = (
-    64  # Rows at a time: bounds the memory of an 8K picture and keeps the temporaries in cache.
-)
+# Rows at a time: bounds the memory of an 8K picture and keeps the temporaries in cache.
+_STRIP = 64
 
 
 def check_pair(truth: np.ndarray, result: np.ndarray) -> None:
@@ -59,15 +53,6 @@ def check_pair(truth: np.ndarray, result: np.ndarray) -> None:
             f"the result is {result_w}x{result_h} pixels and the original {w}x{h}; "
             "score pictures of one size"
         )
-
-
-def _psnr(truth: np.ndarray, result: np.ndarray) -> float:
-    squared = cv2.norm(truth, result, cv2.NORM_L2SQR)
-    return float("inf") if squared == 0 else float(10 * np.log10(_PEAK**2 * truth.size / squared))
-
-
-def _l1(truth: np.ndarray, result: np.ndarray) -> float:
-    return float(cv2.norm(truth, result, cv2.NORM_L1) / (truth.size * _PEAK))
 
 
 def _gaussian(shorter_side: int) -> np.ndarray:
@@ -137,20 +122,16 @@ def _ms_ssim(x: np.ndarray, y: np.ndarray, finest: tuple[np.ndarray, np.ndarray]
 
 
 def psnr(truth: np.ndarray, result: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, 0 and up; infinity for identical pictures.
-
-    Raises:
-      UserError: the pictures differ in size. (This and all functions below.)
-      ValueError: an argument is not uint8 [H, W, 3]. (This and all functions below.)
-    """
+    """Peak signal-to-noise ratio in dB, 0 and up; infinity for identical pictures. Errors: as `check_pair`."""
     check_pair(truth, result)
-    return _psnr(truth, result)
+    squared = cv2.norm(truth, result, cv2.NORM_L2SQR)
+    return float("inf") if squared == 0 else float(10 * np.log10(_PEAK**2 * truth.size / squared))
 
 
 def ssim(truth: np.ndarray, result: np.ndarray) -> float:
-    """Structural similarity in (-1, 1], exactly 1 for identical pictures."""
+    """Structural similarity in (-1, 1], exactly 1 for identical pictures. Errors: as `check_pair`."""
     check_pair(truth, result)
-    return float(np.mean(_scale_terms(truth, result)[0]))
+    return ssim_of_arrays(truth, result)
 
 
 def ssim_of_arrays(truth: np.ndarray, result: np.ndarray) -> float:
@@ -158,37 +139,18 @@ def ssim_of_arrays(truth: np.ndarray, result: np.ndarray) -> float:
     return float(np.mean(_scale_terms(truth, result)[0]))
 
 
-def ms_ssim(truth: np.ndarray, result: np.ndarray) -> float:
-    """Multi-scale structural similarity in [0, 1], exactly 1 for identical pictures."""
-    check_pair(truth, result)
-    return _ms_ssim(truth, result, _scale_terms(truth, result))
-
-
 def l1_fraction(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error of pictures scaled to [0, 1], in [0, 1] (Z's "L1 error")."""
+    """Mean absolute error of pictures scaled to [0, 1]: Zoom-to-Inpaint's "L1 error". Errors: as `check_pair`."""
     check_pair(truth, result)
-    return _l1(truth, result)
-
-
-def l1_percent(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error in per cent of the full range, in [0, 100]."""
-    check_pair(truth, result)
-    return 100 * _l1(truth, result)
-
-
-def l1_levels(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error in levels, in [0, 255] (H's "L1")."""
-    check_pair(truth, result)
-    return _PEAK * _l1(truth, result)
+    return float(cv2.norm(truth, result, cv2.NORM_L1) / (truth.size * _PEAK))
 
 
 def all_metrics(truth: np.ndarray, result: np.ndarray) -> dict[str, float]:
-    """All scores, keyed as in `METRICS`; equal to the single functions, but shares their work."""
-    check_pair(truth, result)
+    """All scores, keyed as in `METRICS`. Errors: as `check_pair`."""
+    l1 = l1_fraction(truth, result)
     finest = _scale_terms(truth, result)
-    l1 = _l1(truth, result)
     return {
-        "psnr": _psnr(truth, result),
+        "psnr": psnr(truth, result),
         "ssim": float(np.mean(finest[0])),
         "ms_ssim": _ms_ssim(truth, result, finest),
         "l1_fraction": l1,

@@ -1,8 +1,8 @@
 """PatchMatch inpainting (Barnes et al., 2009), coarse to fine, by the library patchmatch-cython, which is optional.
 
-What HiFill is compared with in H section 4.5 are commercial programs and an implementation that is not packaged. This
-one copies patches of the picture into the hole, from a pyramid's coarsest level on. With a seed it is deterministic;
-the hole's content has no influence and known pixels stay, which is checked here for every call rather than trusted.
+HiFill is compared (its section 4.5) with commercial programs and an implementation that is not packaged. This one
+copies patches of the picture into the hole, from a pyramid's coarsest level on. With a seed it is deterministic; the
+hole's content has no influence and known pixels stay, which is checked here for every call rather than trusted.
 """
 
 from __future__ import annotations

@@ -1,26 +1,20 @@
 """Tables of an evaluation: from one score per image to the papers' tables.
 
-A `Score` is one result of one method on one image with one mask. `summarise` and `by_hole_area`
-turn a list of them into `Summary` rows: mean, sample standard deviation (n - 1) and median over
-images, each image counting once, whatever its size. PSNR is infinite for a result without any
-error; such images are left out of its mean and deviation and counted, and `table` says so below the
-table; the median has them. If all are infinite, so is the mean.
+A `Score` is one result of one method on one image with one mask; each image counts once, whatever its size. PSNR is
+infinite for a result without any error: its mean and deviation leave such images out, which `table` says below the
+table; its median has them.
 
-A few images with tiny holes (60 dB and more) rule a mean of decibels. So PSNR has two columns more:
-its median, and the PSNR of pooled error, 10 log10(1 / mean over images of their squared error), where
-an image without error counts as 0. The squared error of an image follows from its PSNR; pooled over
-images of one size, it is that of all their pixels together.
+A few images with tiny holes (60 dB and more) rule a mean of decibels. So PSNR has two columns more: its median, and the
+PSNR of pooled error, 10 log10(1 / mean over images of their squared error), where an image without error counts as 0.
+With images of one size, that is the PSNR of all their pixels together.
 
-A `Reference` is a row that was not measured here, such as one of a paper's own table: `table` sets it
-below the measured rows of the same kind of masks as "paper: METHOD", and `write_json` keeps it apart.
-
-Formats: `table` gives Markdown that is aligned in plain text too; `write_csv` one row per image;
-`write_json` the summaries and the images. An infinite value is inf in CSV and the text "inf" in
-JSON, which knows no infinity; an undefined deviation (fewer than two images) is null in JSON.
+An infinite value is inf in CSV and the text "inf" in JSON, which knows no infinity; an undefined one (the deviation of
+fewer than two images) is null in JSON.
 """
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import io
@@ -59,8 +53,9 @@ _PSNR = (
     Column("psnr", "PSNR pooled ↑", 2, "pooled"),
 )
 
-# The columns of Table 2 of each paper, with its decimals (Z prints times in its Table 4), and PSNR's where it has none.
-# A column that no image has is left out, so FID and the Inception Score, which are of sets, have none.
+# The columns of Table 2 of each paper, with its decimals (Zoom-to-Inpaint prints times in its Table 4), and PSNR's
+# where it has none. A column that no image has is left out, so FID and the Inception Score, which are of sets, have
+# none.
 LAYOUTS = {
     "zoom_to_inpaint": (
         *_PSNR,
@@ -79,6 +74,7 @@ LAYOUTS = {
 
 # Upper edges in per cent of the picture; a hole on an edge belongs to the smaller bin.
 HOLE_AREA_EDGES = (5, 10, 20, 30, 50, 100)
+_AREAS = ("all", *(f"{a}-{b} %" for a, b in zip((0, *HOLE_AREA_EDGES), HOLE_AREA_EDGES)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +106,9 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """Mean and sample standard deviation of `n` finite values; `infinite` others were left out.
+    """Mean and sample standard deviation (n - 1) of `n` finite values; `infinite` others were left out.
 
-    median: of all values. pooled: see the module docstring; NaN but for PSNR.
+    If all are infinite, so is the mean. median: of all values. pooled: see the module docstring; NaN but for PSNR.
     """
 
     mean: float
@@ -140,14 +136,10 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A row that was not measured here: means over `n` images, without spread.
+    """A row that was not measured here, such as one of a paper's table: means over `n` images, without spread.
 
-    Attributes:
-      method: as its source names it.
-      masks: kind of mask, as in `Score`.
-      n: number of images behind each value.
-      metrics: values by name, as in `Score`.
-      source: where the values are printed and under which conditions, for a note below the table.
+    method: as its source names it; masks, metrics: as in `Score`.
+    source: where the values are printed and under which conditions, for a note below the table.
     """
 
     method: str
@@ -179,55 +171,38 @@ def _metric_names(scores: Iterable[Score]) -> list[str]:
     return list(dict.fromkeys(key for score in scores for key in score.metrics))
 
 
-def _summary(method: str, masks: str, hole_area: str, scores: Sequence[Score]) -> Summary:
-    columns = {
-        key: [float(score.metrics[key]) for score in scores if key in score.metrics]
-        for key in _metric_names(scores)
-    }
-    return Summary(
-        method=method,
-        masks=masks,
-        hole_area=hole_area,
-        n=len(scores),
-        hole_fraction=statistics.fmean(score.hole_fraction for score in scores),
-        metrics={key: _statistic(key, values) for key, values in columns.items()},
-    )
+def _summary(hole_area: str, scores: Sequence[Score]) -> Summary:
+    metrics = {}
+    for key in _metric_names(scores):
+        values = [float(score.metrics[key]) for score in scores if key in score.metrics]
+        metrics[key] = _statistic(key, values)
+    holes = statistics.fmean(score.hole_fraction for score in scores)
+    return Summary(scores[0].method, scores[0].masks, hole_area, len(scores), holes, metrics)
 
 
-def _hole_area(hole_fraction: float) -> int:
-    """Index of the bin of `HOLE_AREA_EDGES`; in fractions, as 100 * 0.29 is not exactly 29."""
-    return sum(hole_fraction > edge / 100 for edge in HOLE_AREA_EDGES)
-
-
-def _hole_area_label(index: int) -> str:
-    lower = HOLE_AREA_EDGES[index - 1] if index else 0
-    return f"{lower}-{HOLE_AREA_EDGES[index]} %"
-
-
-def _summaries(
-    scores: Sequence[Score], area_of: Callable[[Score], int], area_label: Callable[[int], str]
-) -> list[Summary]:
-    """Groups by kind of mask, area and method, in this order."""
+def _summaries(scores: Sequence[Score], area_of: Callable[[Score], int]) -> list[Summary]:
+    """Groups by kind of mask, number of the area in `_AREAS` and method, in this order."""
     kinds = list(dict.fromkeys(score.masks for score in scores))
     methods = list(dict.fromkeys(score.method for score in scores))
-    groups: dict[tuple[int, int, int], list[Score]] = {}
+    groups = collections.defaultdict(list)
     for score in scores:
         key = kinds.index(score.masks), area_of(score), methods.index(score.method)
-        groups.setdefault(key, []).append(score)
-    return [
-        _summary(methods[method], kinds[kind], area_label(area), groups[kind, area, method])
-        for kind, area, method in sorted(groups)
-    ]
+        groups[key].append(score)
+    return [_summary(_AREAS[key[1]], groups[key]) for key in sorted(groups)]
 
 
 def summarise(scores: Sequence[Score]) -> list[Summary]:
     """One `Summary` per kind of mask and method, in order of first appearance."""
-    return _summaries(scores, lambda score: 0, lambda area: "all")
+    return _summaries(scores, lambda score: 0)
 
 
 def by_hole_area(scores: Sequence[Score]) -> list[Summary]:
     """One `Summary` per kind of mask, range of hole areas (empty ones left out) and method."""
-    return _summaries(scores, lambda score: _hole_area(score.hole_fraction), _hole_area_label)
+
+    def area(score):  # in fractions, as 100 * 0.29 is not exactly 29
+        return 1 + sum(score.hole_fraction > edge / 100 for edge in HOLE_AREA_EDGES)
+
+    return _summaries(scores, area)
 
 
 def flat(summary: Summary) -> dict[str, float]:
@@ -252,17 +227,15 @@ def _number(summary: Summary, column: Column, spread: bool) -> str:
 
 
 def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]:
+    """A line for every mean that leaves images out."""
     notes = []
     for summary in summaries:
         for column in columns:
-            statistic = summary.metrics.get(column.key)
-            if column.shows != "mean":
-                continue
-            if statistic is not None and statistic.infinite and statistic.n:
-                where = f"{summary.method}, {summary.masks}, hole area {summary.hole_area}"
+            found = summary.metrics.get(column.key)
+            if found and column.shows == "mean" and found.infinite and found.n:
                 notes.append(
-                    f"{column.title.split()[0]}: mean of {statistic.n} images, without the "
-                    f"{statistic.infinite} of infinite value ({where})."
+                    f"{column.title.split()[0]}: mean of {found.n} images, without the {found.infinite} of infinite "
+                    f"value ({summary.method}, {summary.masks}, hole area {summary.hole_area})."
                 )
     return notes
 
@@ -286,22 +259,14 @@ def table(
     spread: bool = False,
     references: Sequence[Reference] = (),
 ) -> str:
-    """The rows of `summaries` as an aligned Markdown table in the manner of a paper.
+    """The rows of `summaries` as an aligned Markdown table in the manner of a paper, with notes below it.
 
     Args:
       summaries: from `summarise` or `by_hole_area`, printed in their order, all of one kind of masks together.
-      layout: a key of `LAYOUTS`.
+      layout: a key of `LAYOUTS`; UserError for another.
       spread: whether to print "mean ± standard deviation" rather than the mean; medians and pooled PSNR stand alone.
-      references: each is printed below the rows of its kind of masks, in their order; only in columns that a
-        summary fills.
-
-    Returns:
-      Lines joined and ended by a newline; below the table one line per mean that leaves images out and per source
-      of `references`.
-
-    Raises:
-      UserError: unknown layout.
-      ValueError: a reference is of a kind of masks that no summary has.
+      references: each is printed below the rows of its kind of masks (ValueError if there are none) as "paper: METHOD",
+        in columns that a summary fills.
     """
     if layout not in LAYOUTS:
         raise UserError(f"no table is laid out '{layout}'; choose from {', '.join(LAYOUTS)}")
@@ -342,9 +307,7 @@ def write_json(
 
 
 def write_csv(target: storage.PathLike, scores: Sequence[Score]) -> None:
-    """Writes one row per image: name, method, masks, hole_fraction, then every metric.
-
-    A metric that an image lacks is an empty cell.
+    """Writes one row per image: name, method, masks, hole_fraction, then every metric, empty where it lacks one.
 
     Raises:
       UserError: `target` cannot be written.

@@ -97,7 +97,7 @@ def read(path: pathlib.Path) -> list[tables.Score]:
 
 def _painter(kind, weights) -> Callable:
     environment.start_tensorflow()
-    import painters
+    from inpainting import painters
 
     if kind in painters.MODELS:
         return painters.painter(kind, str(weights))

@@ -149,7 +149,7 @@ class Bench:
 
     def painter(self, arm: str) -> Callable:
         """The model of an arm as a painter: (uint8 [H, W, 3], uint8 [H, W]) -> uint8 [H, W, 3]."""
-        import painters
+        from inpainting import painters
 
         model = self.model(arm)
         if networks.ARMS[arm].model == "hifill":

@@ -9,11 +9,10 @@ from __future__ import annotations
 import json
 import pathlib
 import signal
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from common import storage
+from common import command_line, storage
 from common.errors import UserError
 from common.training import signals
 
@@ -151,7 +150,7 @@ def train(
     storage.write_text(record, text)
     print(f"training the small network '{arm}' in {folder}", flush=True)
     with signals.watched() as stop:
-        program = [sys.executable, str(ROOT / "train.py")]
+        program = command_line.program("train")
         code = signals.run([*program, *wanted, f"--output={folder}"], stop)
     if stop:
         raise KeyboardInterrupt

@@ -241,12 +241,6 @@ def test_a_path_the_system_refuses_is_one_line(command):
     _one_line(_run(command(), "--flagfile=" + "n" * 300), 1, "nnn")
 
 
-def test_a_long_chain_of_flagfiles_is_one_line(command, tmp_path):
-    for number in range(1200):
-        (tmp_path / f"{number}.cfg").write_text(f"--flagfile={tmp_path}/{number + 1}.cfg\n")
-    _one_line(_run(command(), "--flagfile=0.cfg", cwd=tmp_path), 2, "100 flagfiles")
-
-
 def test_what_the_terminal_cannot_write_is_escaped(command, monkeypatch):
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     process = _run(command(main="print('\\u00fc')"))

@@ -71,7 +71,7 @@ def test_a_removed_temporary_file_is_an_error_and_leaves_nothing(target):
     assert _state(target) == before
 
 
-@pytest.mark.parametrize("stage", ["mkstemp", "writing", "replace"])
+@pytest.mark.parametrize("stage", ["touch", "writing", "replace"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(target, monkeypatch, stage):
     before = _state(target)
 
@@ -83,7 +83,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(target, monkeypatch, stage):
         full()
 
     place, name, stand_in = {
-        "mkstemp": (storage.tempfile, "mkstemp", full),
+        "touch": (pathlib.Path, "touch", full),
         "writing": (pathlib.Path, "write_text", half),
         "replace": (storage.os, "replace", full),
     }[stage]
@@ -113,7 +113,7 @@ def test_a_folder_that_may_not_be_written(target, monkeypatch):
 
     before = _state(target)
     with monkeypatch.context() as patch:
-        patch.setattr(storage.tempfile, "mkstemp", refuse)
+        patch.setattr(pathlib.Path, "touch", refuse)
         with pytest.raises(UserError, match="Permission denied") as error:
             storage.write_text(target, "x")
     assert str(target) in str(error.value)
@@ -137,7 +137,6 @@ def test_a_folder_as_target_is_refused_and_kept(tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="permissions of POSIX")
 @pytest.mark.parametrize("umask", [0o022, 0o077])
 def test_permissions_are_those_of_any_new_file(tmp_path, umask):
-    # mkstemp makes files that nobody else may read, which would be wrong for results.
     previous = os.umask(umask)
     try:
         storage.write_text(tmp_path / "a.txt", "x")

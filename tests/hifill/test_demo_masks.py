@@ -24,7 +24,7 @@ def corners(shape):
     if isinstance(shape, Ellipse):
         reach = np.array([(shape.across, shape.down)])
         return np.concatenate([(shape.x, shape.y) - reach, (shape.x, shape.y) + reach])
-    return np.array(shape.corners if isinstance(shape, Polygon) else shape.points)
+    return demo_masks.points_of(shape)
 
 
 @pytest.mark.parametrize("subject", demo_masks.SUBJECTS, ids=lambda subject: subject.name)
@@ -55,9 +55,9 @@ def test_photographs_and_what_goes_differ():
 
 def test_shapes_are_drawn_where_they_are_on_the_enlarged_picture():
     shapes = (
-        Polygon(((2, 3), (5, 3), (5, 5), (2, 5))),
+        Polygon("2,3 5,3 5,5 2,5"),
         Ellipse(10, 4, 2, 1),
-        Stroke(1, ((14, 4), (18, 4))),
+        Stroke(1, "14,4 18,4"),
     )
     subject = Subject("a", "a.png", "a", shapes, rows=(2, 8), enlarged=10)
     hole = demo_masks.mask(subject, (60, 200))

@@ -221,7 +221,7 @@ def test_table_2_scores_the_files_of_every_size(run):
     assert any("FID and IS need Inception" in note for note in result.notes)
     for table, side in zip(result.tables, (64, 128)):
         some = (_files(chosen, side, name) for name in ("00000_a", "00001_b"))
-        values = [metrics.l1_levels(image, found) for image, _, found in some]
+        values = [255 * metrics.l1_fraction(image, found) for image, _, found in some]
         assert _column(table, "L1")["HiFill"] == f"{np.mean(values):.3f}"
         found = result.values[str(side)]["HiFill"]
         for name in ("median", "pooled"):

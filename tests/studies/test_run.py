@@ -71,7 +71,7 @@ def test_without_jinja2_nothing_is_begun(run_command, tmp_path):
         (("--study=zoom_table_3", "--size=paper"), 2, "needs --div2k_dir=FOLDER"),
         (("--report", "--output=nothing"), 1, "nothing holds no result of a study"),
         ((*ONE, "--size=medium"), 2, "--size=medium"),
-        ((*ONE, f"--output={__file__}/out"), 1, "test_run.py is no folder"),
+        ((*ONE, f"--output={__file__}/out"), 1, "test_run.py is not a folder"),
     ],
 )
 def test_mistakes_are_one_line(studies, tmp_path, arguments, code, message):

@@ -9,16 +9,9 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint import (
-    BICUBIC_ZOOM,
-    BICUBIC_ZOOM_70,
-    PAPER,
-    RELEASE,
-    SCALE_1,
-    SCALE_3,
-    strips,
-)
+from zoom_to_inpaint import PAPER, RELEASE, strips
 from zoom_to_inpaint.coarse_network import CoarseNetwork
+from zoom_to_inpaint.config import BICUBIC_ZOOM, BICUBIC_ZOOM_70, SCALE_1, SCALE_3
 from zoom_to_inpaint.refinement_network import RefinementNetwork
 from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_in, zoom_out
 

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from zoom_to_inpaint import CONFIGS, PAPER, SCALE_3, SCALE_4, strips
+from zoom_to_inpaint import CONFIGS, PAPER, strips
+from zoom_to_inpaint.config import SCALE_3, SCALE_4
 from zoom_to_inpaint.super_resolution import (
     BicubicZoom,
     NoZoom,

@@ -44,6 +44,21 @@ def test_images_below_are_sorted_and_hidden_ones_left_out(tmp_path):
     assert found == sorted(wanted)
 
 
+def test_links_to_files_are_listed_and_links_to_folders_not_followed(tmp_path):
+    _touch(tmp_path, "photographs/a.jpg", "list/folder.jpg/b.jpg")
+    (tmp_path / "list" / "c.jpg").symlink_to(tmp_path / "photographs" / "a.jpg")
+    (tmp_path / "list" / "again.jpg").symlink_to(tmp_path)
+    expected = [str(tmp_path / "list" / name) for name in ("c.jpg", "folder.jpg/b.jpg")]
+    assert datasets.images_below(tmp_path / "list") == expected
+
+
+def test_paths_are_in_the_order_of_whole_paths(tmp_path):
+    names = ["a-b/2.jpg", "a.jpg", "a.jpg-/0.jpg", "a/1.jpg", "a0/1.jpg", "b.jpg", "b/a/1.jpg"]
+    _touch(tmp_path, *names)
+    expected = sorted(str(tmp_path / name) for name in names)
+    assert datasets.images_below(tmp_path) == expected
+
+
 def test_a_missing_or_empty_folder_has_no_images(tmp_path):
     assert datasets.images_below(tmp_path) == []
     assert datasets.images_below(tmp_path / "gone") == []

@@ -25,7 +25,8 @@ def _touch(*names):
 
 
 def _pairs(image, mask, output="out"):
-    return [tuple(path.as_posix() for path in pair) for pair in pairing.pairs(image, mask, output)]
+    found = pairing.pairs(image, mask, output)
+    return [tuple(path and path.as_posix() for path in pair) for pair in found]
 
 
 def _refused(*arguments):
@@ -128,8 +129,6 @@ def test_a_missing_mask_is_named_with_the_names_it_may_have():
     _touch("photos/cat.jpg", "photos/dog.jpg", "masks/cat.png")
     message = _refused("photos", "masks", "out")
     assert all(word in message for word in ("dog.jpg", "masks", "dog.png", "dog_mask000.png"))
-    _touch("one.png")
-    assert "one_mask000.png" in _refused("one.png", None, "x.png")
 
 
 @pytest.mark.parametrize(
@@ -146,10 +145,22 @@ def test_what_does_not_exist_is_named_with_its_flag(image, mask, word):
     assert f"{word} does not exist" in _refused(image, mask, "out")
 
 
-def test_a_folder_of_photographs_with_one_mask_is_refused():
-    _touch("photos/a.png", "mask.png")
-    message = _refused("photos", "mask.png", "out")
-    assert "--image=photos" in message and "--mask=mask.png" in message
+def test_one_mask_is_for_all_photographs_of_a_folder():
+    _touch("photos/a.jpg", "photos/b.png", "mask.png")
+    expected = [
+        ("photos/a.jpg", "mask.png", "out/a.png"),
+        ("photos/b.png", "mask.png", "out/b.png"),
+    ]
+    assert _pairs("photos", "mask.png") == expected
+
+
+def test_without_masks_the_photographs_say_what_is_the_hole():
+    _touch("one.png", "photos/a.png", "photos/b.png", "photos/b_mask000.png")
+    assert _pairs("one.png", None, "x.png") == [("one.png", None, "x.png")]
+    assert _pairs("photos", None) == [
+        ("photos/a.png", None, "out/a.png"),
+        ("photos/b.png", "photos/b_mask000.png", "out/b_mask000.png"),
+    ]
 
 
 def test_a_folder_of_photographs_to_one_file_is_refused():

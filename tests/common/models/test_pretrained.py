@@ -22,14 +22,7 @@ def package(tmp_path):
 
 
 def test_weights_are_found_by_the_sums_beside_them(package):
-    assert pretrained.exist(package)
     assert pretrained.find(package) == package / "weights" / "paper-1.npz"
-
-
-def test_a_package_without_weights_says_so(tmp_path):
-    assert not pretrained.exist(tmp_path / "paper")
-    with pytest.raises(UserError, match=r"no weights of paper come .*docs/weights\.md"):
-        pretrained.find(tmp_path / "paper")
 
 
 @pytest.mark.parametrize("content", [b"weight", b"Weights", None])

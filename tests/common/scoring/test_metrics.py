@@ -30,6 +30,10 @@ def _constant(value, height=32, width=32):
     return np.full((height, width, 3), value, np.uint8)
 
 
+def _of_all(name, truth, result):
+    return metrics.all_metrics(truth, result)[name]
+
+
 def _ssim_twin(x, y):
     """SSIM and contrast terms of every window position, one position at a time; means, each [3]."""
     x, y = x.astype(np.float64) / 255, y.astype(np.float64) / 255
@@ -61,8 +65,8 @@ def test_psnr_and_l1_equal_slow_numpy(height, width):
     expected = -10 * math.log10(np.mean(error**2))
     assert metrics.psnr(truth, result) == pytest.approx(expected, rel=1e-12)
     assert metrics.l1_fraction(truth, result) == pytest.approx(np.mean(np.abs(error)), rel=1e-12)
-    assert metrics.l1_percent(truth, result) == 100 * metrics.l1_fraction(truth, result)
-    assert metrics.l1_levels(truth, result) == 255 * metrics.l1_fraction(truth, result)
+    assert _of_all("l1_percent", truth, result) == 100 * metrics.l1_fraction(truth, result)
+    assert _of_all("l1_levels", truth, result) == 255 * metrics.l1_fraction(truth, result)
 
 
 def test_psnr_of_one_level_everywhere():
@@ -73,7 +77,7 @@ def test_sums_do_not_overflow():
     # 2400 x 2400 x 3 x 255^2 = 1.1e12, far over 32 bits.
     black, white = _constant(0, 2400, 2400), _constant(255, 2400, 2400)
     assert metrics.psnr(black, white) == 0
-    assert metrics.l1_percent(black, white) == 100
+    assert _of_all("l1_percent", black, white) == 100
 
 
 @pytest.mark.parametrize("height, width", [(64, 64), (75, 140), (11, 11), (11, 300), (300, 12)])
@@ -99,7 +103,7 @@ def test_ssim_and_ms_ssim_equal_tensorflow(height, width):
     expected = float(tf.image.ssim(truth, result, 255))
     assert metrics.ssim(truth, result) == pytest.approx(expected, abs=2e-5)
     expected = float(tf.image.ssim_multiscale(truth, result, 255))
-    assert metrics.ms_ssim(truth, result) == pytest.approx(expected, abs=2e-5)
+    assert _of_all("ms_ssim", truth, result) == pytest.approx(expected, abs=2e-5)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_ms_ssim_of_small_pictures_uses_fewer_scales(height, width, scales):
     powers = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333][:scales])
     powers = tuple(float(power) for power in powers / powers.sum())
     expected = float(tf.image.ssim_multiscale(truth, result, 255, power_factors=powers))
-    assert metrics.ms_ssim(truth, result) == pytest.approx(expected, abs=2e-5)
+    assert _of_all("ms_ssim", truth, result) == pytest.approx(expected, abs=2e-5)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (2, 2), (3, 40), (10, 10), (14, 12)])
@@ -119,7 +123,7 @@ def test_tiny_pictures_equal_the_slow_twin(height, width):
     truth, result = _pair(height, width)
     ssim, _ = _ssim_twin(truth, result)
     assert metrics.ssim(truth, result) == pytest.approx(ssim.mean(), abs=SSIM_TOLERANCE)
-    assert metrics.ms_ssim(truth, result) == pytest.approx(
+    assert _of_all("ms_ssim", truth, result) == pytest.approx(
         np.maximum(ssim, 0).mean(), abs=SSIM_TOLERANCE
     )
 
@@ -137,7 +141,7 @@ def test_strips_do_not_show(monkeypatch):
 def test_negative_structure_counts_as_zero():
     truth = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     assert metrics.ssim(truth, 255 - truth) < -0.5
-    assert metrics.ms_ssim(truth, 255 - truth) == 0
+    assert _of_all("ms_ssim", truth, 255 - truth) == 0
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (5, 7), (64, 64), (177, 300)])
@@ -168,9 +172,9 @@ def test_all_metrics_equals_the_single_functions(height, width):
     truth, result = _pair(height, width)
     scores = metrics.all_metrics(truth, result)
     assert tuple(scores) == metrics.METRICS
-    for name in metrics.METRICS:
+    assert all(type(score) is float for score in scores.values())
+    for name in ("psnr", "ssim", "l1_fraction"):
         assert scores[name] == getattr(metrics, name)(truth, result)
-        assert type(scores[name]) is float
 
 
 def test_symmetry_channel_order_and_monotony():
@@ -192,7 +196,7 @@ def test_arguments_are_left_alone():
     np.testing.assert_array_equal(result, copies[1])
 
 
-@pytest.mark.parametrize("name", [*metrics.METRICS, "all_metrics"])
+@pytest.mark.parametrize("name", ["psnr", "ssim", "l1_fraction", "all_metrics"])
 def test_unequal_sizes_are_a_user_error(name):
     with pytest.raises(UserError, match="16x32 pixels and the original 32x32"):
         getattr(metrics, name)(_constant(1), _constant(1, 32, 16))

@@ -9,9 +9,9 @@ import types
 import numpy as np
 import pytest
 
-import painters
 from common.errors import UserError
 from common.scoring import patchmatch
+from inpainting import painters
 
 INSTALLED = importlib.util.find_spec("patchmatch_cython") is not None
 

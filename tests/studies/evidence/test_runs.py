@@ -20,7 +20,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 # Parses each command line as train.py does and stops where networks would be built or weights read.
 ACCEPT = """
 import json, sys
-import train
+from inpainting import train
 from absl import flags
 from common import command_line
 from common.models import weights

@@ -30,7 +30,7 @@ NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
-# The reduced photograph of `residual`, and the patches along its side that HiFill moves (H section 3.2).
+# The reduced photograph of `residual`, and the patches along its side that HiFill moves (HiFill section 3.2).
 _RESIDUAL = types.SimpleNamespace(size=256, grid=32, least_window=0)
 
 
@@ -41,39 +41,21 @@ def check_names(names: list[str]) -> None:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
 
 
-def boxed() -> tuple[str, ...]:
-    """The models whose weights come with the package."""
-    here = pathlib.Path(__file__).parent
-    return tuple(name for name in MODELS if pretrained.exist(here / name))
-
-
 def check_weights(name: str, weights: str | None) -> None:
-    """What can be said of a --model's --weights before TensorFlow is started, which takes seconds.
-
-    Raises:
-      UsageError: a network without --weights that comes without, too.
-      UserError: the file is not there.
-    """
-    if name not in MODELS:
-        return
-    if not weights and name not in boxed():
-        raise UsageError(
-            f"--model={name} needs --weights=FILE, as no weights of it come with the package; "
-            f"--weights={sources.UNTRAINED} runs an untrained network"
-        )
-    if weights:
+    """UserError where a --model's --weights are not there; told before TensorFlow is started, which takes seconds."""
+    if name in MODELS and weights:
         sources.check_file(weights)
 
 
 def chosen_weights(name: str, weights: str | None) -> str:
     """What --weights names for model `name`; left out, the weights that come with the package.
 
-    Says on the standard error which network fills where the command line does not. Errors: as of `check_weights`.
+    Says on the standard error which network fills where the command line does not.
     """
     check_weights(name, weights)
     weights = weights or sources.PRETRAINED
     if weights == sources.PRETRAINED:
-        path = pretrained.find(pathlib.Path(__file__).parent / name)
+        path = pretrained.find(pathlib.Path(__file__).resolve().parents[1] / name)
         print(f"{name}: weights {path.name}, which come with the package", file=sys.stderr)
     elif weights == sources.UNTRAINED:
         print(f"{name}: untrained network, its fill has no meaning", file=sys.stderr)
@@ -81,11 +63,7 @@ def chosen_weights(name: str, weights: str | None) -> str:
 
 
 def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
-    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one.
-
-    Raises:
-      UsageError: an entry for no model of `models`, or one FILE for several.
-    """
+    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one."""
     pairs = [entry.split("=", 1) for entry in given if entry.split("=", 1)[0] in MODELS]
     plain = [entry for entry in given if entry.split("=", 1)[0] not in MODELS]
     named = dict(pairs)
@@ -105,12 +83,7 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 def painter(
     name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
 ) -> Painter:
-    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network).
-
-    Raises:
-      UsageError: unknown model, or a network without weights.
-      UserError: the weights cannot be loaded.
-    """
+    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network)."""
     check_names([name])
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
@@ -152,10 +125,10 @@ def whichever_is_sharp(model) -> Painter:
 
 
 def with_residuals(model) -> Painter:
-    """Zoom-to-Inpaint on a reduced photograph, detail by HiFill's residual aggregation (H section 3.2).
+    """Zoom-to-Inpaint on a reduced photograph, detail by HiFill's residual aggregation (HiFill section 3.2).
 
-    The attention between the patches is Z's own, at the bottleneck of the refinement network, whose positions are
-    `scale` x `scale` to a patch: a patch's weights are the mean over its positions.
+    The attention between the patches is that of the refinement network's bottleneck, whose positions are `scale` x
+    `scale` to a patch: a patch's weights are the mean over its positions.
     """
     from hifill import photograph
 

@@ -1,0 +1,43 @@
+"""Fills holes in photographs; trains, scores and exports the networks that do so.
+
+    inpaint run photo.jpg mask.png filled.png
+    inpaint run --help
+    inpaint train --flagfile=configs/hifill/places2.cfg --data_dir=/data/places2 --output=runs/hifill
+    inpaint evaluate --dataset=div2k --masks=small --div2k_dir=/data/DIV2K
+    inpaint export --model=hifill --output=exported
+
+    run        fills photographs
+    train      trains a model
+    evaluate   scores models
+    export     writes a SavedModel
+
+Each command has its own flags. In a clone `python inpaint.py`, `train.py`, `evaluate.py` and `export.py` are the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+from common import command_line
+from common.errors import UsageError
+
+COMMANDS = ("run", "train", "evaluate", "export")
+
+
+def _module(words: list[str]):
+    """The module of the command that the words begin with."""
+    if words[0] not in COMMANDS:
+        raise UsageError(f"'{words[0]}' is no command; choose one of {', '.join(COMMANDS)}")
+    return importlib.import_module(f"inpainting.{words[0]}")
+
+
+def main() -> None:
+    """Runs the command that the command line names, and ends the program with its exit code."""
+    words = sys.argv[1:]
+    if not words or words[0].lstrip("-") in ("help", "h"):
+        print(__doc__.strip())
+        sys.exit(0 if words else UsageError.exit_code)
+    module = command_line.guarded(_module, words)
+    sys.argv = [f"inpaint {words[0]}", *words[1:]]
+    command_line.run_command(module)

@@ -1,0 +1,351 @@
+"""Scores inpainting on a fixed set of images and holes: tables like the papers', JSON, CSV and pictures.
+
+    python evaluate.py --dataset=div2k --masks=small --div2k_dir=DIV2K
+    python evaluate.py --model=hifill,telea --weights=W --dataset=sample --masks=irregular --output=results
+    python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 \\
+        --table=zoom_to_inpaint --output=results
+
+The set is a function of the dataset, --size, --fit, --masks and --seed, and is saved with the results, so that any
+other method can paint it (`--predictions`). Photographs of DIV2K and Places2 are cropped or reduced as the paper of
+--table does. Scores are those of the 8-bit files, over whole pictures. What the paper prints for the same data set,
+masks and size stands below them as "paper: METHOD", in the table and under "reported" in scores.json; --noreported
+leaves it out. FID and the Inception Score need a network, see --inception_graph.
+
+Without --model and --predictions both papers' networks are scored, with the weights that come with the package, and the
+baselines. Everything that is missing is said at once, before anything is loaded or written.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pathlib
+
+from absl import flags
+
+from common import environment, errors, options, storage
+from common.data import datasets
+from common.errors import UsageError, UserError
+from common.masks import files as mask_files
+from common.masks import random as random_masks
+from common.scoring import baselines, protocol
+from common.scoring import sets as set_scores
+from common.scoring import tables as scores
+from inpainting import painters
+
+# Data sets that the papers report.
+_REPORTED = ("div2k", "places2")
+_SIZE = 512  # of the pictures of others
+# {flag of a file: what it is to be}
+_INCEPTION = {
+    "inception_graph": "classify_image_graph_def.pb of inception-2015-12-05",
+    "inception_weights": "a Keras InceptionV3 weights file",
+}
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "model",
+    [],
+    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks and the baselines",
+)
+flags.DEFINE_list(
+    "weights",
+    [],
+    "weights of the network among --model, or NAME=FILE of several; default: the package's own; 'none': untrained",
+)
+flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_list(
+    "predictions", [], "folders of PNGs painted by other methods, named as in images/"
+)
+options.define_flags("data", datasets.DatasetOptions)
+flags.DEFINE_enum("split", None, datasets.SPLITS, "default: test for sample, validation otherwise")
+flags.DEFINE_list("masks", ["irregular"], "small, large, irregular, object, mixed or folders")
+flags.DEFINE_string("mask_dir", None, "object templates for object and mixed masks")
+flags.DEFINE_integer(
+    "size",
+    None,
+    "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for "
+    f"zoom_to_inpaint, else {_SIZE}",
+    lower_bound=0,
+    upper_bound=1 << 15,
+)
+flags.DEFINE_enum(
+    "fit",
+    None,
+    tuple(protocol.FITS),
+    "center crops, or middle squares scaled to --size; default: as the paper of --table has the data set, else crop",
+)
+flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0, upper_bound=2**32 - 1)
+flags.DEFINE_string(
+    "inception_graph",
+    None,
+    "the published Inception graph (classify_image_graph_def.pb), for FID and Inception Score",
+)
+flags.DEFINE_string(
+    "inception_weights",
+    None,
+    "or a weights file of Keras' InceptionV3: other scores of the same names",
+)
+flags.DEFINE_string("output", "results", "folder for everything that is written")
+flags.DEFINE_enum(
+    "table",
+    None,
+    ("hifill", "zoom_to_inpaint"),
+    "whose Table 2 to lay out like; default: of the paper whose network alone is among --model, else of the one that "
+    "reports --dataset with --masks (DIV2K, and small and large masks of Places2: zoom_to_inpaint), else hifill",
+)
+flags.DEFINE_bool("reported", True, "print the paper's own rows below those measured here")
+
+
+def methods() -> list[str]:
+    """--model; without it and --predictions both papers' networks and the baselines."""
+    if FLAGS.model or FLAGS.predictions:
+        return FLAGS.model
+    return [*painters.MODELS, *baselines.NAMES]
+
+
+def layout() -> str:
+    """--table, or the paper whose network --model names, or else the one that reports --dataset and --masks."""
+    named = [name for name in painters.MODELS if name in FLAGS.model]
+    if FLAGS.table or len(named) == 1:
+        return FLAGS.table or named[0]
+    strokes = {pathlib.Path(kind).name for kind in FLAGS.masks} <= set(random_masks.STROKE_KINDS)
+    zooms = FLAGS.dataset == "div2k" or (FLAGS.dataset == "places2" and strokes)
+    return "zoom_to_inpaint" if zooms else "hifill"
+
+
+def place() -> datasets.Place:
+    """Where --dataset lies."""
+    return datasets.place(FLAGS.dataset, FLAGS.flag_values_dict())
+
+
+def photographs():
+    """Paths of the photographs that are scored."""
+    return datasets.files(FLAGS.dataset, place().folder, split(), place().said_by)
+
+
+def split() -> str:
+    return FLAGS.split or ("test" if FLAGS.dataset == "sample" else "validation")
+
+
+def paper():
+    """The module of the numbers that the paper of `layout` prints."""
+    environment.start_tensorflow()  # the papers' packages import it
+    return importlib.import_module(f"{layout()}.reported")
+
+
+def size() -> int:
+    """--size, or that of the paper's table."""
+    if FLAGS.size is not None or FLAGS.dataset not in _REPORTED:
+        return _SIZE if FLAGS.size is None else FLAGS.size
+    return paper().SIZE
+
+
+def fit() -> str:
+    """--fit, or what the paper does with the data set."""
+    if FLAGS.fit or FLAGS.dataset not in _REPORTED:
+        return FLAGS.fit or "crop"
+    return paper().FITS[FLAGS.dataset]
+
+
+def pictures_used() -> str:
+    """One line: how photographs became the pictures of the set."""
+    side = f"{size()}x{size()}"
+    how = {
+        "crop": f"center crops of {side} (--fit=crop)",
+        "resize": f"middle squares scaled to {side} (--fit=resize)",
+    }
+    return f"Pictures: {how[fit()] if size() else 'whole photographs'}"
+
+
+def mask_source(kind: str) -> str:
+    """The fixed masks of a test package, if the data set is one and has some of this kind, else `kind` as given."""
+    return datasets.package_masks(place().folder, kind) or kind
+
+
+def masks_used() -> str:
+    """One line per kind of masks: drawn, or which files."""
+    lines = []
+    for kind in FLAGS.masks:
+        source = mask_source(kind)
+        drawn = f"drawn with --seed={FLAGS.seed}, not the papers' own masks"
+        used = drawn if source in mask_files.KINDS else f"the files of {source}"
+        lines.append(f"Masks {pathlib.Path(kind).name}: {used}")
+    return "\n".join(lines)
+
+
+def reported() -> tuple[list, list[str]]:
+    """The paper's rows for what is evaluated, and one line for every kind of masks that it has none for."""
+    if not FLAGS.reported:
+        return [], []
+    if FLAGS.dataset not in _REPORTED:
+        return [], [
+            "The papers report DIV2K and Places2 only (HiFill Places2 alone): no rows of theirs for "
+            f"--dataset={FLAGS.dataset}"
+        ]
+    printed, rows, missing = paper(), [], []
+    theirs = printed.FITS[FLAGS.dataset]
+    if size() and fit() != theirs:
+        return [], [f"No rows of the paper: its {FLAGS.dataset} are of --fit={theirs}"]
+    for given in FLAGS.masks:
+        kind = pathlib.Path(given).name
+        found = printed.rows(FLAGS.dataset, split(), kind, size())
+        rows += found
+        if not found:
+            evaluated = (
+                f"--dataset={FLAGS.dataset} --split={split()} --masks={kind} --size={size()}"
+            )
+            missing.append(f"No rows of the paper for {evaluated}: {printed.SCOPE}")
+    return rows, missing
+
+
+def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
+    """Makes the set of one of --masks, paints and scores it; returns the scores and those of whole sets."""
+    kind = pathlib.Path(given).name
+    folder = pathlib.Path(FLAGS.output) / kind
+    cases = protocol.make_set(
+        paths, mask_source(given), FLAGS.mask_dir, size(), FLAGS.seed, folder, fit()
+    )
+    found, folders = [], {}
+    for name, painter in paint.items():
+        folders[name] = folder / "predictions" / name
+        seconds = protocol.paint(cases, painter, folders[name], f"{name}, {kind}")
+        found += protocol.score(cases, folders[name], name, kind, seconds)
+    for painted in FLAGS.predictions:
+        name = pathlib.Path(painted).name
+        folders[name] = pathlib.Path(painted)
+        found += protocol.score(cases, folders[name], name, kind)
+    protocol.picture_grid(cases, folders, folder / "pictures.png")
+    return found, of_sets(kind, cases, folders, network)
+
+
+def inception():
+    """The network that --inception_graph or --inception_weights names, or None."""
+    if not (FLAGS.inception_graph or FLAGS.inception_weights):
+        return None
+    environment.start_tensorflow()
+    module = importlib.import_module("common.scoring.inception")
+    return module.load(FLAGS.inception_graph, FLAGS.inception_weights)
+
+
+def of_sets(kind: str, cases: list, folders: dict, network) -> list[dict]:
+    """FID and Inception Score of every method, or why a set has none; nothing without a network."""
+    if network is None:
+        return []
+    sets, rows = set_scores.SetScores(network), []
+    sets.add(cases, folders)
+    for method in folders:
+        found, reasons = sets.of(method)
+        text = [f"{t} {c}" for t, c in zip(sets.columns(), sets.cells(found)) if c != "-"]
+        row = {"method": method, "masks": kind, "network": network.name, "n": sets.count, **found}
+        rows.append({**row, "missing": reasons, "text": ", ".join([*text, *reasons])})
+    return rows
+
+
+def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> None:
+    """Prints the tables and writes them with JSON and CSV below --output.
+
+    rows, missing: see `reported`; sets: see `of_sets`.
+    """
+    output = pathlib.Path(FLAGS.output)
+    summaries, bins = scores.summarise(found), scores.by_hole_area(found)
+    means = scores.table(summaries, layout(), spread=True, references=rows)
+    tables = "\n\n".join(
+        (
+            pictures_used() + "\n" + masks_used(),
+            f"Mean over images. {scores.POOLED_NOTE}",
+            means,
+            *missing,
+        )
+        + tuple(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets)
+        + ("By share of the picture that is hole:", scores.table(bins, layout()))
+    )
+    print(f"\n{tables}\n")
+    storage.write_text(output / "table.md", tables + "\n")
+    scores.write_json(output / "scores.json", found, summaries + bins, rows)
+    scores.write_csv(output / "scores.csv", found)
+    if sets:
+        storage.write_text(output / "sets.json", json.dumps(sets, indent=1, ensure_ascii=False))
+    chosen = {"model": methods(), "size": size(), "data_dir": place().folder}
+    run = {"flags": {**FLAGS.flag_values_dict(), **chosen}, "versions": environment.versions()}
+    run["git_commit"] = environment.git_commit()
+    storage.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
+    print(f"Tables, scores per image, masks and pictures are in {output}")
+
+
+def _check_distinct(flags_named, values):
+    names = [pathlib.Path(value).name for value in values]
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"{flags_named} name '{name}' twice; rename a folder")
+
+
+def _check_folders() -> None:
+    _check_distinct("--model and --predictions", FLAGS.model + FLAGS.predictions)
+    _check_distinct("--masks", FLAGS.masks)
+    if not FLAGS.masks or not all(FLAGS.masks):
+        raise UsageError(
+            f"--masks={','.join(FLAGS.masks)} names no masks; leave it out or name a kind"
+        )
+    for folder in FLAGS.predictions:
+        if not pathlib.Path(folder).is_dir():
+            raise UserError(f"--predictions={folder} is not a folder")
+
+
+def _check_use() -> None:
+    """UsageError for flags that would be ignored."""
+    if FLAGS.fit and FLAGS.size == 0:
+        raise UsageError(f"--fit={FLAGS.fit} would be ignored: --size=0 takes whole photographs")
+    for name in _REPORTED:
+        if FLAGS[f"{name}_dir"].value and FLAGS.dataset not in _REPORTED:
+            raise UsageError(
+                f"--{name}_dir={FLAGS[f'{name}_dir'].value} would be ignored: add --dataset={name} or take it out"
+            )
+
+
+def _check_inception() -> None:
+    for name, wanted in _INCEPTION.items():
+        if FLAGS[name].value and not pathlib.Path(FLAGS[name].value).is_file():
+            raise UserError(f"--{name}={FLAGS[name].value}: no such file; give {wanted}")
+
+
+def weights_of(name: str) -> str | None:
+    """What --weights has for one of the methods."""
+    return painters.weights_of(name, FLAGS.weights, methods())
+
+
+def _checks() -> list:
+    """What can be told before anything is loaded; the photographs are what the first gives."""
+    checks = [photographs, lambda: painters.check_names(FLAGS.model), _check_use, _check_folders]
+    checks.append(lambda: datasets.check_output(FLAGS.dataset, place(), FLAGS.output))
+    checks += [
+        lambda kind=kind: mask_files.mask_source(mask_source(kind), FLAGS.mask_dir)
+        for kind in FLAGS.masks
+    ]
+    checks += [
+        lambda name=name: painters.check_weights(name, weights_of(name))
+        for name in methods()
+        if name in painters.NAMES
+    ]
+    return [*checks, _check_inception]
+
+
+def main(_) -> int:
+    (paths, *_), problems = errors.collect(_checks())
+    errors.raise_together(problems)
+    network, paint = inception(), {}
+    for name in methods():
+        precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
+        paint[name] = painters.painter(name, weights_of(name), precision)
+    rows, missing = reported()
+    paths = paths[: FLAGS.count or None]
+    parts = [evaluate(kind, paths, paint, network) for kind in FLAGS.masks]
+    found, sets = ([item for part in parts for item in part[index]] for index in (0, 1))
+    report(found, rows, missing, sets)
+    return 0
+
+
+def prepare() -> None:
+    """Checks the environment."""
+    environment.check()

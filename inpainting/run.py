@@ -1,0 +1,145 @@
+"""Fills holes in photographs.
+
+    inpaint run photo.jpg mask.png filled.png
+    inpaint run --model=zoom_to_inpaint --weights=W --image=photos/ --mask=masks/ --output=results/
+
+White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
+(after its EXIF orientation); a folder of results gets PNGs. Results that exist are skipped unless --overwrite. One
+file that fails does not stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from absl import flags
+from tqdm import tqdm
+
+from common import environment, errors, storage
+from common.errors import UsageError, UserError
+from common.filling import photographs
+from common.images import files as image_files
+from common.images import pairing
+from common.masks import random as random_masks
+from inpainting import painters
+
+# Age of a half-written file that no process can still be writing.
+_STALE = 3600
+
+FLAGS = flags.FLAGS
+POSITIONAL = ("image", "mask", "output")
+flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
+flags.DEFINE_string(
+    "weights",
+    None,
+    "weights file or the authors' release; default: the package's own; 'none': untrained",
+)
+flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "high_res",
+    "auto",
+    painters.HIGH_RES,
+    "zoom_to_inpaint on large photographs: a window around the hole, reduced plus HiFill's residuals, "
+    "or the former if the window fits unreduced",
+)
+flags.DEFINE_string("image", None, "photograph, or folder of photographs")
+flags.DEFINE_string(
+    "mask",
+    None,
+    "mask, for all photographs; or folder of masks named like them; default: masks named NAME_mask000.png beside the "
+    "photographs, or what is transparent in them",
+)
+flags.DEFINE_string("output", None, "file to write, or folder")
+flags.DEFINE_bool("invert_mask", False, "the masks are black where the hole is")
+flags.DEFINE_integer("dilate", 0, "grow the hole by this many pixels", lower_bound=0)
+flags.DEFINE_bool("overwrite", False, "write again what exists")
+flags.DEFINE_integer("quality", 95, "of a JPEG result", lower_bound=1, upper_bound=100)
+
+
+def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
+    """Reads one pair, fills its hole and writes the result; UserError names the file."""
+    photograph = photographs.read_photograph(pair.image)
+    mask, of = _mask(photograph, pair)
+    for note in (photograph.note, photographs.coverage_warning(mask, of)):
+        if note:
+            _say(f"{pair.image.name}: {note}")
+    if mask.all():
+        raise UserError(f"{of} covers all of {pair.image}: nothing is left to continue from")
+    if not mask.any():
+        _say(f"{of}: the mask is empty (nothing is brighter than 127), so the result is the input")
+    try:
+        filled = paint(photograph.rgb, mask)
+    except UserError as error:
+        raise UserError(f"{pair.image} with {of}: {error}") from error
+    photographs.write_photograph(pair.output, photograph, filled, mask, FLAGS.quality)
+
+
+def _mask(photograph, pair):
+    """(mask [H, W] uint8, what it is called in messages): the mask file's, or what is transparent."""
+    if pair.mask is not None:
+        options = FLAGS.invert_mask, FLAGS.dilate
+        return photographs.read_mask(pair.mask, photograph.size, *options, of=str(pair.image)), str(
+            pair.mask
+        )
+    if photograph.transparent is None:
+        raise UserError(f"nothing in {pair.image} is transparent; give --mask")
+    return random_masks.dilate(photograph.transparent, FLAGS.dilate), "what is transparent"
+
+
+def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
+    """Fills every pair with a progress bar and a summary; returns the number of failures."""
+    started, filled, skipped, failed = time.perf_counter(), 0, 0, []
+    for pair in tqdm(work, unit="image", disable=len(work) < 2):
+        if pair.output.exists() and not FLAGS.overwrite:
+            skipped += 1
+            continue
+        try:
+            fill_file(pair, paint)
+            filled += 1
+        except UserError as error:
+            failed.append(pair)
+            _say(f"error: {errors.one_line(error)}")
+        except Exception as error:  # what is no matter of size is a bug and keeps its traceback
+            if not errors.is_too_large(error):
+                raise
+            failed.append(pair)
+            _say(
+                f"error: {errors.one_line(pair.image)} needs more memory than there is "
+                f"({type(error).__name__}); reduce or crop it"
+            )
+    seconds = time.perf_counter() - started
+    print(
+        f"{filled} filled, {skipped} skipped (they exist), {len(failed)} failed in {seconds:.1f} s"
+    )
+    return len(failed)
+
+
+def _say(line):
+    tqdm.write(line, file=sys.stderr)
+
+
+def main(_) -> int:
+    painters.check_names([FLAGS.model])
+    for name in ("image", "output"):
+        if not FLAGS[name].value:
+            raise UsageError(f"--{name} is missing; see --help")
+    if FLAGS.weights and FLAGS.model not in painters.MODELS:
+        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} is no network")
+    work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
+    for pair in work:  # what is impossible fails before any work
+        photographs.output_format(pair.output)
+        if pair.mask is None and not image_files.has_alpha(pair.image):
+            raise UserError(
+                f"--mask is missing: {pair.image} has no transparent part and no "
+                f"{pair.image.stem}_mask000.png beside it"
+            )
+    paint = painters.painter(FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res)
+    for folder in {pair.output.parent for pair in work}:
+        storage.remove_partial(folder, seconds=_STALE)
+    return 1 if fill_all(work, paint) else 0
+
+
+def prepare() -> None:
+    """Checks the environment."""
+    environment.check()

@@ -1,0 +1,306 @@
+"""Trains a model.
+
+    python train.py --flagfile=configs/hifill/places2.cfg --data_dir=/data/places2 --output=runs/hifill
+    python train.py --flagfile=configs/zoom_to_inpaint/pretrain_coarse.cfg --data_dir=/data/places2
+    python train.py --stages=all --places2_dir=/data/places2 --div2k_dir=/data/DIV2K --output=runs/zoom
+
+Photographs are complete images; holes are drawn while training. The same command goes on with a run that was stopped:
+by SIGTERM (the step is finished and saved, exit code 0), by Ctrl-C, by a crash or by kill -9. `--dry_run` checks
+everything, prints the plan and writes nothing. `--stages` runs Zoom-to-Inpaint's flagfiles one after the other; each
+starts from the networks of those before it, with fresh optimizers. All missing flags and files of all stages are named
+in one message before anything is built. Exit code: 0 done, 1 failed, 2 wrong flags.
+
+Flags come from dataclasses: `datasets.DatasetOptions`, `common.training.options`, and `options` and `config` of the two
+papers' packages. Defaults that differ between the papers stand in their `options`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from absl import flags
+from absl.testing import flagsaver
+
+from common import command_line, environment, errors, options
+from common.data import cache, datasets
+from common.errors import UsageError
+from common.options import option
+from common.training import options as training
+from common.training import signals
+from hifill import options as hifill_options
+from zoom_to_inpaint import options as zoom_options
+
+FLAGS = flags.FLAGS
+# {model: its module `options`}
+MODELS = {"hifill": hifill_options, "zoom_to_inpaint": zoom_options}
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What the command does, with which model."""
+
+    model: str = option("hifill", "what to train", choices=tuple(MODELS))
+    weights: str | None = option(None, "start from these instead of random weights")
+    output: str | None = option(None, "run folder")
+    dry_run: bool = option(False, "check everything, print the plan, write nothing")
+    dry_run_seconds: float = option(60.0, "how long --dry_run waits for its steps", least=1)
+    stages: tuple = option((), "'all', or some of Zoom-to-Inpaint's flagfiles, run in their order")
+    flagfiles: str | None = option(None, "folder of the stages' flagfiles; default: the paper's")
+
+
+def define_flags() -> None:
+    """Every flag, under its group."""
+
+    def of_models(name):
+        return {model: getattr(module, name) for model, module in MODELS.items()}
+
+    options.define_flags("run", Command)
+    options.define_flags("run", training.Schedule)
+    options.define_flags("data", datasets.DatasetOptions)
+    options.define_flags("data", training.DataOptions, of_models("DataOptions"))
+    options.define_flags("optimisation", training.CommonOptions, of_models("TrainingOptions"))
+    options.define_flags("several devices", training.DeviceOptions)
+    for model, module in MODELS.items():
+        group = _group(model)
+        options.define_flags(group, module.Start)
+        options.define_flags(group, module.TrainingOptions, without=training.CommonOptions)
+        options.define_flags(group, module.NETWORKS, optional="the configuration's")
+
+
+def _group(model):
+    return f"--model={model}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What flags ask for: one training.
+
+    values: {flag: value}, defaults of the model's paper included.
+    """
+
+    values: dict[str, Any]
+    command: Command
+    data: training.DataOptions
+
+    @classmethod
+    def of_flags(cls) -> Job:
+        """The job of the flags as they are parsed now."""
+        values = FLAGS.flag_values_dict()
+        module = MODELS[values["model"]]
+        for kind in (module.DataOptions, module.TrainingOptions):
+            given = dataclasses.asdict(options.from_flags(kind, values))
+            values |= {name: given[name] for name in options.names(kind)}
+        return cls(
+            values,
+            options.from_flags(Command, values),
+            options.from_flags(module.DataOptions, values),
+        )
+
+    @property
+    def recipe(self):
+        """The model's module `recipe`."""
+        if self.command.model == "hifill":
+            from hifill import recipe
+        else:
+            from zoom_to_inpaint import recipe
+        return recipe
+
+    @property
+    def place(self) -> datasets.Place:
+        """Where --dataset lies."""
+        return datasets.place(self.values["dataset"], self.values)
+
+    def record(self) -> dict[str, Any]:
+        """{flag: value} for the run's folder; where the data lies, if the environment says it, which may change."""
+        if self.place.folder and not self.values["data_dir"]:
+            return {**self.values, f"{self.values['dataset']}_dir": self.place.folder}
+        return self.values
+
+    @property
+    def schedule(self) -> training.Schedule:
+        """How long the run is and how often it reports."""
+        found = options.from_flags(training.Schedule, self.values)
+        return dataclasses.replace(found, steps=self.values["steps"])
+
+    def photographs(self) -> datasets.Training:
+        """Paths of the photographs to train on and to validate on."""
+        return datasets.training(self.values["dataset"], *self.place)
+
+    def reduce_to(self, size: int) -> int | None:
+        """What shorter sides of photographs become before these are cropped to `size`; None: they stay."""
+        return size if self.data.reduces(self.values["dataset"]) else None
+
+    def holes(self):
+        """The source of the masks that the flags name."""
+        from common.masks import files as mask_files
+
+        return mask_files.mask_source(self.data.masks, self.data.mask_dir)
+
+    def checks(self) -> list:
+        """What flags and files alone can tell, before anything is built; the photographs are what the first gives."""
+        first = [self.photographs, self.check_output, self.check_flags, self.holes]
+        return first + self.recipe.checks(self.values)
+
+    def check_output(self) -> None:
+        """UserError without a run folder, or for one among the photographs."""
+        if not self.command.output:
+            raise UsageError("--output is missing: name a folder for the run")
+        datasets.check_output(self.values["dataset"], self.place, self.command.output)
+
+    def check_flags(self) -> None:
+        """UsageError for flags that would be ignored, such as those of the model that is not trained."""
+        for model in MODELS:
+            if model != self.command.model:
+                _refuse_given(_group(model), self.command.model)
+        if FLAGS["cache_gb"].present and self.data.cache != "ram":
+            raise UsageError(
+                f"--cache_gb goes with --cache=ram, not with --cache={self.data.cache}"
+            )
+        if self.command.flagfiles:
+            raise UsageError("--flagfiles goes with --stages")
+        if self.values["strategy"] == "multi_worker" and self.values["minutes"]:
+            raise UsageError(
+                "--minutes: workers' clocks differ, and they must stop together; use --steps"
+            )
+
+
+def _refuse_given(group, model):
+    for flag in FLAGS.flags_by_module_dict()[group]:
+        if flag.present:
+            raise UsageError(f"--{flag.name} is a flag of {group}, not of {model}")
+
+
+def samples(job: Job, recipe, paths):
+    """The endless training samples of photographs, in the sizes of a `loop.Recipe`."""
+    from common.data import pipeline
+
+    values, data = job.values, job.data
+    reduce_to = job.reduce_to(recipe.size)
+    kept = cache.NoCache()
+    if data.cache == "ram" and not job.command.dry_run:
+        kept = cache.MemoryCache(int(data.cache_gb * (1 << 30)))
+    photographs = pipeline.Photographs(paths, kept, reduce_to)
+    return pipeline.Samples(
+        *(photographs, job.holes(), recipe.size, values["seed"]),
+        *(reduce_to is not None, data.flip, recipe.mask_size),
+    )
+
+
+def validation_set(job: Job, recipe, paths, mask_source):
+    """The first of the photographs with fixed holes: the middle of what training crops at random."""
+    from common.data import pipeline
+    from common.images import convert
+    from common.training import validation
+
+    reduce_to = job.reduce_to(recipe.size)
+    fixed_set = validation.FixedSet(
+        lambda i: pipeline.reduced(convert.read_rgb(paths[i]), reduce_to),
+        *(min(job.values["validation_images"], len(paths)), mask_source, job.values["seed"]),
+        *(recipe.preview_size or recipe.size, recipe.size, recipe.holes),
+    )
+    fixed_set.check()
+    return fixed_set
+
+
+def build(job: Job):
+    """(strategy, recipe, samples, a line on the photographs, first sample -> data set, validation set) of a job.
+
+    Nothing is written.
+    """
+    from tensorflow import keras
+
+    from common.data import pipeline
+    from common.training import devices
+
+    (found, *_), problems = errors.collect(job.checks())
+    errors.raise_together(problems, job.recipe.remarks(job.values))
+    strategy = devices.strategy(job.values["num_replicas"], job.values["strategy"])
+    keras.utils.set_random_seed(job.values["seed"])
+    recipe = job.recipe.make(strategy, job.values)
+    data = samples(job, recipe, found.train)
+    dataset_from = devices.distribute(
+        strategy, data, recipe.images_per_step, pipeline.training_dataset
+    )
+    fixed_set = validation_set(job, recipe, found.validation, data.mask_source)
+    return strategy, recipe, data, found.note, dataset_from, fixed_set
+
+
+def train(job: Job, stop: signals.StopRequest) -> None:
+    """One run, until it is done or `stop` is set."""
+    from common.training import devices, loop
+
+    strategy, recipe, data, note, *sets = build(job)
+    with devices.run_folder(strategy, job.command.output) as folder:
+        run = loop.RunFolder(folder, job.record())
+        run.log(f"--dataset={job.values['dataset']}: {note}")
+        data.photographs.warn = run.log
+        shortage = data.photographs.cache.shortage(data.photographs.decoded_bytes())
+        if shortage:
+            run.log(shortage)
+        run.photographs = data.photographs
+        loop.train(recipe, *sets, job.schedule, run, stop)
+
+
+def dry_run(job: Job) -> None:
+    """Everything of a run but the run."""
+    from common.training import dry_run, learning_rate
+
+    values = job.values
+    _, recipe, _, note, *sets = build(job)
+    about = {
+        "plan": f"{values['model']} into {values['output']}, seed {values['seed']}",
+        "data": f"{values['dataset']}, {values['masks']} masks: {note}",
+        "rate": learning_rate.describe(
+            *(values["learning_rate"], values["learning_rate_drops"], values["steps"]),
+            *(values["learning_rate_schedule"], values["warmup_steps"]),
+        ),
+    }
+    dry_run.run(recipe, *sets, job.schedule, values["output"], about, values["dry_run_seconds"])
+
+
+def _check_stages(commands: dict) -> None:
+    """Raises what is missing for any of the stages {stage: its command line}, and for the chain, as one error."""
+    found, remarks = errors.collect([Job.of_flags().check_output])[1], []
+    for words in commands.values():
+        with flagsaver.flagsaver():
+            FLAGS.unparse_flags()
+            command_line.parse([sys.argv[0], *words])
+            job = Job.of_flags()
+            found += errors.collect(job.checks())[1]
+            remarks += job.recipe.remarks(job.values)
+    errors.raise_together(found, remarks)
+
+
+def _run_stages(command: Command, stop: signals.StopRequest) -> None:
+    from zoom_to_inpaint import stages
+
+    if FLAGS.strategy == "multi_worker":
+        raise UsageError("--stages on several workers: give the stages' flagfiles one by one")
+    stages.run(
+        *(command.stages, command.flagfiles, command.output, sys.argv[1:], stop, command.dry_run),
+        _check_stages,
+    )
+
+
+def main(_) -> int:
+    job = Job.of_flags()
+    environment.start_tensorflow()  # takes seconds, so after the flags are parsed
+    if (
+        job.command.dry_run and not job.command.stages
+    ):  # has nothing to save: signals end it at once
+        dry_run(job)
+        return 0
+    with signals.watched() as stop:
+        if job.command.stages:
+            _run_stages(job.command, stop)
+        else:
+            train(job, stop)
+    return 0
+
+
+def prepare() -> None:
+    """Checks the environment and defines the flags, without TensorFlow."""
+    environment.check()
+    define_flags()
