@@ -157,7 +157,12 @@ def test_other_arrays_are_rejected(change):
 
 @pytest.mark.default_environment
 def test_the_benchmark_measures_a_fill_of_the_hole_it_names(tmp_path):
-    flags = ["--methods=harmonic", "--sides=96", "--repeats=1", f"--output={tmp_path / 'found.json'}"]
+    flags = [
+        "--methods=harmonic",
+        "--sides=96",
+        "--repeats=1",
+        f"--output={tmp_path / 'found.json'}",
+    ]
     command = [sys.executable, "-m", "benchmarks.methods", *flags]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     found = json.loads((tmp_path / "found.json").read_text())["harmonic_96"]
