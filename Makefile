@@ -98,7 +98,7 @@ bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.hifill --output=benchmarks/results/hifill.json
 	$(VENV)/bin/python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
 	$(VENV)/bin/python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
-	$(VENV)/bin/python -m benchmarks.baselines --output=benchmarks/results/baselines.json
+	$(VENV)/bin/python -m benchmarks.methods --output=benchmarks/results/methods.json
 
 # setuptools packs whatever an earlier build left in build/.
 wheel: $(VENV)/.installed

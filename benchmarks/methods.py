@@ -1,0 +1,60 @@
+"""Time and memory of every method of inpaint.py on this machine, up to photographs of 8192x8192.
+
+    python -m benchmarks.methods --output=benchmarks/results/methods.json
+    python -m benchmarks.methods --methods=harmonic,telea --sides=512,2048,8192
+
+The photograph is smooth random colours, the hole one of --masks=object, by default a tenth of the picture. Networks have
+the weights that come with the package and are warm: starting TensorFlow, loading and tracing are left out. Seconds are
+medians, the machine's convolution rate R is measured beside them (`benchmarks.machine`). Memory is what one fill needs
+beyond the photograph and its mask; it is not measured for networks, because TensorFlow keeps the memory of earlier fills.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from benchmarks import inputs, machine, results
+from common.errors import UserError
+from common.masks import files as mask_files
+from inpainting import painters
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "methods",
+    ["hifill", "zoom_to_inpaint", "harmonic", "telea", "ns", "patchmatch"],
+    f"of {', '.join(painters.NAMES)}; patchmatch is left out if its library is missing",
+)
+flags.DEFINE_list("sides", ["256", "512"], "of square photographs")
+flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
+flags.DEFINE_integer("seed", 1, "of the hole", lower_bound=0)
+
+
+def one(method: str, paint: painters.Painter, side: int) -> dict[str, float]:
+    """Seconds, GB (not of networks), and the share of the picture that is hole, of one method at one side."""
+    image, _ = inputs.photograph(side)
+    mask = mask_files.mask_source("object")(side, side, FLAGS.seed)
+
+    def call():
+        paint(image, mask)
+
+    found = {"seconds": machine.median_seconds(call, FLAGS.repeats), "hole": float(mask.mean())}
+    if method not in painters.MODELS:
+        found["peak_gigabytes"] = machine.peak_gigabytes(call)
+    return found
+
+
+def measure(found: results.Results) -> None:
+    """Every method at every side."""
+    found.content["rate_gflops"] = machine.best_rate()
+    for method in FLAGS.methods:
+        try:
+            paint = painters.painter(method, None)
+        except UserError as error:  # PatchMatch without its library
+            print(f"{method}: {error}")
+            continue
+        for side in map(int, FLAGS.sides):
+            found.add(f"{method}_{side}", one(method, paint, side))
+
+
+if __name__ == "__main__":
+    results.run(measure)
