@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 import subprocess
 import sys
 
@@ -15,11 +14,11 @@ from common.models.weights import named_variables
 from zoom_to_inpaint import (
     ZoomConfig,
     ZoomToInpaint,
+    export,
     graph_pipeline,
     photograph,
 )
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As what is shipped: its start is the one part whose graph differs where no size is known.
 TINY = ZoomConfig(start="membrane", channels=4, sr_channels=4, discriminator_channels=4, size=16)
 
@@ -82,12 +81,11 @@ def run(command, folder):
 
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
-    """The folder saved/tiny that the command wrote."""
+    """The folder saved/tiny of an exported model. By the command, in a new process: tests/test_readme.py."""
     folder = tmp_path_factory.mktemp("export")
-    model.save(folder / "weights.npz")
-    flags = ["--model=zoom_to_inpaint", "--weights=weights.npz", "--output=saved/tiny"]
-    done = run([sys.executable, ROOT / "export.py", *flags], folder)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        export.export(model, "saved/tiny", "weights.npz")
     assert [path.name for path in (folder / "saved").iterdir()] == ["tiny"]
     return folder / "saved" / "tiny"
 
