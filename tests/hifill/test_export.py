@@ -19,7 +19,7 @@ from hifill import export, graph_pipeline, photograph, residual_aggregation, wei
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Few layers, as every one is traced twice.
-FAST = {"size": 64, "channels": 4, "coarse_plain_layers": 0}
+FAST = {"size": 64, "channels": 4, "coarse_plain_layers": 1}
 TINY = dataclasses.replace(hifill.PAPER, **FAST)
 TINY_RELEASE = dataclasses.replace(hifill.RELEASE, **FAST)
 
@@ -96,12 +96,12 @@ def filled_eagerly(model, image, mask):
     return graph_pipeline.fill(model.generate, model.config, image, hole).numpy()
 
 
-def assert_same_picture(found, expected, image, mask, most=1):
+def assert_same_picture(found, expected, image, mask):
     found = np.asarray(found)
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     difference = np.abs(found.astype(int) - expected)
     # Both round to levels; sums in another order move a few values over the edge between two levels.
-    assert difference.max() <= most
+    assert difference.max() <= 1
     assert difference[mask > 0].mean() < 0.05
     assert (expected != image).any()  # something was filled, so the comparison means something
 
@@ -109,9 +109,7 @@ def assert_same_picture(found, expected, image, mask, most=1):
 @pytest.mark.parametrize("case", CASES)
 def test_saved_model_gives_what_inpaint_gives(model, loaded, case):
     image, mask = photo_and_hole(*CASES[case])
-    found, expected = painted(loaded, image, mask), model.inpaint(image, mask)
-    # A later window sees the levels of an earlier one.
-    assert_same_picture(found, expected, image, mask, most=2 if "several" in case else 1)
+    assert_same_picture(painted(loaded, image, mask), model.inpaint(image, mask), image, mask)
 
 
 def test_the_release_configuration_gives_what_inpaint_gives(eagerly):
