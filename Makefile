@@ -25,7 +25,7 @@ help:
 	@echo "make demo         takes objects out of photographs, a minute; pictures in demo_output/"
 	@echo "make demo-training trains a small network and scores it, six minutes; in demo_training_output/"
 	@echo "make test         linter and tests with the current TensorFlow"
-	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands and the studies left out"
+	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, without most commands and what calls no Keras"
 	@echo "make test-full    also the tests that take minutes or need released weights"
 	@echo "make test-browser the user study's page in Chromium, which is installed from Debian's packages"
 	@echo "make lint         linter alone;  make format: let it rewrite the files"

@@ -32,8 +32,19 @@ def pytest_configure():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Of code that calls neither Keras nor TensorFlow. `images`, which is quick, stays: the other environment's NumPy is
+# an earlier one too.
+WITHOUT_KERAS = [ROOT / "tests" / name for name in ("studies", "common/masks", "common/scoring")]
+WITHOUT_KERAS += [ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache", "datasets")]
+KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
+
+
+def without_keras(path):
+    return path != KERAS_AFTER_ALL and any(x in (path, *path.parents) for x in WITHOUT_KERAS)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leaves `default_environment` and the studies out of the other one: their own code knows no Keras.
+    """Leaves `default_environment` and `WITHOUT_KERAS` out of the other one.
 
     Files of whole commands, the longest, run first: with several workers none is left alone with one at the end.
     """
@@ -41,8 +52,7 @@ def pytest_collection_modifyitems(config, items):
         left_out = [
             item
             for item in items
-            if item.get_closest_marker("default_environment")
-            or ROOT / "tests" / "studies" in item.path.parents
+            if item.get_closest_marker("default_environment") or without_keras(item.path)
         ]
         items[:] = [item for item in items if item not in set(left_out)]
         config.hook.pytest_deselected(items=left_out)

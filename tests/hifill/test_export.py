@@ -18,8 +18,10 @@ from common.models import weights_source as sources
 from hifill import export, graph_pipeline, photograph, residual_aggregation, weights_source
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-TINY = dataclasses.replace(hifill.PAPER, size=64, channels=4)
-TINY_RELEASE = dataclasses.replace(hifill.RELEASE, size=64, channels=4)
+# Few layers, as every one is traced twice.
+FAST = {"size": 64, "channels": 4, "coarse_plain_layers": 1}
+TINY = dataclasses.replace(hifill.PAPER, **FAST)
+TINY_RELEASE = dataclasses.replace(hifill.RELEASE, **FAST)
 
 # (height, width), (top, bottom, left, right) of the hole; the grid is 4, the generator's side 64.
 CASES = {
@@ -55,32 +57,43 @@ def model():
     return hifill.HiFill(TINY)
 
 
-@pytest.fixture(scope="module")
-def module(model):
-    return export.build_module(model)
-
-
 def run(command, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
-    """The folder saved/tiny that the command wrote."""
+    """The folder saved/tiny of an exported model. By the command, in a new process: tests/test_readme.py."""
     folder = tmp_path_factory.mktemp("export")
-    model.save(folder / "weights.npz")
-    command = [sys.executable, ROOT / "export.py", "--weights=weights.npz", "--output=saved/tiny"]
-    done = run(command, folder)
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.name for path in folder.iterdir()) == ["saved", "weights.npz"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        export.export(model, "saved/tiny", "weights.npz")
+    assert [path.name for path in folder.iterdir()] == ["saved"]
     assert [path.name for path in (folder / "saved").iterdir()] == ["tiny"]
     return folder / "saved" / "tiny"
 
 
 @pytest.fixture(scope="module")
-def signatures(saved):
-    loaded = tf.saved_model.load(str(saved))
-    yield loaded.signatures  # they live as long as what was loaded
+def loaded(saved):
+    return tf.saved_model.load(str(saved))
+
+
+def painted(loaded, image, mask):
+    signature = loaded.signatures["serving_default"]
+    return signature(image=tf.constant(image), mask=tf.constant(mask))["image"].numpy()
+
+
+@pytest.fixture
+def eagerly():
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+def filled_eagerly(model, image, mask):
+    """By the ops that are exported, without a graph of them."""
+    image, hole = tf.constant(image), tf.constant(mask > 0)
+    return graph_pipeline.fill(model.generate, model.config, image, hole).numpy()
 
 
 def assert_same_picture(found, expected, image, mask):
@@ -94,34 +107,33 @@ def assert_same_picture(found, expected, image, mask):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_module_gives_what_inpaint_gives(model, module, case):
+def test_saved_model_gives_what_inpaint_gives(model, loaded, case):
     image, mask = photo_and_hole(*CASES[case])
-    found = module.inpaint(image, mask)["image"]
-    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+    assert_same_picture(painted(loaded, image, mask), model.inpaint(image, mask), image, mask)
 
 
-def test_module_of_the_release_configuration():
+def test_the_release_configuration_gives_what_inpaint_gives(eagerly):
     tf.keras.utils.set_random_seed(2)
     model = hifill.HiFill(TINY_RELEASE)
     image, mask = photo_and_hole((130, 150), (40, 80, 50, 100))
-    found = export.build_module(model).inpaint(image, mask)["image"]
+    found = filled_eagerly(model, image, mask)
     assert_same_picture(found, model.inpaint(image, mask), image, mask)
 
 
-def test_strips_give_what_one_piece_gives(model, module, monkeypatch):
+def test_strips_give_what_one_piece_gives(eagerly, model, monkeypatch):
     image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
+    whole = filled_eagerly(model, image, mask)
     # Patches have 25 rows; strips get 7, the last one 4.
     monkeypatch.setattr(graph_pipeline, "_STRIP_VALUES", 7 * 100 * 4 * 3)
-    strips = export.build_module(model).inpaint(image, mask)["image"]
-    np.testing.assert_array_equal(strips, module.inpaint(image, mask)["image"])
+    np.testing.assert_array_equal(filled_eagerly(model, image, mask), whole)
 
 
-def test_what_lies_under_the_hole_is_ignored(module):
+def test_what_lies_under_the_hole_is_ignored(loaded):
     image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
     results = []
     for colour in ((255, 0, 255), (0, 255, 0)):
-        painted = np.where(mask[..., None] > 0, np.uint8(colour), image)
-        results.append(module.inpaint(painted, mask)["image"].numpy())
+        under = np.where(mask[..., None] > 0, np.uint8(colour), image)
+        results.append(painted(loaded, under, mask))
     np.testing.assert_array_equal(*results)
 
 
@@ -155,8 +167,7 @@ def test_reduction_equals_its_numpy_twin(side):
     )
 
 
-def test_every_variable_is_exported_and_no_keras_object(model, saved):
-    loaded = tf.saved_model.load(str(saved))
+def test_every_variable_is_exported_and_no_keras_object(model, saved, loaded):
     assert len(loaded.model_variables) == len(model.variables)
     for found, variable in zip(loaded.model_variables, model.variables):
         np.testing.assert_array_equal(found, np.asarray(variable))
@@ -164,10 +175,9 @@ def test_every_variable_is_exported_and_no_keras_object(model, saved):
     assert b"_tf_keras" not in graph
 
 
-def test_no_hole_gives_the_image_unchanged(signatures):
+def test_no_hole_gives_the_image_unchanged(loaded):
     image, mask = photo_and_hole((33, 70), (0, 0, 0, 0))
-    found = signatures["serving_default"](image=tf.constant(image), mask=tf.constant(mask))
-    np.testing.assert_array_equal(found["image"], image)
+    np.testing.assert_array_equal(painted(loaded, image, mask), image)
 
 
 @pytest.mark.parametrize(
@@ -178,10 +188,10 @@ def test_no_hole_gives_the_image_unchanged(signatures):
         ((40, 50), (50, 40), 0, "same size"),
     ],
 )
-def test_impossible_input_fails_with_a_reason(signatures, image_size, mask_size, level, message):
+def test_impossible_input_fails_with_a_reason(loaded, image_size, mask_size, level, message):
     image, mask = np.zeros((*image_size, 3), np.uint8), np.full(mask_size, level, np.uint8)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
-        signatures["serving_default"](image=tf.constant(image), mask=tf.constant(mask))
+        painted(loaded, image, mask)
 
 
 _ALONE = """

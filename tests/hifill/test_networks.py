@@ -18,7 +18,9 @@ from hifill.refinement_network import RefinementNetwork
 from hifill.resampling import bilinear
 
 SIZE = 64
-TINY = [dataclasses.replace(config, size=SIZE, channels=4) for config in (PAPER, RELEASE)]
+# Narrow, and with fewer layers of one kind: most of a test's time is the number of layers.
+FAST = {"size": SIZE, "channels": 4, "coarse_plain_layers": 1}
+TINY = [dataclasses.replace(config, **FAST) for config in (PAPER, RELEASE)]
 
 # H appendix, "Network Architectures", in its own notation and without what is not a layer.
 COARSE = (
@@ -111,6 +113,14 @@ def model(request):
     return HiFill(request.param)
 
 
+@pytest.fixture
+def eagerly():
+    """A graph takes seconds to make; that it computes the same: test_model.py."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 def test_layers_are_those_of_the_appendix():
     coarse, refinement = CoarseNetwork(PAPER), RefinementNetwork(PAPER)
     assert _spell(_coarse_layers(coarse)) == _parse(COARSE)
@@ -189,7 +199,7 @@ def test_a_file_from_before_features_were_standardised_keeps_its_networks():
     assert HiFillConfig.from_dict(fields) == dataclasses.replace(PAPER, standard_features=False)
 
 
-def test_the_same_networks_work_at_another_size(model):
+def test_the_same_networks_work_at_another_size(model, eagerly):
     image, mask = _image_and_mask(96)
     larger = model.at_size(96)
     assert larger.config == dataclasses.replace(model.config, size=96)
@@ -224,13 +234,14 @@ def test_outputs_are_clipped(model):
     np.testing.assert_array_equal(refined, np.ones_like(image))
 
 
-@pytest.mark.parametrize("hidden", [0.7, -1e30, np.nan, np.inf])
-def test_what_lies_under_the_mask_is_ignored(model, hidden):
+def test_what_lies_under_the_mask_is_ignored(model):
     image, mask = _image_and_mask()
-    other = np.where(mask > 0, np.float32(hidden), image)
-    for a, b in zip(model((image, mask))[:2], model((other, mask))[:2]):
-        np.testing.assert_array_equal(a, b)
-        assert np.isfinite(a).all()
+    expected = model((image, mask))[:2]
+    for hidden in (0.7, -1e30, np.nan, np.inf):
+        other = np.where(mask > 0, np.float32(hidden), image)
+        for a, b in zip(expected, model((other, mask))[:2]):
+            np.testing.assert_array_equal(a, b)
+            assert np.isfinite(a).all()
 
 
 def test_every_known_pixel_matters(model):
@@ -247,10 +258,10 @@ def test_extreme_holes_stay_finite(model, hole):
     image, mask = _image_and_mask()
     mask[:] = hole == "all"
     mask[0, 20, 20] = hole != "none"
-    for values in (image, np.zeros_like(image), np.ones_like(image)):
-        coarse, refined, attention = model((values, mask))
-        for output in (coarse, refined, attention.dense()):
-            assert np.isfinite(output).all()
+    values = np.concatenate([image, np.zeros_like(image), np.ones_like(image)])
+    coarse, refined, attention = model((values, mask.repeat(3, axis=0)))
+    for output in (coarse, refined, attention.dense()):
+        assert np.isfinite(output).all()
 
 
 def test_batch_equals_one_by_one(model):
@@ -262,18 +273,6 @@ def test_batch_equals_one_by_one(model):
         alone = model((image[i : i + 1], mask[i : i + 1]))[1]
         # Forty layers of float32 sums that may run in another order.
         np.testing.assert_allclose(together[i : i + 1], alone, atol=1e-5)
-
-
-def test_graph_equals_eager(model):
-    image, mask = _image_and_mask(batch=2)
-    coarse, refined, attention = model((image, mask))
-    eager = ((coarse + 1) / 2, (refined + 1) / 2, attention.dense())
-    for a, b in zip(eager, model.generate((image + 1) / 2, mask)):
-        assert (
-            np.std(a) > 1e-4
-        )  # not much: with maps of 8x8 most taps of the dilated layers see padding
-        # Forty layers of float32 sums that may run in another order, and the way to [0, 1] and back.
-        np.testing.assert_allclose(a, b, atol=1e-4)
 
 
 def test_every_variable_gets_a_gradient(model):
@@ -292,9 +291,9 @@ def test_every_variable_gets_a_gradient(model):
 def test_a_photograph_reaches_every_layer_of_a_fresh_network(config):
     """Spread of every gated convolution's output; the usual initialisation leaves 1e-8 of the last ones."""
     keras.utils.set_random_seed(0)
-    network, spreads = HiFill(dataclasses.replace(config, size=256)), {}
-    photograph = skimage.data.astronaut().reshape(256, 2, 256, 2, 3).mean(axis=(1, 3))
-    image, (_, mask) = photograph[None].astype(np.float32) / 127.5 - 1, _image_and_mask(256)
+    network, spreads = HiFill(dataclasses.replace(config, size=128)), {}
+    photograph = skimage.data.astronaut().reshape(128, 4, 128, 4, 3).mean(axis=(1, 3))
+    image, (_, mask) = photograph[None].astype(np.float32) / 127.5 - 1, _image_and_mask(128)
     layers = _coarse_layers(network.coarse) + _refinement_layers(network.refinement)
     layers += _branch_layers(network.refinement)
     for i, layer in enumerate(layers):
@@ -303,8 +302,15 @@ def test_a_photograph_reaches_every_layer_of_a_fresh_network(config):
     assert len(spreads) == len(layers) and min(spreads.values()) > 1e-2, spreads
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("head", ["gated", "plain", "subpixel"])
+@pytest.mark.parametrize(
+    "head, dtype",
+    [
+        ("gated", "float32"),
+        ("plain", "float32"),
+        ("subpixel", "float32"),
+        ("subpixel", "mixed_bfloat16"),
+    ],
+)
 def test_a_fresh_network_that_starts_from_the_membrane_returns_it(head, dtype):
     """Heads without a gate begin with zeros; a gated one does not, which is why the shipped configuration has none.
 
@@ -346,7 +352,7 @@ def test_subpixel_head_predicts_the_four_pixels_of_a_position_apart():
 def test_shipped_configuration_trains_every_layer():
     """The first update moves the heads alone, because they begin with zeros; then gradients reach everything."""
     keras.utils.set_random_seed(0)
-    config = dataclasses.replace(CONFIGS["shipped"], size=SIZE, channels=4)
+    config = dataclasses.replace(CONFIGS["shipped"], **FAST)
     network = HiFill(config)
     image, mask = _image_and_mask()
     variables = network.trainable_variables
@@ -374,24 +380,25 @@ def _recording(call, spreads, key):
 @pytest.mark.default_environment
 def test_one_image_can_be_overfitted():
     keras.utils.set_random_seed(0)
-    network = HiFill(
-        dataclasses.replace(TINY[0], coarse_plain_layers=0)
-    )  # fewer layers trace faster
+    network = HiFill(TINY[0])
     image, mask = _image_and_mask()
-    optimizer = keras.optimizers.Adam(1e-2)
-    optimizer.build(network.trainable_variables)
+    variables = network.trainable_variables
 
     @tf.function(autograph=False)
-    def step():
+    def slopes():
         with tf.GradientTape() as tape:
             coarse, refined, _ = network((image, mask))
             parts = [tf.reduce_mean(tf.abs(x - image)) for x in (coarse, refined)]
             loss = parts[0] + parts[1]
-        variables = network.trainable_variables
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
-        return tf.stack(parts)
+        return tf.stack(parts), tape.gradient(loss, variables)
 
-    losses = np.array([step().numpy() for _ in range(50)])
+    losses = []
+    for _ in range(40):
+        parts, gradients = slopes()
+        losses.append(parts.numpy())
+        for variable, gradient in zip(variables, gradients):
+            # Adam without its memory, whose graph takes longer to trace than the network's.
+            variable.assign_sub(5e-3 * tf.sign(gradient))
     assert (losses[-1] < 0.5 * losses[0]).all(), (losses[0], losses[-1])
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
-import subprocess
-import sys
-
 import cv2
 import numpy as np
 import pytest
@@ -15,11 +11,11 @@ from common.models.weights import named_variables
 from zoom_to_inpaint import (
     ZoomConfig,
     ZoomToInpaint,
+    export,
     graph_pipeline,
     photograph,
 )
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 # As what is shipped: its start is the one part whose graph differs where no size is known.
 TINY = ZoomConfig(start="membrane", channels=4, sr_channels=4, discriminator_channels=4, size=16)
 
@@ -76,18 +72,13 @@ def model():
     return model
 
 
-def run(command, folder):
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
-
-
 @pytest.fixture(scope="module")
 def saved(model, tmp_path_factory):
-    """The folder saved/tiny that the command wrote."""
+    """The folder saved/tiny of an exported model. By the command, in a new process: tests/test_readme.py."""
     folder = tmp_path_factory.mktemp("export")
-    model.save(folder / "weights.npz")
-    flags = ["--model=zoom_to_inpaint", "--weights=weights.npz", "--output=saved/tiny"]
-    done = run([sys.executable, ROOT / "export.py", *flags], folder)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        export.export(model, "saved/tiny", "weights.npz")
     assert [path.name for path in (folder / "saved").iterdir()] == ["tiny"]
     return folder / "saved" / "tiny"
 
@@ -209,11 +200,15 @@ def test_fill_that_is_not_finite_fails():
         graph_pipeline.fill(lambda x, _: x * np.nan, tf.constant(image), tf.constant(mask > 0))
 
 
-def test_every_variable_is_exported_and_no_keras_object(model, saved, loaded):
+def test_every_variable_is_exported_and_nothing_of_python(model, saved, loaded):
+    """So it needs TensorFlow alone; the same example in a new process: hifill/test_export.py."""
     assert len(loaded.model_variables) == len(model.variables)
     for found, variable in zip(loaded.model_variables, model.variables):
         np.testing.assert_array_equal(found, np.asarray(variable))
-    assert b"_tf_keras" not in (saved / "saved_model.pb").read_bytes()
+    graph = (saved / "saved_model.pb").read_bytes()
+    assert b"_tf_keras" not in graph and b"PyFunc" not in graph
+    readme = (saved / "README.txt").read_text(encoding="utf-8")
+    assert readme.startswith("Zoom-to-Inpaint:") and "Weights: weights.npz" in readme
 
 
 def test_no_hole_gives_the_image_unchanged(loaded):
@@ -233,25 +228,3 @@ def test_impossible_input_fails_with_a_reason(loaded, image_size, mask_size, lev
     image, mask = np.zeros((*image_size, 3), np.uint8), np.full(mask_size, level, np.uint8)
     with pytest.raises(tf.errors.InvalidArgumentError, match=message):
         painted(loaded, image, mask)
-
-
-_ALONE = """
-import sys
-assert not {"zoom_to_inpaint", "common"} & set(sys.modules), "the SavedModel needs this package"
-"""
-
-
-@pytest.mark.default_environment
-def test_readme_example_in_a_new_process(model, saved):
-    readme = (saved / "README.txt").read_text(encoding="utf-8")
-    assert readme.startswith("Zoom-to-Inpaint:") and "Weights: weights.npz" in readme
-    folder = saved.parents[1]
-    image, mask = photo_and_hole((101, 131), (10, 60, 20, 70))
-    # PNG bytes under the example's name, so that no pixel changes: the content decides, not the name.
-    (folder / "photo.jpg").write_bytes(cv2.imencode(".png", image[..., ::-1])[1])
-    cv2.imwrite(str(folder / "mask.png"), np.where(mask, np.uint8(255), np.uint8(0)))
-    (folder / "example.py").write_text(readme.split("Example:\n")[1] + _ALONE, encoding="utf-8")
-    done = run([sys.executable, "-I", "example.py"], folder)  # -I: no PYTHONPATH
-    assert done.returncode == 0, done.stderr
-    found = cv2.imread(str(folder / "filled.png"))[..., ::-1]
-    assert_same_picture(found, model.inpaint(image, mask), image, mask)

@@ -33,7 +33,7 @@ def test_close_to_the_exact_solution(kind, small_photograph):
     assert np.median(differences) < 0.7 and differences.max() < 8
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (2, 2), (17, 5), (33, 48)])
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (2, 2), (9, 5), (17, 24)])
 def test_any_size(height, width):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
@@ -64,15 +64,15 @@ def test_what_lies_under_the_hole_is_ignored(hidden, small_photograph):
 
 
 def test_nothing_known_is_zero_and_no_hole_is_the_image(small_photograph):
-    image = small_photograph(16)
-    np.testing.assert_array_equal(_fill(image, np.ones((16, 16), bool)), np.zeros((16, 16, 3)))
-    np.testing.assert_array_equal(_fill(image, np.zeros((16, 16), bool)), image.astype(np.float32))
+    image = small_photograph()
+    np.testing.assert_array_equal(_fill(image, np.ones((64, 64), bool)), np.zeros((64, 64, 3)))
+    np.testing.assert_array_equal(_fill(image, np.zeros((64, 64), bool)), image.astype(np.float32))
 
 
 def test_images_of_a_batch_do_not_mix():
     rng = np.random.default_rng(1)
-    images = rng.random((3, 32, 32, 3)).astype(np.float32)
-    masks = (rng.random((3, 32, 32, 1)) < 0.5).astype(np.float32)
+    images = rng.random((3, 16, 16, 3)).astype(np.float32)
+    masks = (rng.random((3, 16, 16, 1)) < 0.5).astype(np.float32)
     together = membrane.fill(tf.constant(images), tf.constant(masks))
     for i in range(3):
         alone = membrane.fill(tf.constant(images[i : i + 1]), tf.constant(masks[i : i + 1]))
