@@ -167,7 +167,7 @@ def test_a_step_whose_tracing_takes_too_long_says_so(toy):
 
 def test_only_the_first_step_in_time_is_an_upper_bound():
     timing = step_timing.Timing(9.0, whole=8, images=2, step_seconds=16.0, first=True)
-    assert "at most: the first, of 2 images" in dry_run._time(timing, 100, 9)
+    assert "at most: timed on the first step, of 2 images" in dry_run._time(timing, 100, 9)
     assert "26.7 minutes for 100 steps" in dry_run._time(timing, 100, 9)
 
 
