@@ -23,7 +23,7 @@ def test_the_batch_of_the_step_is_kept(train, toy, tmp_path):
     with pytest.raises(UserError) as error:
         train(6, toy.recipe(bad_step=4))
     folder = tmp_path / "run" / "nonfinite" / "step-00000004"
-    assert f"'l2' became nan at step 4; its batch is in {folder}," in str(error.value)
+    assert f"'l2' became nan at step 4; its batch is in {folder}." in str(error.value)
     image, mask = (x.numpy() for x in next(iter(toy.dataset(3 * toy.BATCH))))
     with np.load(folder / "batch.npz") as kept:
         np.testing.assert_array_equal(kept["images"], image)
