@@ -209,5 +209,5 @@ def guarded(call: Callable, argv: list[str]):
         )
         sys.exit(UserError.exit_code)
     except KeyboardInterrupt:
-        print("error: interrupted; what was finished is kept", file=sys.stderr)
+        print("error: interrupted; finished work is kept", file=sys.stderr)
         sys.exit(1)

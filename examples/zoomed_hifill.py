@@ -52,8 +52,8 @@ def define_flags() -> None:
     """Defines the flags; also checks the environment."""
     environment.check()
     flags.DEFINE_string("hifill_weights", None, "trained HiFill: .npz, .pb or checkpoint prefix")
-    flags.DEFINE_string("refinement_weights", None, "of the refinement network; default: random")
-    flags.DEFINE_string("sr_weights", None, "of the SR network; default: random")
+    flags.DEFINE_string("refinement_weights", None, "refinement network; default: random")
+    flags.DEFINE_string("sr_weights", None, "SR network; default: random")
     flags.DEFINE_enum("zoom", "bicubic", ("bicubic", "sr"), "how to zoom in")
     flags.DEFINE_integer("zoom_channels", 16, "width of Zoom-to-Inpaint's networks (paper: 64)")
     flags.DEFINE_bool("joint", False, "train HiFill's generator too")
@@ -65,9 +65,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("steps", 2000, "updates", lower_bound=1)
     flags.DEFINE_float("minutes", 0, "stop after this time; 0: no limit", lower_bound=0)
     flags.DEFINE_integer("batch_size", 4, "images of one update", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 1e-3, "of both Adam optimizers", lower_bound=0)
+    flags.DEFINE_float("learning_rate", 1e-3, "rate of both Adam optimizers", lower_bound=0)
     flags.DEFINE_float("gan_weight", TrainingOptions.gan_weight, "lambda of eq. 5", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "of weights, crops and holes", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "random seed of weights, crops and masks", lower_bound=0)
 
 
 class HiFillCompletion(keras.layers.Layer):

@@ -53,7 +53,9 @@ flags.DEFINE_list(
     [],
     "weights of the model in --model, or NAME=FILE for each of two; default: the package's own; 'none': untrained",
 )
-flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
+)
 flags.DEFINE_list(
     "predictions", [], "folders of PNGs painted by other methods, with the file names of images/"
 )
@@ -77,7 +79,7 @@ flags.DEFINE_enum(
     "else crop",
 )
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0, upper_bound=2**32 - 1)
+flags.DEFINE_integer("seed", 0, "random seed of the masks", lower_bound=0, upper_bound=2**32 - 1)
 flags.DEFINE_string(
     "inception_graph",
     None,

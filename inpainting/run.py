@@ -35,7 +35,9 @@ flags.DEFINE_string(
     None,
     "weights file or the authors' release; default: the package's own; 'none': untrained",
 )
-flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
+)
 flags.DEFINE_enum(
     "high_res",
     "auto",
@@ -54,7 +56,7 @@ flags.DEFINE_string("output", None, "result file, or folder for results")
 flags.DEFINE_bool("invert_mask", False, "the masks are black where the hole is")
 flags.DEFINE_integer("dilate", 0, "grow the hole by this many pixels", lower_bound=0)
 flags.DEFINE_bool("overwrite", False, "replace existing results")
-flags.DEFINE_integer("quality", 95, "of a JPEG result", lower_bound=1, upper_bound=100)
+flags.DEFINE_integer("quality", 95, "quality of a JPEG result", lower_bound=1, upper_bound=100)
 
 
 def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:

@@ -91,7 +91,7 @@ def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 
 
 def any_worker(strategy: tf.distribute.Strategy):
-    """A function own -> whether any process says yes, for what all have to do or leave alike.
+    """A function (this process' answer) -> whether any process answers yes, for decisions that all make together.
 
     All processes call it at the same points: it waits for them. With one process it is its own answer.
     """
@@ -102,7 +102,7 @@ def any_worker(strategy: tf.distribute.Strategy):
     def count(own):
         def over_all(value):
             context = tf.distribute.get_replica_context()
-            # The identity lies on the replica's device, which says whose the value is.
+            # `identity` puts the value on the replica's device, as `all_reduce` requires.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return strategy.experimental_local_results(strategy.run(over_all, args=(own,)))[0]

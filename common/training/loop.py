@@ -76,7 +76,7 @@ def train(
     """Trains up to `schedule.steps`, from the run's last checkpoint if there is one.
 
     Args:
-      recipe: what is trained.
+      recipe: the model to train.
       dataset_from: first sample number -> tf.data.Dataset of `recipe.images_per_step` samples per element.
       validation_set: `validation.FixedSet`, or (image [N, S, S, 3] float32 in [0, 1], mask [N, S, S, 1]).
       schedule: length and intervals.

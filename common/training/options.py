@@ -57,16 +57,20 @@ class CommonOptions:
         (), "shares of --steps after which the rate is divided by 10", item=float
     )
     warmup_steps: int = option(0, "updates over which the learning rate rises", least=0)
-    adam_beta_1: float = option(0.9, "of Adam", least=0, most=1)
-    adam_beta_2: float = option(0.999, "of Adam", least=0, most=1)
+    adam_beta_1: float = option(0.9, "decay of Adam's first moment", least=0, most=1)
+    adam_beta_2: float = option(0.999, "decay of Adam's second moment", least=0, most=1)
     ema: float = option(
         0.0, "decay of a moving average that replaces the weights; 0: none", least=0, most=1
     )
     hole_by_area: bool = option(False, "average the L1 of the hole over the hole, not the image")
-    precision: str = option("float32", "of convolutions (docs/training.md)", choices=PRECISIONS)
+    precision: str = option(
+        "float32", "data type of convolutions (docs/training.md)", choices=PRECISIONS
+    )
     accumulate: int = option(1, "number of micro-batches into which --batch_size is cut", least=1)
     jit: bool = option(False, "compile with XLA where possible")
-    seed: int = option(0, "of weights, data order, crops and holes", least=0, most=2**32 - 1)
+    seed: int = option(
+        0, "random seed of weights, data order, crops and masks", least=0, most=2**32 - 1
+    )
 
     def __post_init__(self):
         options.check(self)
