@@ -146,7 +146,8 @@ def test_a_step_that_was_traced_and_did_not_end_says_so():
     timing = step_timing.Timing(60.0, whole=16, images=2, running=True, tracing=41.3)
     assert dry_run._time(timing, 100, 60) == (
         "unknown: the graph of the first step, of 2 images, was traced in 41 seconds; the step, which "
-        "includes TensorFlow's optimization of the graph, has run for 19 seconds; wait longer with --dry_run_seconds=240"
+        "includes TensorFlow's optimization of the graph, has run for 19 seconds; "
+        "wait longer with --dry_run_seconds=240"
     )
 
 
