@@ -1,12 +1,13 @@
-"""docs/results.md and docs/evidence.md, written from the JSON files in docs/results/ and from nothing else.
+"""Writes docs/results.md and docs/evidence.md from the JSON files in docs/results/ alone.
 
-    python -m studies.publish.results                              writes both anew
-    python -m studies.publish.results --add=runs/studies/evidence  takes in a result first, then writes
+    python -m studies.publish.results                              writes both again
+    python -m studies.publish.results --add=runs/studies/evidence  adds a result first
 
---add takes folders of studies and of evaluate.py, and files of benchmarks/, on the machine that measured. Each becomes
-docs/results/NAME.json (`studies.publish.result_sources`). docs/results.md shows the first table of each, with date,
-machine and commit. docs/evidence.md shows all of the study `evidence`, with its charts in docs/evidence/. Commands are
-shown without the folders of the machine that measured. Runs in a clone: an installed package has no docs/.
+--add takes folders of studies and of evaluate.py, and files of benchmarks/; run it on the machine that measured. Each
+result becomes docs/results/NAME.json (`studies.publish.result_sources`). docs/results.md shows the first table of
+each result, with date, machine and commit. docs/evidence.md shows the whole study `evidence`, with its charts in
+docs/evidence/. Commands are shown without the machine's folders. The command needs a clone, because an installed
+package has no docs/.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from studies.publish.result_sources import EVIDENCE
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("add", [], "folders of studies and of evaluate.py, files of benchmarks")
-flags.DEFINE_string("name", None, "of what is added, if not its own; for one --add")
-flags.DEFINE_string("title", None, "in docs/results.md, likewise")
+flags.DEFINE_string("name", None, "name of the added result, for one --add; default: its own")
+flags.DEFINE_string("title", None, "its title in docs/results.md, likewise")
 
 _RESULTS = """\
 # Results
@@ -80,10 +81,10 @@ class Results:
     def add(
         self, source: pathlib.Path, name: str | None = None, title: str | None = None
     ) -> pathlib.Path:
-        """Takes in one result; returns the JSON file. Charts of the evidence are copied to docs/evidence/.
+        """Adds one result; returns the JSON file. Charts of the evidence are copied to docs/evidence/.
 
         Raises:
-          UserError: `source` is nothing that `result_sources.read` knows.
+          UserError: `result_sources.read` does not know `source`.
         """
         found = result_sources.read(source)
         found["name"], found["title"] = name or found["name"], title or found["title"]

@@ -1,6 +1,6 @@
-"""Zoom-to-Inpaint's Table 1 and Figure 3: how much of a picture the small and the large masks cover.
+"""Zoom-to-Inpaint's Table 1 and Figure 3: the share of an image that small and large masks cover.
 
-10,000 masks of each kind, as in the paper; the small setting draws 1,000. `--count` sets the number.
+The study draws 10,000 masks of each kind, as in the paper; the small setting draws 1,000. `--count` sets the number.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_a_network_of_unknown_flags_is_not_taken(fake_training, tmp_path, record
     (tmp_path / "n" / networks._FLAGS).unlink()
     if record:
         (tmp_path / "n" / networks._FLAGS).write_text(record)
-    with pytest.raises(UserError, match="holds a network of other flags"):
+    with pytest.raises(UserError, match="holds a network trained with other flags"):
         networks.train("no_zoom", tmp_path / "n")
 
 
