@@ -126,10 +126,8 @@ def one(case: dict) -> dict:
     reduce(next(batches)[0])
     with_reduction = ((reduce(image), mask) for image, mask in batches)
     result["reduced_per_second"] = _count(with_reduction, case, decoding)["crops_per_second"]
-    del (
-        batches,
-        with_reduction,
-    )  # otherwise their threads still run Python code when the process ends
+    # Otherwise their threads still run Python code when the process ends.
+    del batches, with_reduction
     result["peak_gigabytes"] = machine.most_gigabytes()
     result["rate_gflops"] = (result["rate_gflops"] + machine.best_rate()) / 2
     return result
