@@ -18,8 +18,8 @@ _COLOURS = {
     rule.INCONCLUSIVE: plots.COLOURS[-1],
 }
 _DIFFERENCES = (
-    "Differences in {}, above 0 where they are as the papers say. Dot: mean; thick line: 95% interval over pictures; "
-    "thin: over seeds; diamond: the paper's difference on DIV2K."
+    "Differences in {}; above 0: as the papers say. Dot: mean; thick line: 95% interval over pictures; thin line: over "
+    "seeds; diamond: the paper's difference on DIV2K."
 )
 _ARMS = "PSNR of every arm. Circles: one seed each, mean over pictures; line: mean over seeds."
 

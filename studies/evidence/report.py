@@ -133,11 +133,11 @@ def _directions(found):
         *(*_SHORT.values(), "Seeds", "Verdict"),
     ]
     note = (
-        "Differences are above 0 where they are as the paper says, whatever the metric; the paper's are of Table 3, "
-        "DIV2K. The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: how many it "
-        "would take to tell the paper's difference from 0, or this one where the paper has none, if more seeds "
-        "differed as these do. Where they are more than were trained, this machine cannot settle an "
-        "inconclusive direction at this number of steps."
+        "A difference above 0 agrees with the paper, whatever the metric; the paper's are those of Table 3, DIV2K. "
+        "The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: the number "
+        "needed to distinguish the paper's difference from 0 (or the measured one, if the paper prints none), if "
+        "further seeds vary as much. If more seeds are needed than were trained, an inconclusive direction stays "
+        "open at this number of steps."
     )
     return Table("Do small networks order as the papers say?", columns, rows, note)
 
@@ -158,7 +158,7 @@ def _all_metrics(found):
                 arms = f"{ARMS[claim.better].label} against {ARMS[claim.worse].label}"
                 rows.append([arms, masks, *map(_cell, row)])
     columns = ["Arms", "Holes", *map(title, METRICS)]
-    note = "Above 0: as the paper says. Bold: the verdict is not inconclusive."
+    note = "Above 0: as the paper says. Bold: agrees or disagrees."
     return Table("Every metric", columns, rows, note)
 
 

@@ -62,7 +62,7 @@ def run(bench: Bench) -> Result:
             grid.grid(details, ["input", "result", "truth"], _DETAIL),
         ),
     ]
-    notes = [f"Full-size results lie in {bench.folder}.", *sets.small_note(bench)]
+    notes = [f"Full-size results are in {bench.folder}.", *sets.small_note(bench)]
     return Result([table], shown, notes, values)
 
 

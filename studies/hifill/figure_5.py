@@ -34,7 +34,7 @@ def run(bench: Bench) -> Result:
         worst = worst or (scored, errors[squares.side])
     scored, of_case = worst
     order = sorted(scored.cases, key=lambda case: -of_case[case.name])
-    caption = "As Figure 11: where HiFill errs most inside the hole."
+    caption = "As Figure 11: HiFill's largest errors in the hole."
     shown.append(Picture("worst.png", caption, pictures.whole(scored, order[:WORST], _CELL)))
     title = (
         f"{every[0].data_set.label}: HiFill's mean absolute error inside holes, in levels of 255"

@@ -41,8 +41,8 @@ def gains(scored: Scored, masks: str) -> Table:
         f"Gain on {baseline}, {masks} masks",
         ["Method", *(column.title for column in sets.COLUMNS)],
         rows,
-        "Mean over images of the difference on the same image and hole, ± its standard error, and its "
-        "median; of the pooled PSNR the difference. Not in the paper.",
+        "Difference on the same image and hole: mean over images ± standard error, and median; for pooled PSNR "
+        "the plain difference. Not in the paper.",
     )
 
 

@@ -64,9 +64,9 @@ def run(bench: Bench) -> Result:
     title = f"Parameters and time per image, {data_set.label}, {width}x{height}, large masks"
     notes = [
         f"HiFill works on {side}x{side}: pictures are enlarged before the clock starts. With pre- and post-processing "
-        "it starts from a photograph of 8 bits and ends with one.",
-        "'What the hole needs' is inpaint.py's way: the same result without what the final blend would drop.",
-        "The paper's times are of an NVIDIA Tesla T4.",
+        "it takes and returns an 8-bit photograph.",
+        "'What the hole needs' is how inpaint.py fills: the same result without what the final blend discards.",
+        "The paper's times were measured on an NVIDIA Tesla T4.",
     ]
     if not bench.weights:
         notes.append("Networks of the paper's width with random weights, which change no timing.")
