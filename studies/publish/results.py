@@ -55,8 +55,6 @@ metrics and all arms are below; nothing was left out or run again.
 Limits: small networks early in training need not rank as the papers' networks do after full training. The VGG loss is
 off in every arm. As in the configurations of the ablations, networks without zoom train on crops at the photographs'
 own scale, networks with zoom on reduced crops; scored images are not reduced.
-
-
 """
 
 
