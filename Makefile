@@ -1,11 +1,11 @@
-# Each command sets itself up: it makes its virtual environment from a lock file on first use and again when
-# that file changes. The machine needs make and a python3 that can make virtual environments.
+# Each target makes the virtual environment that it needs from a lock file, on first use and when the lock file
+# changes. The machine needs make and a python3 that can make virtual environments.
 #
-#   PYTHON         interpreter of .venv, 3.10 to 3.13 (several words: the first that fits)
-#   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later ones)
-#   PYTEST_FLAGS   added to pytest, e.g. make test PYTEST_FLAGS="-k masks"
-#   WORKERS        test processes side by side, of up to 2 GB each; 0: in pytest's own process
-#   LOCK_FLAGS     added to the locker, e.g. make lock LOCK_FLAGS=--upgrade
+#   PYTHON         interpreter of .venv, 3.10 to 3.13 (the first of several names that fits)
+#   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later versions)
+#   PYTEST_FLAGS   flags for pytest, e.g. make test PYTEST_FLAGS="-k masks"
+#   WORKERS        number of test processes, up to 2 GB each; 0: pytest's own process only
+#   LOCK_FLAGS     flags for `make lock`, e.g. make lock LOCK_FLAGS=--upgrade
 
 PYTHON ?= python3 python3.13 python3.12 python3.11 python3.10
 PYTHON_ADDONS ?= python3.11 python3.10 python3.9 python3
@@ -15,32 +15,32 @@ VENV_LOCK := .venv-lock
 UV_VERSION := 0.13.8
 WORKERS ?= 2
 
-# TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
+# Hides TensorFlow's start-up notices; 0 shows them.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: help environments demo demo-training test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
-	@echo "make environments sets both up, which the other targets do when they first need one"
-	@echo "make demo         takes objects out of photographs, a minute; pictures in demo_output/"
-	@echo "make demo-training trains a small network and scores it, six minutes; in demo_training_output/"
-	@echo "make test         linter and tests with the current TensorFlow"
-	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, without most commands and what calls no Keras"
-	@echo "make test-full    also the tests that take minutes or need released weights"
-	@echo "make test-browser the user study's page in Chromium, which is installed from Debian's packages"
-	@echo "make lint         linter alone;  make format: let it rewrite the files"
-	@echo "make bench        timings and memory of this machine"
-	@echo "make wheel        build the wheel; result in dist/"
-	@echo "make lock         write requirements/*.txt anew from setup.py"
-	@echo "make clean        remove what was built;  make distclean: the environments too"
+	@echo "make environments  make both virtual environments (the other targets also do this on first use)"
+	@echo "make demo          remove objects from photographs, one minute; pictures in demo_output/"
+	@echo "make demo-training train a small network and score it, six minutes; results in demo_training_output/"
+	@echo "make test          linter, and tests with the current TensorFlow"
+	@echo "make test-addons   tests with TensorFlow 2.15 and Addons, without most commands and code that does not use Keras"
+	@echo "make test-full     also tests that take minutes or need released weights"
+	@echo "make test-browser  test the user study's page in Chromium; installs Chromium from Debian's packages"
+	@echo "make lint          linter only;  make format: fix and format the files"
+	@echo "make bench         measure time and memory on this machine"
+	@echo "make wheel         build the wheel; result in dist/"
+	@echo "make lock          write requirements/*.txt from setup.py"
+	@echo "make clean         remove build and demo results;  make distclean: also remove the environments"
 
 # $(call first_python,CANDIDATES,LOWEST,HIGHEST): the first candidate that is Python 3.LOWEST to 3.HIGHEST and
-# has what a virtual environment is made with (Debian keeps ensurepip in a package of its own).
+# has the modules for a virtual environment (Debian has ensurepip in a separate package).
 first_python = $(shell for python in $(1); do \
   "$$python" -c 'import ensurepip, sys, venv; sys.exit(not (3, $(2)) <= sys.version_info[:2] <= (3, $(3)))' \
   </dev/null 2>/dev/null && { echo "$$python"; break; }; done)
 
-# $(call make_venv,FOLDER,PYTHON,VARIABLE,VERSIONS,WHAT): a new FOLDER with WHAT pip is to install.
+# $(call make_venv,FOLDER,PYTHON,VARIABLE,VERSIONS,WHAT): a new virtual environment FOLDER; pip installs WHAT.
 define make_venv
 	@test -n "$(2)" || { echo "error: no Python $(4) with the modules venv and ensurepip among: $($(3));" \
 	  "install one (Debian: apt install python3-venv) or name it: make $(MAKECMDGOALS) $(3)=/path/to/python" >&2; exit 1; }
@@ -49,7 +49,7 @@ define make_venv
 	@$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(5)
 endef
 
-# The stamps come last, so that an interrupted installation starts over.
+# The stamp files are written last, so that an interrupted installation starts again.
 $(VENV)/.installed: requirements/current.txt
 	$(call make_venv,$(VENV),$(call first_python,$(PYTHON),10,13),PYTHON,3.10 to 3.13,-r $<)
 	@touch $@
@@ -66,8 +66,8 @@ demo: $(VENV)/.installed
 demo-training: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo_training --output demo_training_output
 
-# Most of the tests' time is one thread each: starting TensorFlow and tracing graphs. A file's tests stay
-# together, as they share models that take seconds to make; tests/conftest.py says which files start first.
+# Tests mostly use one thread, to start TensorFlow and to trace graphs, so they run in several processes. The tests of
+# a file stay in one process, since they share models; tests/conftest.py says which files start first.
 PYTEST = -m pytest -n $(WORKERS) --dist=loadfile --no-loadscope-reorder
 
 test: lint
@@ -79,7 +79,7 @@ test-addons: $(VENV_ADDONS)/.installed
 test-full: lint
 	$(VENV)/bin/python $(PYTEST) -m "" $(PYTEST_FLAGS)
 
-# Of Debian and its kin: elsewhere, install Chromium and chromedriver by hand.
+# Installs Chromium on Debian and its derivatives; on other systems install Chromium and chromedriver by hand.
 test-browser: $(VENV)/.installed
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 	  root=$$(test "$$(id -u)" = 0 || echo sudo); \
@@ -100,13 +100,13 @@ bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
 	$(VENV)/bin/python -m benchmarks.methods --output=benchmarks/results/methods.json
 
-# setuptools packs whatever an earlier build left in build/.
+# build/ is removed, since setuptools would pack files of an earlier build.
 wheel: $(VENV)/.installed
 	rm -rf build
 	$(VENV)/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-# Existing pins stay unless setup.py rules them out or LOCK_FLAGS=--upgrade. One file serves every
-# platform and every Python from the one named on, by environment markers.
+# Existing pins stay unless setup.py excludes them or LOCK_FLAGS=--upgrade is given. By environment markers, one
+# lock file serves every platform and every Python from --python-version on.
 LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config --no-emit-index-url \
   --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra test $(LOCK_FLAGS)
 lock:

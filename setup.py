@@ -1,8 +1,8 @@
 """Packaging: `pip install .` installs the command `inpaint`, the packages and the flagfiles.
 
-Packages are named here, not discovered, so that a stray folder never becomes part of a wheel;
-tests/test_packaging.py fails when the tree and these lists differ. studies/, benchmarks/ and the
-scripts belong to a clone. `configs` holds no code: its flagfiles are installed below `common`.
+Packages are listed, not discovered, so that a wheel never contains a stray folder.
+tests/test_packaging.py fails if the lists and the folders differ. studies/, benchmarks/ and the
+scripts are in a clone only. The flagfiles of `configs` are installed below `common`.
 """
 
 from setuptools import setup
@@ -38,7 +38,7 @@ setup(
         "tensorboard>=2.15",  # tf.summary writes through it
         "setuptools>=64,<81",  # TensorBoard 2.15 imports pkg_resources
         "absl-py>=1.4",
-        "lazy_loader>=0.2",  # scikit-image brings it along
+        "lazy_loader>=0.2",  # a dependency of scikit-image
         "numpy>=1.23.5",
         "opencv-python-headless>=4.8",
         "Pillow>=9.4",
@@ -51,15 +51,13 @@ setup(
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
         # The plots and the HTML of studies/.
         "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
-        # PatchMatch beside HiFill (H Figure 7); that study says so where it is missing.
+        # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
-        # One exact version: another linter finds other faults.
+        # One exact version, since other versions report other faults.
         "lint": ["ruff==0.17.5"],
-        # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
-        # pkg_resources, which the TensorBoard of the addons environment imports.
-        # POT: an independent Fréchet distance.
+        # wheel: tests build and inspect a wheel. POT: an independent Fréchet distance.
         "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel"],
-        # `make test-browser` steers Chromium with it.
+        # `make test-browser` controls Chromium with it.
         "browser": ["selenium>=4.20"],
     },
 )

@@ -1,1 +1,1 @@
-"""Timings and memory; every script measures the machine's own convolution rate in the same run."""
+"""Time and memory; every benchmark also measures the machine's convolution rate."""

@@ -1,12 +1,13 @@
-"""What HiFill's attention (section 3.2) selects: patches that a hole patch averages, and how much detail that leaves.
+"""HiFill's attention (section 3.2): the number of patches that a hole patch averages, and the detail that is left.
 
     python -m benchmarks.attention --image=photos/ --mask=masks/
     python -m benchmarks.attention --image=photos/ --mask=masks/ --weights=runs/mine/weights.npz --factors=1,10,100
 
-One line per factor on the cosines (eq. 2 has none): the median, over photographs, of the patches that a patch of the
-hole averages (the median over its patches of 1 / sum s^2, 1 to 1024), and the share of the true detail in the
-hole. Detail is what 512 x 512 cannot show; residual aggregation gets the true completion, so that attention alone is
-judged. Photographs must hold the truth under their masks, whose white is the hole. Sides are cut to multiples of 512.
+The output has one line per factor on the cosines (eq. 2 has none), with medians over photographs of two numbers. The
+first is the number of patches that a hole patch averages (median over hole patches of 1 / sum s^2, 1 to 1024). The
+second is the share of the true detail in the hole; detail is the part of a photograph that 512 x 512 cannot show.
+Residual aggregation gets the true completion, so the attention alone is judged. Photographs must hold the truth under
+their masks (white = hole). Sides are cut to multiples of 512.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from common.images import convert, pairing
 from common.masks import files as mask_files
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("image", None, "photographs, file or folder", required=True)
-flags.DEFINE_string("mask", None, "their masks, file or folder", required=True)
-flags.DEFINE_string("weights", None, "of a HiFill; default: the paper's network, untrained")
-flags.DEFINE_list("factors", ["1", "10", "25", "50"], "on the cosines")
+flags.DEFINE_string("image", None, "photograph, or folder of photographs", required=True)
+flags.DEFINE_string("mask", None, "mask, or folder of masks", required=True)
+flags.DEFINE_string("weights", None, "weights of a HiFill; default: the paper's network, untrained")
+flags.DEFINE_list("factors", ["1", "10", "25", "50"], "factors on the cosines")
 
 
 def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> tuple[float, float]:
@@ -35,7 +36,7 @@ def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> t
       model: `hifill.HiFill` that works at 512 x 512 without overlapping patches.
       factor: on the scores before the softmax.
       photograph: uint8 [H, W, 3], H = W a multiple of 512.
-      hole: [H, W] bool; what the photograph holds under it is the truth.
+      hole: [H, W] bool; the photograph holds the truth there.
     """
     from common.models.window import cells_touching
     from hifill.residual_aggregation import aggregate_residuals, reduced
@@ -58,7 +59,7 @@ def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> t
 
 
 def _detail(photograph, hole, size):
-    """Spread, inside the hole, of what a reduction to `size` loses."""
+    """Standard deviation, inside the hole, of the detail that a reduction to `size` loses."""
     small = cv2.resize(photograph.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA)
     lost = photograph - cv2.resize(small, photograph.shape[1::-1])
     border = 2 * photograph.shape[0] // size * 2 + 1
@@ -67,7 +68,7 @@ def _detail(photograph, hole, size):
 
 
 def window(photograph: np.ndarray, hole: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest square around the hole whose side is a multiple of `size`, as `measure` wants it."""
+    """The largest square around the hole whose side is a multiple of `size`, for `measure`."""
     height, width = hole.shape
     side = min(height, width) // size * size
     left, top, hole_width, hole_height = cv2.boundingRect(hole.astype(np.uint8))

@@ -1,8 +1,7 @@
-"""How many floating-point operations a call takes, counted while it runs.
+"""Counts the floating-point operations of a call while it runs.
 
-Counted are convolutions and matrix products, a multiplication and an addition being two operations; all else is little
-beside them. The call runs eagerly, so that shapes which depend on the data, such as those of an attention over a hole,
-are what they are.
+Only convolutions and matrix products count, with two operations per multiplication and addition; all other operations
+are negligible. The call runs eagerly, so that shapes that depend on the data, such as the attention's, are known.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ def count(call: Callable) -> int:
     """Floating-point operations of one `call()`: those of its convolutions and matrix products."""
     import tensorflow as tf
 
-    # The public interface sees no shapes of eager operations.
+    # TensorFlow's public interface does not give the shapes of eager operations.
     from tensorflow.python.framework import op_callbacks
 
     total = 0

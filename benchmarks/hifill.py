@@ -4,7 +4,7 @@
     python -m benchmarks.hifill --sides=512,2048 --notraining
 
 Every part measures the convolution rate R just before and after; a cost is time x R in GFLOP (see
-`benchmarks.machine`). Weights are random: they change no timing. The hole is one block of about 10%.
+`benchmarks.machine`). Weights are random, which does not change the time. The hole is one block of about 10%.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from absl import flags
 from benchmarks import inputs, machine, results
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("sides", ["512", "2048", "4096", "8192"], "of square photographs")
-flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
+flags.DEFINE_list("sides", ["512", "2048", "4096", "8192"], "sides of square photographs")
+flags.DEFINE_integer("repeats", 5, "repetitions of each measurement", lower_bound=1)
 flags.DEFINE_bool("training", True, "measure a training step too")
 
 
@@ -33,7 +33,7 @@ def generator(model) -> dict:
 
 
 def with_memory(call) -> dict:
-    """Cost of a call and the memory that it needs."""
+    """Cost and memory of a call."""
     memory = machine.peak_gigabytes(call)
     return {**machine.cost(call, FLAGS.repeats, warm_up=2), "peak_gigabytes": memory}
 
@@ -50,7 +50,7 @@ def aggregation(side: int, model) -> dict:
 
 
 def training_step() -> dict:
-    """A full-size generator step (batch 1, 512 x 512, critic included) against the generator's forward."""
+    """A full-size training step (batch 1, 512 x 512) of generator and critic, and the generator's forward pass."""
     import tensorflow as tf
 
     import hifill
@@ -65,7 +65,9 @@ def training_step() -> dict:
         "critic_step": tf.function(lambda: trainer.critic_step(image, mask, 0)),
     }
     seconds = {name: [] for name in calls}
-    for turn in range(max(5, FLAGS.repeats) + 1):  # interleaved, so that noise meets all of them
+    for turn in range(
+        max(5, FLAGS.repeats) + 1
+    ):  # interleaved, so that noise affects all calls alike
         for name, call in calls.items():
             started = time.perf_counter()
             call()

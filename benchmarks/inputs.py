@@ -1,4 +1,4 @@
-"""What benchmarks compute on: a smooth photograph with a hole, in memory. Importing this imports no TensorFlow."""
+"""Inputs of benchmarks: a smooth photograph with a hole, in memory. Importing this imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def photograph(side: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def batch(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 [H, W, 3], [H, W] -> float32 [1, H, W, 3] in [0, 1], [1, H, W, 1]: what networks take."""
+    """uint8 [H, W, 3], [H, W] -> float32 [1, H, W, 3] in [0, 1], [1, H, W, 1], the networks' inputs."""
     return convert.to_unit(image)[None], mask[None, ..., None].astype(np.float32)

@@ -1,7 +1,7 @@
-"""The machine itself: its convolution rate R, and the time and memory of a call. Imports TensorFlow when called.
+"""The machine's convolution rate R, and time and memory of a call. TensorFlow is imported only when needed.
 
-These machines are shared and noisy, so a time alone says little. `rate` is what the same TensorFlow reaches on
-plain 3x3 convolutions at that moment; time x rate, in GFLOP, is a cost that can be compared between machines.
+On a shared, noisy machine a time alone says little. `rate` is the rate of plain 3x3 convolutions in the same
+TensorFlow at that moment; time x rate, in GFLOP, is a cost that can be compared between machines.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def rate(side: int = 128, channels: int = 64, repeats: int = 15) -> float:
 
 
 def best_rate() -> float:
-    """The best of three shapes, so that a cost in GFLOP is not flattered by an unlucky one."""
+    """The best rate of three shapes, so that a slow shape does not make costs in GFLOP look low."""
     return max(rate(256, 64), rate(128, 128), rate(64, 128))
 
 
@@ -44,7 +44,7 @@ def cost(call: Callable, repeats: int, warm_up: int = 1) -> dict[str, float]:
 
 
 def seconds_and_rate(call: Callable, repeats: int, warm_up: int = 1) -> tuple[list[float], float]:
-    """The time of every `call()`, and the rate R, the mean of just before and after."""
+    """The time of every `call()`, and the rate R: the mean of the rates just before and after."""
     before = best_rate()
     times = seconds(call, repeats, warm_up)
     return times, (before + best_rate()) / 2
@@ -56,7 +56,7 @@ def median_seconds(call: Callable, repeats: int = 7, warm_up: int = 1) -> float:
 
 
 def seconds(call: Callable, repeats: int, warm_up: int = 1) -> list[float]:
-    """The time of every `call()`, after `warm_up` others."""
+    """The time of every `call()` after `warm_up` calls."""
     times = []
     for _ in range(warm_up + repeats):
         started = time.perf_counter()
@@ -66,7 +66,7 @@ def seconds(call: Callable, repeats: int, warm_up: int = 1) -> list[float]:
 
 
 def peak_memory(call: Callable) -> dict[str, float]:
-    """{"host": GB, "device": GB} that `call()` needs beyond what was held before; no "device" without a GPU."""
+    """{"host": GB, "device": GB} that `call()` needs beyond the memory held before; no "device" without a GPU."""
     import tensorflow as tf
 
     if not tf.config.list_physical_devices("GPU"):
@@ -81,9 +81,8 @@ def peak_memory(call: Callable) -> dict[str, float]:
 def peak_gigabytes(call: Callable) -> float:
     """How far the process's resident memory rises above its present value during `call()`.
 
-    Memory that was freed before is given back to the system first, or a call that finds it would seem to need none.
-    Sampled every 2 ms from /proc, so it also works when an earlier call already needed more. NaN where there is no
-    /proc: elsewhere than on Linux.
+    Memory that was freed before is returned to the system first; otherwise a call that reuses it would seem free.
+    The value is sampled from /proc every 2 ms, so an earlier call may have needed more. NaN except on Linux.
     """
     _give_back()
     before = _resident()
@@ -105,12 +104,12 @@ def peak_gigabytes(call: Callable) -> float:
 
 def _give_back():
     gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # not the GNU C library
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library than GNU's
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def most_gigabytes() -> float:
-    """The highest resident memory of this process so far; NaN elsewhere than on Linux."""
+    """The highest resident memory of this process so far; NaN except on Linux."""
     with contextlib.suppress(OSError), open("/proc/self/status") as status:
         return int(status.read().split("VmHWM:")[1].split()[0]) * 1024 / 1e9
     return float("nan")

@@ -3,10 +3,10 @@
     python -m benchmarks.methods --output=benchmarks/results/methods.json
     python -m benchmarks.methods --methods=harmonic,telea --sides=512,2048,8192
 
-The photograph is smooth random colours, the hole one of --masks=object, by default a tenth of the picture. Networks have
-the weights that come with the package and are warm: starting TensorFlow, loading and tracing are left out. Seconds are
-medians, the machine's convolution rate R is measured beside them (`benchmarks.machine`). Memory is what one fill needs
-beyond the photograph and its mask; it is not measured for networks, because TensorFlow keeps the memory of earlier fills.
+The photograph is smooth random colours; the hole is one of --masks=object, about a tenth of the image. Networks have
+the shipped weights. TensorFlow's start, loading and tracing are not timed. Seconds are medians; the machine's
+convolution rate R is also measured (`benchmarks.machine`). Memory is that of one fill beyond the photograph and its
+mask. It is not measured for networks, because TensorFlow keeps the memory of earlier fills.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "methods",
     ["hifill", "zoom_to_inpaint", "harmonic", "telea", "ns", "patchmatch"],
-    f"of {', '.join(painters.NAMES)}; patchmatch is left out if its library is missing",
+    f"methods, of {', '.join(painters.NAMES)}; patchmatch is left out if its library is missing",
 )
-flags.DEFINE_list("sides", ["256", "512"], "of square photographs")
-flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
-flags.DEFINE_integer("seed", 1, "of the hole", lower_bound=0)
+flags.DEFINE_list("sides", ["256", "512"], "sides of square photographs")
+flags.DEFINE_integer("repeats", 5, "repetitions of each measurement", lower_bound=1)
+flags.DEFINE_integer("seed", 1, "seed of the hole", lower_bound=0)
 
 
 def one(method: str, paint: painters.Painter, side: int) -> dict[str, float]:

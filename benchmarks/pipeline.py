@@ -1,20 +1,19 @@
-"""The training pipeline on this machine: crops a second without a cache and from memory.
+"""The training pipeline on this machine: crops per second without a cache and from memory.
 
     python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
     python -m benchmarks.pipeline --photographs=800 --cache_gb=8 --cores=2
     python -m benchmarks.pipeline --caches= --list_files=1800000 --output=benchmarks/results/list.json
 
-Photographs of DIV2K's size (PNGs of 2040x1356, 4.4 MB each as DIV2K's are) are drawn: noise in seven octaves with a
-natural picture's fall-off, discs for edges, and grain, which is what makes PNGs large and their decoding slow. From
-them come 512x512 crops with fresh 256x256 masks as Zoom-to-Inpaint's joint training takes them (for HiFill:
---masks=mixed --mask_size=512). Each line is a process of its own on --cores processors: after one pass over the
-photographs, which fills the cache, crops are counted. `none` decodes at every use, which is the naive pipeline.
-`decode_share` is of the processor's time. `reduced` is the rate when the consumer also makes the low-resolution
-versions, as the step does: in training that happens on the accelerator. Memory is the whole process at its peak, and
-TensorFlow alone before.
+Synthetic photographs have DIV2K's size (PNGs of 2040x1356, 4.4 MB each): noise in seven octaves with a natural image's
+fall-off, discs for edges, and grain, which makes PNGs large and slow to decode. The pipeline takes 512x512 crops with
+new 256x256 masks, as in Zoom-to-Inpaint's joint training (for HiFill: --masks=mixed --mask_size=512). Each line is
+measured in its own process on --cores processors. One pass over the photographs fills the cache; then crops are
+counted. `none` decodes a photograph at every use. `decode_share` is the share of decoding in the processor time.
+`reduced` is the rate if the consumer also makes the low-resolution images; in training the accelerator makes them.
+Memory is the peak of the whole process, and that of TensorFlow alone before.
 
-Every process measures the convolution rate R of its processors and how long one photograph takes to decode.
-`--list_files` makes a tree of empty files like Places2's and measures how long and how much memory its list takes.
+Every process measures the convolution rate R of its processors and the time to decode one photograph. `--list_files`
+makes a tree of empty files like Places2's and measures time and memory of its list.
 """
 
 from __future__ import annotations
@@ -38,15 +37,15 @@ from common.images import convert
 FLAGS = flags.FLAGS
 HEIGHT, WIDTH, CROP, SCALE = 1356, 2040, 512, 2
 CACHES = ("none", "ram")
-flags.DEFINE_integer("photographs", 40, "how many; DIV2K has 800", lower_bound=1)
-flags.DEFINE_list("caches", list(CACHES), f"of {', '.join(CACHES)}")
-flags.DEFINE_list("cores", ["1", "2"], "processors of a process, one after the other")
-flags.DEFINE_string("masks", "small", "as in train.py")
+flags.DEFINE_integer("photographs", 40, "number of photographs; DIV2K has 800", lower_bound=1)
+flags.DEFINE_list("caches", list(CACHES), f"caches, of {', '.join(CACHES)}")
+flags.DEFINE_list("cores", ["1", "2"], "numbers of processors, measured one after the other")
+flags.DEFINE_string("masks", "small", "kind of masks, as in train.py")
 flags.DEFINE_integer("mask_size", CROP // SCALE, "side of the masks")
-flags.DEFINE_integer("batch_size", 16, "crops of one element")
-flags.DEFINE_float("seconds", 20, "of each measurement")
-flags.DEFINE_float("cache_gb", 2.0, "as in train.py")
-flags.DEFINE_string("folder", None, "keep the photographs here")
+flags.DEFINE_integer("batch_size", 16, "crops per batch")
+flags.DEFINE_float("seconds", 20, "duration of each measurement")
+flags.DEFINE_float("cache_gb", 2.0, "size of the cache, as in train.py")
+flags.DEFINE_string("folder", None, "folder that keeps the photographs; default: a temporary one")
 flags.DEFINE_integer("list_files", 0, "also list this many files; Places2 has 1800000")
 
 
@@ -69,7 +68,7 @@ def photograph(seed: int) -> np.ndarray:
 
 
 def make_photographs(folder: pathlib.Path) -> list[str]:
-    """Paths of the photographs, those that are missing made first, on all processors: half a second each."""
+    """Paths of the photographs; missing ones are made first, on all processors, half a second each."""
     from common.images import files as image_files
 
     def make(number):
@@ -85,7 +84,7 @@ def make_photographs(folder: pathlib.Path) -> list[str]:
 
 
 class Decoding:
-    """`read_rgb` that adds up the processor time it takes."""
+    """`read_rgb` that adds up its processor time."""
 
     def __init__(self):
         self.seconds, self._lock = 0.0, threading.Lock()
@@ -99,7 +98,7 @@ class Decoding:
 
 
 def one(case: dict) -> dict:
-    """One line of the table, in a process of its own."""
+    """One line of the results, in its own process."""
     if hasattr(os, "sched_setaffinity"):  # Linux
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
     import tensorflow as tf
@@ -121,13 +120,14 @@ def one(case: dict) -> dict:
     batches = iter(pipeline.training_dataset(samples, case["batch_size"]))
     passes = 1 if case["cache"] != "none" else 0
     for _ in range(2 + passes * len(photographs) // case["batch_size"]):
-        next(batches)  # fills the cache and lets tf.data find its parallelism
+        next(batches)  # fills the cache and lets tf.data tune its parallelism
     result.update(_count(batches, case, decoding))
     reduce = tf.function(lambda image: reduced_to(image, CROP // SCALE))
     reduce(next(batches)[0])
     with_reduction = ((reduce(image), mask) for image, mask in batches)
     result["reduced_per_second"] = _count(with_reduction, case, decoding)["crops_per_second"]
-    del batches, with_reduction  # or its threads are in Python when the process ends
+    # Otherwise their threads still run Python code when the process ends.
+    del batches, with_reduction
     result["peak_gigabytes"] = machine.most_gigabytes()
     result["rate_gflops"] = (result["rate_gflops"] + machine.best_rate()) / 2
     return result
@@ -142,7 +142,7 @@ def _cache(case):
 
 
 def _count(batches, case, decoding):
-    """Crops a second, of one processor, and the share of decoding in the processor's time."""
+    """Crops per second, in all and per processor, and the share of decoding in the processor time."""
     crops, decoded = 0, decoding.seconds
     started, processor = time.perf_counter(), time.process_time()
     while time.perf_counter() - started < case["seconds"]:
@@ -159,7 +159,7 @@ def _count(batches, case, decoding):
 
 
 def list_files(count: int) -> dict:
-    """Time and memory of the list of a tree of `count` empty files in 360 folders, in a process of its own."""
+    """Time and memory to list a tree of `count` empty files in 360 folders, in its own process."""
     with tempfile.TemporaryDirectory(dir=FLAGS.folder) as root:
         for number in range(360):
             folder = pathlib.Path(root, "data_large", chr(97 + number % 26), f"category_{number}")
@@ -187,7 +187,7 @@ def _in_process(call, argument):
 
 
 def measure(found: results.Results) -> None:
-    """Every cache on every number of processors, and the list."""
+    """Measures every cache on every number of processors, and the list."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = pathlib.Path(FLAGS.folder or temporary)
         names = ("masks", "mask_size", "batch_size", "seconds", "cache_gb")

@@ -1,4 +1,4 @@
-"""What a benchmark found: printed line by line, written to --output as JSON at the end."""
+"""Results of a benchmark: printed line by line, and written to --output as JSON at the end."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ class Results:
         self.content = {"versions": environment.versions(), "git_commit": environment.git_commit()}
 
     def add(self, name: str, values: dict, group: str | None = None) -> None:
-        """Prints and keeps what was measured; `group`: kept below this name."""
+        """Prints and keeps measured values; `group`: name above them in the JSON file."""
         print(f"{name:24}", ", ".join(f"{k} {v:.3g}" for k, v in values.items()), flush=True)
         place = self.content.setdefault(group, {}) if group else self.content
         place[name] = values
 
     def write(self) -> None:
-        """Writes --output, if there is one."""
+        """Writes --output, if given."""
         if FLAGS.output:
             json_files.write(FLAGS.output, self.content)
 
 
 def run(measure) -> None:
-    """Runs a benchmark as a command: `measure(results)` fills them."""
+    """Runs a benchmark as a command: `measure(results)` fills the results."""
 
     def main(_):
         results = Results()

@@ -5,9 +5,10 @@
     python -m benchmarks.zoom_to_inpaint --parts=training --precision=bfloat16
 
 Every part measures the convolution rate R just before and after; a cost is time x R in GFLOP (see
-`benchmarks.machine`). Weights are random: they change no timing. Holes are the paper's small and large masks of 5 to
-15%. `generate` computes all four results, `fill` the final one alone. A training step is the whole update, batch 2 at
-512x512 labels, discriminator and both VGG terms included; its VGG19 has random weights, which cost the same.
+`benchmarks.machine`). Weights are random, which does not change the time. Holes are the paper's small and large masks
+of 5 to 15%. `generate` computes all four results, `fill` only the final one. A training step is the whole update with
+batch 2 and labels of 512x512, discriminator and both VGG terms included; its VGG19 has random weights, at the same
+cost.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from benchmarks import inputs, machine, results
 
 FLAGS = flags.FLAGS
 PARTS = ("inference", "photographs", "training")
-flags.DEFINE_list("parts", list(PARTS), f"of {', '.join(PARTS)}")
+flags.DEFINE_list("parts", list(PARTS), f"parts, of {', '.join(PARTS)}")
 flags.DEFINE_enum(
     "precision",
     "float32",
     ("float32", "bfloat16"),
-    "of the training step; one a process, which does not give back its peak of memory",
+    "precision of the training step; one per process, because the peak memory is not returned",
 )
-flags.DEFINE_integer("repeats", 5, "of each measurement", lower_bound=1)
+flags.DEFINE_integer("repeats", 5, "repetitions of each measurement", lower_bound=1)
 
 
 def photograph(side: int, kind: str, lowest=0.05, highest=0.15):
-    """Smooth random image [side, side, 3] uint8 and the first stroke mask whose hole is within the shares."""
+    """Smooth random image [side, side, 3] uint8 and the first stroke mask with a hole share in [lowest, highest]."""
     import cv2
 
     from common.masks import random as random_masks
@@ -74,7 +75,7 @@ def photographs(found: results.Results) -> None:
 
 
 def training(found: results.Results, batch_size: int = 2) -> None:
-    """One joint update at full size: cost per image, peak memory above networks and optimizers, share of the guard."""
+    """One joint update at full size: cost per image, peak memory above networks and optimizers, cost of the guard."""
     import tensorflow as tf
 
     trainer, element = joint_training(batch_size, FLAGS.precision)
@@ -94,7 +95,7 @@ def training(found: results.Results, batch_size: int = 2) -> None:
 
 
 def watching_seconds(trainer) -> float:
-    """What finding steps that are not finite adds: norms of all gradients, copies of what a forward pass assigns."""
+    """Seconds of the guard against non-finite steps: norms of all gradients, copies of assigned variables."""
     import tensorflow as tf
 
     from common.training import updates
@@ -104,7 +105,7 @@ def watching_seconds(trainer) -> float:
     @tf.function
     def watch():
         copies = updates.remember(trainer.assigned())
-        # Sums, so that the copies are made.
+        # The sums force the copies to be made.
         return tf.linalg.global_norm(gradients), [tf.reduce_sum(value) for _, value in copies]
 
     return machine.median_seconds(lambda: watch()[0].numpy(), 20, warm_up=1)

@@ -1,1 +1,1 @@
-"""What both papers share: images, masks, datasets, metrics, runs. Knows neither paper's networks."""
+"""Shared by both papers: images, masks, data sets, metrics, training runs. Contains neither paper's networks."""

@@ -1,13 +1,13 @@
 """The command line of every command: flags, flagfiles, and errors as one line.
 
-`run` parses the flags, calls a command's `main` and ends the program. A `UserError` becomes one line on stderr and an
-exit code, so that no traceback is shown for a mistake that is not ours. Anything else is a bug and keeps its traceback.
+`run` parses the flags, calls a command's `main` and ends the program. A `UserError` is printed as one line on stderr,
+without a traceback, and sets the exit code. Any other exception is a bug and keeps its traceback.
 
 Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed) or interrupted, 2 wrong flags.
 
-Flagfiles hold one flag a line, `#` comments, and `--flagfile=` again. A relative path is looked for where the command
-runs, then beside the package (where configs/ is, in a clone as in an installed wheel). Values are taken as they stand:
-no shell reads a flagfile, so a quoted value is refused.
+A flagfile holds one flag per line, `#` comments, and other `--flagfile=` lines. A relative path is looked up in the
+current folder, then beside the package, where a clone and an installed wheel keep configs/. No shell reads a flagfile:
+values are taken literally, and a quoted value is refused.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from absl import app, flags
 from common.errors import UsageError, UserError, one_line
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-# configs/ lies here: in a clone, in an installed wheel.
+# Folders that hold configs/: of a clone, of an installed wheel.
 _OF_CONFIGS = (_ROOT, _ROOT / "common")
-# What the system says of a path that a person can mend.
+# System errors of a path that the user can fix.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
 _LARGEST = 2**63 - 1
 _HELP = {"help", "helpshort", "helpfull", "h", "?"}
 
 
 def expand(arguments: list[str], including: tuple = ()) -> list[str]:
-    """Replaces every --flagfile=PATH by the flags in it; what comes later on the line wins.
+    """Replaces every --flagfile=PATH by the flags in it; the last value of a flag wins.
 
-    including: the flagfiles around these arguments.
+    including: the flagfiles that are being expanded.
 
     Raises:
-      UsageError: a flagfile is missing, includes itself, or holds something that is no flag; quoted values.
+      UsageError: a flagfile is missing, includes itself or has a line that is not a flag, or a value is quoted.
     """
     expanded = []
     for argument in arguments:
@@ -67,7 +67,7 @@ def _find(name):
 
 def _lines(path):
     try:
-        text = path.read_text(encoding="utf-8-sig")  # Windows' Notepad writes a mark
+        text = path.read_text(encoding="utf-8-sig")  # Notepad writes a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"--flagfile={path} is not a readable text file") from error
     lines = [line.strip() for line in text.splitlines()]
@@ -86,7 +86,7 @@ def _unquoted(argument):
 
 
 def _check_numbers(values: dict) -> None:
-    """UsageError for a flag that is no number that can be computed with."""
+    """UsageError for a number that is NaN, infinite or too large."""
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"--{name}={value} is not a finite number")
@@ -95,19 +95,19 @@ def _check_numbers(values: dict) -> None:
 
 
 def parse(argv: list[str], positional: Sequence[str] = (), about: str = "") -> None:
-    """Gives the flags the values of a command line, flagfiles in it expanded.
+    """Sets the flags from a command line and its flagfiles.
 
     Args:
-      argv: the command and its words.
-      positional: flags whose values may also stand without a name, in this order.
-      about: the command's text, which --help prints before the flags.
+      argv: the command's name and its arguments.
+      positional: flags that can also be given by position, in this order.
+      about: text that --help prints before the flags.
 
     Raises:
-      UsageError: an unknown flag, a value that it cannot have, or a word that is no flag.
+      UsageError: an unknown flag, an invalid value, or an argument that is not a flag.
     """
     arguments = expand(argv[1:])
     if any(word.split("=")[0] in ("--undefok", "-undefok") for word in arguments):
-        raise UsageError("--undefok is not taken: a flag that is not known is a mistake")
+        raise UsageError("--undefok is not supported: an unknown flag is always an error")
     if {word.lstrip("-") for word in arguments if word.startswith("-")} & _HELP:
         print(_help(about))
         sys.exit(0)
@@ -117,7 +117,7 @@ def parse(argv: list[str], positional: Sequence[str] = (), about: str = "") -> N
         for name, word in zip(positional, rest):
             if flags.FLAGS[name].present:
                 raise UsageError(
-                    f"'{word}' and --{name}={flags.FLAGS[name].value} are one too many"
+                    f"'{word}' and --{name}={flags.FLAGS[name].value} both set --{name}; give one"
                 )
             flags.FLAGS[name].parse(word)
     except flags.Error as error:
@@ -128,10 +128,10 @@ def parse(argv: list[str], positional: Sequence[str] = (), about: str = "") -> N
 
 
 def _help(about: str) -> str:
-    """What a command says of itself, then its flags under their groups (`common.options`)."""
+    """The command's text, then its flags by group (`common.options`)."""
     groups = [name for name in flags.FLAGS.flags_by_module_dict() if not name.startswith("absl.")]
     texts = [
-        # What a command defines itself is listed under its module's name.
+        # absl lists the flags that a command itself defines under its module's name.
         re.sub(r"^[\w.]+\.\w+:|^__main__:", "flags:", flags.FLAGS.module_help(name).strip())
         for name in groups
     ]
@@ -139,9 +139,9 @@ def _help(about: str) -> str:
 
 
 def program(script: str) -> list[str]:
-    """What starts "train", "evaluate", "export" or "inpaint" in a process of its own.
+    """Command line of "train", "evaluate", "export" or "inpaint" for a new process.
 
-    In a clone that is the script of this name, elsewhere the installed command.
+    A clone has a script of this name; elsewhere it is the installed command.
     """
     path = _ROOT / f"{script}.py"
     if path.is_file():
@@ -152,8 +152,8 @@ def program(script: str) -> list[str]:
 def run_command(module: types.ModuleType) -> None:
     """Runs a command and ends the program with its exit code.
 
-    module: has `main(argv)`, whose return value is the exit code (None: 0), and a docstring, which --help prints. It
-      may have `prepare()`, called before flags are parsed, and `POSITIONAL`, see `parse`.
+    module: has `main(argv)`, which returns the exit code (None: 0), and a docstring, which --help prints.
+      Optional: `prepare()`, called before flags are parsed, and `POSITIONAL`, as in `parse`.
     """
     run(
         module.main,
@@ -169,7 +169,10 @@ def run(
     positional: Sequence[str] = (),
     about: str | None = None,
 ) -> None:
-    """As `run_command`, of a program whose main module says what it does."""
+    """As `run_command`, with the module's parts as arguments.
+
+    about: by default the docstring of the program's main module.
+    """
 
     def prepared(argv: list[str]) -> list[str]:
         if prepare is not None:
@@ -179,7 +182,7 @@ def run(
         return argv[:1]
 
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # names may hold what the terminal's encoding lacks
+        if hasattr(stream, "reconfigure"):  # file names may hold characters that the terminal lacks
             stream.reconfigure(errors="backslashreplace")
     app.run(
         lambda argv: sys.exit(guarded(main, argv) or 0),
@@ -188,13 +191,13 @@ def run(
 
 
 def guarded(call: Callable, argv: list[str]):
-    """`call(argv)`; what a person can mend, and Ctrl-C, end the program with one line."""
+    """`call(argv)`; errors the user can fix, and Ctrl-C, end the program with one line."""
     try:
         return call(argv)
     except UserError as error:
         print(f"error: {one_line(error)}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever read the output, such as `head`, has seen enough
+    except BrokenPipeError:  # the reader of the output, such as `head`, has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
@@ -206,5 +209,5 @@ def guarded(call: Callable, argv: list[str]):
         )
         sys.exit(UserError.exit_code)
     except KeyboardInterrupt:
-        print("error: interrupted; what was finished is kept", file=sys.stderr)
+        print("error: interrupted; finished work is kept", file=sys.stderr)
         sys.exit(1)

@@ -1,8 +1,8 @@
-"""What the program runs on: settings that would spoil a run are refused, versions are written down with every run.
+"""The environment of the program: refuses settings that would spoil a run, and gives the versions for a run's record.
 
 Supported: TensorFlow 2.15 with Keras 2, with or without TensorFlow Addons, and TensorFlow 2.16 or later with Keras 3
-on its TensorFlow backend, without Addons (which needs Keras 2). `check` looks at settings alone, which takes
-milliseconds; which packages and versions are installed is pip's business.
+on its TensorFlow backend, without Addons (which needs Keras 2). `check` only checks settings, in milliseconds; pip
+checks installed packages and versions.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from common.errors import UserError
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 UNKNOWN = "unknown"
 
-# What the code is written for; keras.json may set another.
+# Settings that the code assumes; keras.json may differ.
 _KERAS_SETTINGS = {
     "backend": "tensorflow",
     "floatx": "float32",
@@ -31,9 +31,9 @@ _KERAS_SETTINGS = {
 
 
 def check() -> None:
-    """Refuses settings under which the program would fail late or compute something else.
+    """Refuses settings under which the program would fail late or give other results.
 
-    Also quiets TensorFlow's C++ log, unless TF_CPP_MIN_LOG_LEVEL is set.
+    Also silences TensorFlow's C++ log, unless TF_CPP_MIN_LOG_LEVEL is set.
 
     Raises:
       UserError: no TensorFlow, TensorFlow Addons beside Keras 3, or Keras set to another backend, float type, layout or
@@ -50,10 +50,10 @@ def check() -> None:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and looks for devices without its start-up notices.
+    """Imports TensorFlow and lists devices, without its start-up notices.
 
-    They bypass TF_CPP_MIN_LOG_LEVEL and would bury the one line that matters. They are shown after all when that
-    variable is set to 0 or 1, when the import fails, and when there is an NVIDIA driver but TensorFlow found no GPU.
+    The notices bypass TF_CPP_MIN_LOG_LEVEL and would hide more important lines. They are shown if that variable is 0 or
+    1, if the import fails, and if there is an NVIDIA driver but TensorFlow found no GPU.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as notices:
@@ -65,7 +65,7 @@ def start_tensorflow() -> None:
 
             gpus = tf.config.list_physical_devices("GPU")
             wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
-            if not wanted:  # such as a line for every exchange between replicas
+            if not wanted:  # hides, for example, a line for every exchange between replicas
                 tf.get_logger().setLevel("WARNING")
             shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
         finally:
@@ -77,7 +77,7 @@ def start_tensorflow() -> None:
 
 
 def _version(module: str, distribution: str) -> str:
-    """The version of a module that is imported, else that of the distribution that is installed, else "unknown"."""
+    """The version of the imported module, else of the installed distribution, else "unknown"."""
     loaded = getattr(sys.modules.get(module), "__version__", None)
     try:
         return loaded or importlib.metadata.version(distribution)
@@ -99,7 +99,7 @@ def _check_keras_3() -> None:
 
 
 def _keras_json() -> pathlib.Path:
-    # The folder Keras itself looks in, Keras 2 and 3 alike.
+    # The folder of Keras 2 and 3.
     home = os.path.expanduser("~")
     base = home if os.access(home, os.W_OK) else "/tmp"
     folder = os.environ.get("KERAS_HOME", os.path.join(base, ".keras"))
@@ -117,7 +117,7 @@ def _check_keras_settings() -> None:
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return  # Keras then takes its defaults, which fit.
+        return  # Keras uses its defaults, which fit.
     for name, wanted in _KERAS_SETTINGS.items():
         if name == "backend" and backend:  # the variable, checked above, wins over the file
             continue
@@ -127,7 +127,7 @@ def _check_keras_settings() -> None:
 
 
 def versions() -> dict[str, str]:
-    """Versions of what computes a run: python, tensorflow, keras, numpy, opencv; and the platform."""
+    """Versions of python, tensorflow, keras, numpy and opencv; and the platform."""
     return {
         "python": platform.python_version(),
         "tensorflow": _version("tensorflow", "tensorflow"),
@@ -139,7 +139,7 @@ def versions() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str:
-    # In a git hook these name the repository that is committed to, not the one this file lies in.
+    # In a git hook these variables name the repository of the commit, not the one of this file.
     others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
     environment = {name: value for name, value in os.environ.items() if name not in others}
     command = ["git", "-C", str(ROOT), *arguments]
@@ -149,10 +149,10 @@ def _git(*arguments: str) -> str:
 
 
 def git_commit() -> str:
-    """Commit (40 hex digits) of the checkout this program runs from, for a run to be repeated.
+    """Commit (40 hex digits) of this program's checkout, for a run's record.
 
-    "-dirty" is appended when tracked files differ from the commit. "unknown" without git, without a
-    commit, or when the program is installed: a checkout around it is then somebody else's.
+    "-dirty" is appended if tracked files differ from the commit. "unknown" without git or a commit, or if the program
+    is installed: a checkout around an installation is not its own.
     """
     try:
         if not ROOT.samefile(_git("rev-parse", "--show-toplevel")):

@@ -1,10 +1,8 @@
-"""Errors meant for the person at the keyboard.
+"""Errors meant for the user.
 
-`UserError` is raised for everything a user can mend: a missing file, a mask of another size, weights of another model.
-Its text is one line: what is wrong, with which file or flag, what to do. `common.command_line.run` prints it.
-
-Exit codes: 0 done, 1 failed (or, for a folder, at least one file failed),
-or interrupted, 2 wrong flags.
+A `UserError` is raised for everything the user can fix: a missing file, a mask of another size, weights of another
+model. Its text is one line: what is wrong, with which file or flag, what to do. `common.command_line.run` prints it
+and lists the exit codes.
 """
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ from typing import Any, Callable
 
 
 class UserError(Exception):
-    """Something the user can mend; `str(error)` is one line that says how."""
+    """An error the user can fix; `str(error)` is one line that says how."""
 
     exit_code = 1
 
@@ -26,7 +24,7 @@ class UsageError(UserError):
 
 
 def collect(checks: Iterable[Callable[[], Any]]) -> tuple[list, list[UserError]]:
-    """Makes every check, also those after one that failed; returns (results, None where there is none; errors)."""
+    """Runs every check, also after a failure; returns (results, with None for a failed check; errors)."""
     results, found = [], []
     for check in checks:
         try:
@@ -38,10 +36,11 @@ def collect(checks: Iterable[Callable[[], Any]]) -> tuple[list, list[UserError]]
 
 
 def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> None:
-    """Raises what `collect` found as one error, if anything: so that a person mends everything before the next try.
+    """Raises the errors that `collect` found as one, so that the user can fix all of them at once.
 
-    A single one keeps its kind; several, of which the same text counts once, are a UsageError that numbers them.
-    remarks: what such an error says too, but is none by itself.
+    One error keeps its class. Several become a UsageError that numbers them; equal texts count once. Without errors
+    nothing is raised.
+    remarks: texts that are added to an error but are no error by themselves.
     """
     texts = list(dict.fromkeys(str(error) for error in found))
     if not texts:
@@ -51,20 +50,20 @@ def raise_together(found: Sequence[UserError], remarks: Iterable[str] = ()) -> N
     if len(texts) == 1:
         raise found[0]
     numbered = "; ".join(f"({number}) {text}" for number, text in enumerate(texts, start=1))
-    raise kind(f"{len(texts)} things to see to: {numbered}")
+    raise kind(f"{len(texts)} things to fix: {numbered}")
 
 
-# Exceptions by which libraries say that a photograph is too large for them, by name: importing them takes seconds.
-# OpenCV has one for everything, and meets sizes it cannot count in many of its checks.
+# Exceptions that mean "too large", by name: importing their libraries takes seconds. OpenCV has a single class; many of
+# its checks fail on sizes that overflow.
 _TOO_LARGE = {"MemoryError", "cv2.error", "ResourceExhaustedError"}
 
 
 def is_too_large(error: Exception) -> bool:
-    """Whether an exception of NumPy, OpenCV or TensorFlow says that something is too large."""
+    """Whether an exception of NumPy, OpenCV or TensorFlow means that an array is too large."""
     kinds = type(error).__mro__
     return any({k.__name__, f"{k.__module__}.{k.__name__}"} & _TOO_LARGE for k in kinds)
 
 
 def one_line(text: object) -> str:
-    """`text` with its line breaks written out: names of files may hold them."""
+    """`text` with line breaks as "\\n": file names may hold them."""
     return "\\n".join(str(text).splitlines())

@@ -1,10 +1,10 @@
-"""JSON files: written with every number that Python has, and read as far as they have the form that a reader relies on.
+"""Writes JSON files, infinite and NaN values included, and reads JSON files with a check of their form.
 
 A form is one of
 
-    {key: form}   an object with these keys, but for those that end in "?", and perhaps others
-    {str: form}   an object whose values are all like that
-    [form]        a list of such values
+    {key: form}   an object with these keys (optional if a key ends in "?"), and perhaps others
+    {str: form}   an object whose values all have the form
+    [form]        a list of values of the form
     Value         text or a number, as below
 """
 
@@ -21,14 +21,14 @@ from common import storage
 
 
 class Value(NamedTuple):
-    """`what` it is, as a message says it, and the function that tells."""
+    """A kind of value: its description for messages (`what`), and a function that checks a value (`holds`)."""
 
     what: str
     holds: Callable[[Any], bool]
 
 
 def _is_text(value):
-    """Text that can be written: JSON may hold halves of characters, which no file can."""
+    """Whether a value is text without lone surrogates, which JSON may hold but a file cannot."""
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
@@ -44,7 +44,7 @@ NUMBER = Value("a number from 0 to 1e9", _is_number)
 
 
 def one_of(*texts: str) -> Value:
-    """One of these texts."""
+    """The kind of value that is one of these texts."""
     return Value(" or ".join(texts), lambda value: value in texts)
 
 
@@ -52,7 +52,7 @@ def read(path: pathlib.Path, form: Any) -> Any:
     """The content of a JSON file.
 
     Raises:
-      ValueError: in one line, why it cannot be read or where it differs from `form`. Does not name the file.
+      ValueError: the file cannot be read, or differs from `form`; one line, without the file's name.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -65,7 +65,7 @@ def read(path: pathlib.Path, form: Any) -> Any:
 
 
 def check(value: Any, form: Any, where: str = "") -> None:
-    """ValueError, in one line, for the first place where `value` differs from `form`."""
+    """ValueError, one line, for the first difference between `value` and `form`."""
     if isinstance(form, dict):
         _require(isinstance(value, dict), where, "an object")
         for key, inner in (dict.fromkeys(value, form[str]) if str in form else form).items():
@@ -82,7 +82,7 @@ def check(value: Any, form: Any, where: str = "") -> None:
 
 
 def write(target: storage.PathLike, value: Any) -> None:
-    """Writes `value` as JSON, at once or not at all: dataclasses as objects, infinity as "inf", NaN as null.
+    """Writes `value` as JSON, whole or not at all: dataclasses as objects, infinity as "inf", NaN as null.
 
     Raises:
       UserError: `target` cannot be written.

@@ -1,6 +1,6 @@
-"""What differs between Keras 2 and Keras 3, and the private attributes of Keras that the package needs.
+"""The differences between Keras 2 and Keras 3, and the private attributes of Keras that the package needs.
 
-Keras 2 comes with TensorFlow 2.15, Keras 3 with later ones. Everything else in the package is the same under both.
+TensorFlow 2.15 comes with Keras 2, later versions with Keras 3. The rest of the package is the same under both.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ KERAS_3 = hasattr(keras, "ops")
 
 
 def policy(precision: str) -> str:
-    """Name of Keras' dtype policy for "float32", "bfloat16" or "float16": weights are float32 in all."""
+    """Name of Keras' dtype policy for "float32", "bfloat16" or "float16"; weights are always float32."""
     return precision if precision == "float32" else f"mixed_{precision}"
 
 
 def weight_options(first_replica: bool = False) -> dict:
-    """Keywords of `Layer.add_weight` for a variable that is read as it is stored, whatever the layer's precision.
+    """Keywords of `Layer.add_weight` for a variable that Keras never casts to the layer's precision.
 
-    first_replica: all replicas assign the same value, so the first one's is kept.
+    first_replica: all replicas assign the same value, so the first replica's is kept.
     """
     options: dict = {"autocast" if KERAS_3 else "experimental_autocast": False}
     if first_replica:
@@ -34,17 +34,17 @@ def layers_within(layer, kind: type) -> list:
 
 
 def leave_sums_to_the_caller(optimizer) -> None:
-    """Has an optimizer take gradients as they are given to `apply_sums`, already summed over replicas."""
+    """Stops an optimizer from summing gradients over replicas; `apply_sums` gives it the sums."""
     if KERAS_3:
         optimizer._all_reduce_sum_gradients = list
 
 
 def apply_sums(optimizer, gradients, variables) -> None:
-    """One update with gradients that are sums over replicas; after `leave_sums_to_the_caller`."""
+    """One update with gradients that are already sums over replicas; needs `leave_sums_to_the_caller`."""
     options = {} if KERAS_3 else {"skip_gradients_aggregation": True}
     optimizer.apply_gradients(zip(gradients, variables), **options)
 
 
 def tensorflow_variable(variable):
-    """The TensorFlow variable, distributed or not, of a variable of either Keras."""
+    """The TensorFlow variable (distributed or not) of a Keras variable."""
     return variable.value if KERAS_3 and isinstance(variable, keras.Variable) else variable

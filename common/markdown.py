@@ -1,4 +1,4 @@
-"""Markdown tables that are aligned in plain text too."""
+"""Markdown tables, aligned in plain text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
-    """The lines of a table; the first `text_columns` columns are set left, the others right."""
+    """The lines of a table; the first `text_columns` columns are left-aligned, the others right-aligned."""
     cells = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
     widths = [max(3, *map(len, column)) for column in zip(*cells)]
 

@@ -1,4 +1,4 @@
-"""Options as fields of a dataclass: default, meaning and limits stand once, and flags come from them.
+"""Options as fields of a dataclass; default, help text and limits are written once, and flags are made from them.
 
     @dataclasses.dataclass(frozen=True)
     class Options:
@@ -10,9 +10,9 @@
     define_flags("optimisation", Options)                  # --steps
     from_flags(Options, flags.FLAGS.flag_values_dict())    # Options(steps=...)
 
-A field with a help text has a flag, of its own name unless another is given; several fields may share one. A flag's
-group is the heading under which `--help` lists it (`common.command_line`). Types are read from the annotations: bool,
-int, float, str, tuple (of floats, or of words), each perhaps `| None`. This module imports no TensorFlow.
+A field with a help text has a flag. The flag has the field's name unless another is given; several fields may share a
+flag. `--help` lists flags by group (`common.command_line`). Types come from the annotations: bool, int, float, str,
+tuple (of floats or words), each optionally `| None`. This module does not import TensorFlow.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def option(default, help="", *, least=None, most=None, choices=None, flag=None, 
 
     Args:
       default: of the field.
-      help: of its flag; without one the field has no flag.
+      help: of its flag; a field without help has no flag.
       least, most: limits of a number.
-      choices: what a string can be.
+      choices: allowed strings.
       flag: the flag's name, if it is not the field's.
       item: type of a tuple's items, str or float.
     """
@@ -46,18 +46,18 @@ def option(default, help="", *, least=None, most=None, choices=None, flag=None, 
 
 
 def with_default(kind: type, name: str, default):
-    """The field `name` of a dataclass with another default, for a subclass."""
+    """The field `name` of dataclass `kind` with another default, for a subclass."""
     field = kind.__dataclass_fields__[name]
     return dataclasses.field(default=default, metadata=field.metadata)
 
 
 def check(options) -> None:
-    """ValueError for a field of a dataclass that is not of its type, not one of its choices or beyond its limits."""
+    """ValueError for a field with a value of another type, not among its choices or beyond its limits."""
     for field in dataclasses.fields(options):
         value, (kind, may_be_none) = getattr(options, field.name), _kind(field)
         if value is None and may_be_none:
             continue
-        # A bool is an int to Python, and to nobody else.
+        # In Python a bool is an int; here it is not.
         if not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "bool"):
             raise ValueError(f"{field.name} {value!r} is not of type {kind}")
         _check_limits(field, value)
@@ -68,7 +68,7 @@ def _check_limits(field, value):
     choices = field.metadata.get("choices")
     if choices and value not in choices:
         raise ValueError(f"{field.name} '{value}' is not one of {', '.join(choices)}")
-    if least is not None and most is not None and not least <= value <= most:  # nor is NaN
+    if least is not None and most is not None and not least <= value <= most:  # also true for NaN
         raise ValueError(f"{field.name} {value} is not between {least} and {most}")
     if least is not None and not value >= least:
         raise ValueError(f"{field.name} {value} is below {least}")
@@ -80,7 +80,7 @@ def _kind(field):
 
 
 def names(kind: type, without: type | None = None) -> list[str]:
-    """The flags of a dataclass; without those of `without`, a base of it."""
+    """The flags of dataclass `kind`, except those of its base class `without`."""
     found = {_flag_of(field): None for field in _fields(kind)}
     return [name for name in found if without is None or name not in names(without)]
 
@@ -105,10 +105,10 @@ def define_flags(
     Args:
       group: heading in `--help`.
       kind: the dataclass.
-      variants: {name: a dataclass with the same fields}: where their defaults differ the flag has none, and its help
+      variants: {name: a dataclass with the same fields}. If their defaults differ, the flag has no default and its help
         lists theirs.
-      without: a base of `kind` whose flags are defined elsewhere.
-      optional: what holds where a flag is not given, for help; then no flag has a default.
+      without: a base class of `kind` whose flags are defined elsewhere.
+      optional: description of the default, for help; then no flag has a default.
     """
     wanted, seen = names(kind, without), set()
     for field in _fields(kind):
@@ -156,12 +156,12 @@ class _NumbersParser(flags.ListParser):
 
 
 def from_flags(kind: type, values: Mapping[str, Any]):
-    """An instance of a dataclass: fields from the values of its flags, defaults where they have none.
+    """An instance of dataclass `kind` with the values of its flags, or defaults for flags without a value.
 
-    values: {flag: value} or more.
+    values: {flag: value}; other flags are ignored.
 
     Raises:
-      UsageError: the dataclass does not accept them.
+      UsageError: the dataclass does not accept the values.
     """
     try:
         return kind(**_given(kind, values))
@@ -170,7 +170,7 @@ def from_flags(kind: type, values: Mapping[str, Any]):
 
 
 def changed(options, values: Mapping[str, Any]):
-    """A copy of a dataclass instance with the values that flags give; ValueError if it does not accept them."""
+    """A copy of a dataclass instance with the values of its flags; ValueError if it does not accept them."""
     return dataclasses.replace(options, **_given(type(options), values))
 
 

@@ -1,8 +1,8 @@
-"""Writing files and `.npz` archives so that a reader never sees half of one.
+"""Writes files and `.npz` archives whole or not at all.
 
-Everything the package writes goes to a temporary name beside its target and is renamed when complete; an
-interrupt, a crash or a full disk leaves the old file (or none), never a truncated one. What a killed process leaves
-is a hidden file named ".partial-*", which nothing reads; `remove_partial` clears a folder of them.
+Every file is written to a temporary name beside its target and renamed when it is complete. An interrupt, a crash or a
+full disk leaves the old file (or none), never a truncated one. A killed process may leave a hidden file named
+".partial-*". Nothing reads these files; `remove_partial` deletes them.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _why(error: OSError, needed: int | None) -> str:
 def named_errors(target: PathLike, needed: int | None = None) -> Iterator[None]:
     """Turns an OSError in its block into a UserError that names `target` and says what to do.
 
-    needed: size of what is written in bytes, if it is known; said when the disk is full.
+    needed: bytes to be written, if known; part of the message when the disk is full.
     """
     try:
         yield
@@ -56,12 +56,12 @@ def atomic_path(
 
     Args:
       target: the file to write.
-      durable: the file and its name are on the disk when the block is left, so that not even a machine that loses
-        power can leave a name without its content. Costs milliseconds to seconds.
+      durable: the file and its name are flushed to the disk when the block ends, so that a power failure cannot leave
+        a name without its content. Costs milliseconds to seconds.
       needed: as in `named_errors`.
 
     Raises:
-      UserError: the folder cannot be made or written, or the disk is full. Nothing is left behind.
+      UserError: the folder cannot be made or written, or the disk is full. No temporary file stays.
     """
     target = pathlib.Path(target)
     temporary = target.with_name(f"{_PARTIAL}{secrets.token_hex(8)}{target.suffix}")
@@ -83,9 +83,9 @@ def atomic_path(
 
 
 def _flush(path: pathlib.Path) -> None:
-    """Has the system write a file, or a folder's names, to the disk."""
+    """Flushes a file, or the names in a folder, to the disk."""
     if path.is_dir() and os.name == "nt":
-        return  # Windows opens no folders
+        return  # Windows cannot open folders
     handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(handle)
@@ -94,9 +94,9 @@ def _flush(path: pathlib.Path) -> None:
 
 
 def remove_partial(folder: PathLike, seconds: float = 0) -> None:
-    """Removes what processes that were killed while writing left in a folder (not below it).
+    """Deletes the temporary files that killed processes left in a folder, subfolders excepted.
 
-    seconds: younger files stay; another process may be writing them.
+    seconds: younger files stay, since another process may be writing them.
     """
     latest = time.time() - seconds
     for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
@@ -117,42 +117,42 @@ def exists(path: PathLike) -> bool:
 
 
 def existing_part(path: PathLike) -> pathlib.Path:
-    """The deepest part of `path`, made absolute, that exists: what decides whether `path` can be made."""
+    """The deepest existing folder or file of `path`, absolute; its permissions decide whether `path` can be made."""
     whole = pathlib.Path(path).absolute()
     return next(part for part in (whole, *whole.parents) if part.exists())
 
 
 class DamagedError(Exception):
-    """A file is no archive with a header, cut short, or crafted."""
+    """A file is not an archive with a header, is truncated, or was crafted."""
 
 
 def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
 
     Raises:
-      DamagedError: it is none. No code of the file is run.
+      DamagedError: the file is not such an archive. No code in the file is run.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
             header = json.loads(str(archive[_HEADER]))
             names = [] if only_header else [name for name in archive.files if name != _HEADER]
             return dict(header), {name: archive[name] for name in names}
-    except Exception as error:  # zipfile, zlib and NumPy stumble over damage in many ways
+    except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
         raise DamagedError(str(error)) from error
 
 
 def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = False) -> None:
-    """Writes a header of what JSON can hold and {name: array} to `path`; durable: as in `atomic_path`.
+    """Writes a JSON header and {name: array} to `path`; durable: as in `atomic_path`.
 
     Raises:
-      UserError: the folder cannot be made or written, or the disk is full; says how many bytes are needed. What was at
-        `path` is as it was, and nothing else is left.
+      UserError: the folder cannot be made or written, or the disk is full; the message gives the bytes needed. An older
+        file at `path` stays as it was, and no temporary file stays.
     """
     arrays = {**arrays, _HEADER: np.array(json.dumps(header))}
     needed = sum(np.asarray(array).nbytes for array in arrays.values())
     with atomic_path(path, durable, needed) as temporary:
         archive = (
             io.BytesIO()
-        )  # not the file: `zipfile` hides what the disk says behind errors of its own
+        )  # not the file itself: `zipfile` replaces the system's error by its own
         np.savez(archive, **arrays)
         temporary.write_bytes(archive.getbuffer())

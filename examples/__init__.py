@@ -1,1 +1,1 @@
-"""What can be built from both papers; none of it is installed."""
+"""Examples that combine both papers; they are not installed."""

@@ -1,18 +1,19 @@
-"""Zoom-to-Inpaint's idea around another framework (Z sections 3.1.3 and 5): HiFill completes, then zoom and refine.
+"""Zoom-to-Inpaint's framework with HiFill as its coarse network (Zoom-to-Inpaint sections 3.1.3 and 5).
 
-    X_m, M --HiFill's generator--> X_c --zoom in x2--> refinement at high resolution --zoom out--> output
+    X_m, M --HiFill's generator--> X_c --zoom in by 2--> refinement at high resolution --zoom out--> output
 
     python -m examples.zoomed_hifill --hifill_weights=runs/mine/weights.npz --data_dir=photos/ --test_dir=others/ \
         --output=runs/zoomed --steps=2000 [--zoom=sr] [--joint]
 
-Trains the refinement network, the SR network if there is one, and with --joint HiFill's generator too, by Z's joint
-training without VGG loss. HiFill's size S is the low resolution; labels have 2S. (Z trains jointly what was trained
-apart: a run with --gan_weight=0, then one with --joint and the first one's --refinement_weights.) After a hundred
-steps the moving averages of the refinement network's normalization are still far off and tint the fill.
+Trains the refinement network, the SR network with --zoom=sr, and HiFill's generator with --joint, by
+Zoom-to-Inpaint's joint training without VGG loss. HiFill's size S is the low resolution; labels have side 2S. To train
+the networks apart first, as Zoom-to-Inpaint does, make a run with --gan_weight=0, then a run with --joint and
+--refinement_weights of the first run. Train for much more than a hundred steps: until then the moving averages of the
+refinement network's normalization are wrong and tint the fill.
 
-The run folder is train.py's, with the parts in weights.npz (the refinement network alone), super_resolution.npz and
-hifill.npz. At the end HiFill as it was and zoomed are scored on S x S reductions of held-out crops: table.md,
-scores.json, pictures.png, test/. A HiFill that was trained for as long instead is scored on the same set by
+The run folder is as train.py's. The networks are in weights.npz (refinement network), super_resolution.npz and
+hifill.npz. At the end the original and the zoomed HiFill are scored on S x S reductions of held-out crops: table.md,
+scores.json, pictures.png, test/. To score a HiFill that was trained further instead, on the same set:
 
     python evaluate.py --model=hifill --weights=W --dataset=folder --data_dir=runs/zoomed/test/images \
         --masks=runs/zoomed/test/masks --size=S --output=longer
@@ -48,31 +49,31 @@ FLAGS = flags.FLAGS
 
 
 def define_flags() -> None:
-    """The example's flags; also checks the environment."""
+    """Defines the flags; also checks the environment."""
     environment.check()
     flags.DEFINE_string("hifill_weights", None, "trained HiFill: .npz, .pb or checkpoint prefix")
-    flags.DEFINE_string("refinement_weights", None, "of Z's refinement network; default: random")
-    flags.DEFINE_string("sr_weights", None, "of Z's SR network; default: random")
-    flags.DEFINE_enum("zoom", "bicubic", ("bicubic", "sr"), "what zooms in")
-    flags.DEFINE_integer("zoom_channels", 16, "ch of Z's networks (the paper: 64)")
+    flags.DEFINE_string("refinement_weights", None, "refinement network; default: random")
+    flags.DEFINE_string("sr_weights", None, "SR network; default: random")
+    flags.DEFINE_enum("zoom", "bicubic", ("bicubic", "sr"), "how to zoom in")
+    flags.DEFINE_integer("zoom_channels", 16, "width of Zoom-to-Inpaint's networks (paper: 64)")
     flags.DEFINE_bool("joint", False, "train HiFill's generator too")
     flags.DEFINE_string("data_dir", None, "folder of photographs to train on")
-    flags.DEFINE_string("test_dir", None, "folder of held-out ones; default: test/ of --data_dir")
+    flags.DEFINE_string("test_dir", None, "held-out photographs; default: test/ of --data_dir")
     flags.DEFINE_string("masks", "mixed", "kind of masks, or a folder of them")
     flags.DEFINE_bool("resize", True, "reduce photographs to the crop's size before cropping")
     flags.DEFINE_string("output", None, "run folder")
     flags.DEFINE_integer("steps", 2000, "updates", lower_bound=1)
-    flags.DEFINE_float("minutes", 0, "stop after this long; 0: no limit", lower_bound=0)
+    flags.DEFINE_float("minutes", 0, "stop after this time; 0: no limit", lower_bound=0)
     flags.DEFINE_integer("batch_size", 4, "images of one update", lower_bound=1)
-    flags.DEFINE_float("learning_rate", 1e-3, "of both Adam optimizers", lower_bound=0)
-    flags.DEFINE_float("gan_weight", TrainingOptions.gan_weight, "Z eq. 5, lambda", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "of weights, crops and holes", lower_bound=0)
+    flags.DEFINE_float("learning_rate", 1e-3, "rate of both Adam optimizers", lower_bound=0)
+    flags.DEFINE_float("gan_weight", TrainingOptions.gan_weight, "lambda of eq. 5", lower_bound=0)
+    flags.DEFINE_integer("seed", 0, "random seed of weights, crops and masks", lower_bound=0)
 
 
 class HiFillCompletion(keras.layers.Layer):
     """HiFill's generator as a coarse network: ((masked image, mask), training) -> completion [B, S, S, 3] in [0, 1].
 
-    All that the two frameworks have to agree on is the range: HiFill's networks see [-1, 1].
+    It converts ranges: HiFill's networks use [-1, 1].
     """
 
     def __init__(self, generator: hifill.HiFill, **kwargs):
@@ -87,7 +88,7 @@ class HiFillCompletion(keras.layers.Layer):
 
 
 def build(generator: hifill.HiFill, zoom: str, channels: int, joint: bool):
-    """The `ZoomToInpaint` whose coarse network is HiFill; without `joint` HiFill stays as it is."""
+    """The `ZoomToInpaint` whose coarse network is HiFill; without `joint` HiFill is not trained."""
     widths = dict.fromkeys(("channels", "sr_channels", "discriminator_channels"), channels)
     try:
         config = dataclasses.replace(
@@ -101,7 +102,7 @@ def build(generator: hifill.HiFill, zoom: str, channels: int, joint: bool):
 
 
 def save_parts(model, path) -> None:
-    """Writes the refinement network to `path` and the others beside it."""
+    """Writes the refinement network to `path` and the other networks beside it."""
     folder = pathlib.Path(path).parent
     model.coarse.generator.save(folder / "hifill.npz")
     if model.config.zoom == "sr":
@@ -110,7 +111,7 @@ def save_parts(model, path) -> None:
 
 
 def make_recipe(model, options: TrainingOptions) -> loop.Recipe:
-    """Z's joint training of `model` for `common.training.loop.train`."""
+    """Zoom-to-Inpaint's joint training of `model`, for `common.training.loop.train`."""
     trainer = JointTraining(model, options)
 
     def preview(image, mask):
@@ -130,7 +131,7 @@ def make_recipe(model, options: TrainingOptions) -> loop.Recipe:
 
 
 def held_out(paths, config, masks: str, resize: bool, seed: int, folder: pathlib.Path) -> list:
-    """The evaluation cases: S x S reductions of crops made as in training, and holes."""
+    """The evaluation cases: S x S reductions of crops made as in training, and masks."""
     crops = []
     for index, path in enumerate(paths):
         rng = np.random.default_rng((seed, index))
@@ -143,7 +144,7 @@ def held_out(paths, config, masks: str, resize: bool, seed: int, folder: pathlib
 
 
 def preview_set(cases) -> tuple:
-    """(image, mask) float32 batches of some cases."""
+    """(image, mask) of the cases as float32 batches."""
     image = [convert.to_unit(convert.read_rgb(case.image)) for case in cases]
     mask = [photographs.read_mask(case.mask)[..., None].astype(np.float32) for case in cases]
     return np.stack(image), np.stack(mask)
@@ -165,13 +166,13 @@ def compare(methods: dict, cases: list, masks: str, output: pathlib.Path) -> str
 
 
 def photograph_files(data_dir: str, test_dir: str | None) -> tuple[list[str], list[str]]:
-    """(training, held-out) photographs; UsageError if one is both."""
+    """Paths of (training, held-out) photographs; UsageError if the two share one."""
     train = datasets.files("folder", data_dir, "train")
     test = datasets.files(
         "folder", test_dir or data_dir, "test", "--test_dir" if test_dir else "--data_dir"
     )
     if {os.path.realpath(path) for path in train} & {os.path.realpath(path) for path in test}:
-        raise UsageError("--data_dir and --test_dir share photographs: name a --test_dir of others")
+        raise UsageError("--data_dir and --test_dir share photographs: name another --test_dir")
     return train, test
 
 
@@ -179,7 +180,7 @@ def load_model():
     """The model that the flags describe."""
     for name in ("hifill_weights", "data_dir", "output"):
         if not FLAGS[name].value:
-            raise UsageError(f"--{name} is missing; examples/zoomed_hifill.py shows a command")
+            raise UsageError(f"--{name} is missing; see the command in examples/zoomed_hifill.py")
     if FLAGS.sr_weights and FLAGS.zoom != "sr":
         raise UsageError("--sr_weights is for --zoom=sr")
     keras.utils.set_random_seed(FLAGS.seed)

@@ -3,8 +3,8 @@
 model = hifill.HiFill.pretrained()                   # or load("weights.npz"), or load_release("checkpoint/prefix")
 filled = model.inpaint(image, mask)                  # uint8 [H, W, 3], uint8 [H, W], any size
 
-Sections, equations, tables and figures that this package names are this paper's ("H" where both papers are meant).
-Names are imported when they are first used, because TensorFlow takes seconds to start.
+Section, equation, table and figure numbers in this package are those of this paper, HiFill (H).
+Names are imported at their first use, because TensorFlow takes seconds to start.
 """
 
 import lazy_loader

@@ -1,7 +1,7 @@
 """Contextual attention: ACM computes the scores once, ATM transfers patches with them (HiFill section 3.2).
 
-Attention Computing Module. P3 [B, 2n, 2n, C] is reduced by two to P [B, n, n, C] (n = 32 for 512 pixels), cut into
-N = n*n patches of 3x3, and every patch j inside the mask is compared with every patch i outside it:
+Attention Computing Module. P3 [B, 2n, 2n, C] is reduced by two to P [B, n, n, C] (n = 32 for 512 pixels) and cut into
+N = n*n patches of 3x3. Every patch j inside the mask is compared with every patch i outside it:
 
     c_ij = <p_i/|p_i|, p_j/|p_j|>   (eq. 1)        s_ij = softmax over i of temperature * c_ij   (eq. 2)
 
@@ -10,15 +10,15 @@ With `standard_features` every channel of P first gets mean 0 and variance 1 ove
 Attention Transfer Module. A feature map of side r*n is cut into n x n patches and p_j = sum_i s_ij p_i (eq. 3).
 
 Two variants, chosen by the configuration:
-* paper: rows for patches that touch the hole only; keys are patches whose 3x3 neighbourhood holds no hole, so
-  each row sums to 1; r x r patches tile the map and what lies outside the hole is kept. P3 is averaged over 2x2
-  positions: those of a patch, which every second position would miss by half a cell.
-* release: every second position of P3; rows for all N patches; the key alone is normalised, scores are fused over
-  neighbouring pairs of patches, and masked keys get weight 0 after the softmax (rows sum to less than 1); patches of
-  2r x 2r (3 x 3 on P3) at stride r overlap and are added up without division.
+* paper: only patches that touch the hole have rows. Keys are patches whose 3x3 neighbourhood holds no hole, so each
+  row sums to 1. Patches of r x r tile the feature map; features outside the hole are kept. P averages 2x2 positions of
+  P3, which keeps P aligned with the patches; taking every second position would shift P by half a cell.
+* release: P takes every second position of P3. All N patches have rows. Only the key is normalised, scores are fused
+  over neighbouring pairs of patches, and masked keys get weight 0 after the softmax, so rows sum to less than 1.
+  Patches of 2r x 2r (3 x 3 on P3) at stride r overlap and are added up without division.
 
-Scores, softmax and transfer are float32 whatever the layers' precision. No op here extracts patches: slices and
-reshapes do, because their gradients are slices and reshapes again. Layout of attention: [B, query j, key i].
+Scores, softmax and transfer are float32 whatever the layers' precision. Slices and reshapes cut the patches, not
+tf.image.extract_patches, because their gradients are slices and reshapes again. Layout: [B, query j, key i].
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from tensorflow import keras
 from hifill.config import HiFillConfig
 from hifill.resampling import bilinear
 
-# Norms below this are treated as this (release: 1e-8 on the norm, so 1e-16 under the root).
+# Lower limit of a squared norm (the release limits the norm to 1e-8).
 _MIN_SQUARED_NORM = 1e-16
-# Added to the logits of keys that may not be used. Two tiers, so that when no clean context exists the keys
-# next to the hole are used, and only when there is no context at all those inside it. Cosines times the
-# temperature stay far below the step between tiers.
+# Added to the logits of keys next to the hole and of keys in the hole. Keys next to the hole are thus used only if
+# there are no others, and keys in the hole only if all keys are in it. Cosines times the temperature stay far below
+# the step between the two.
 _NEAR_HOLE, _IN_HOLE = -1e3, -2e3
-# A channel that varies by less than its root is constant but for rounding.
+# Added to a variance: a channel with a smaller variance is constant up to rounding.
 _LEAST_VARIANCE = 1e-8
 
 
 class Attention(NamedTuple):
-    """Scores of a batch: `scores` [B, K, N] for the `rows` [B, K] that are filled, `hole` [B, N] in {0, 1}.
+    """Attention of a batch: `scores` [B, K, N] of the patches `rows` [B, K] to be filled; `hole` [B, N] in {0, 1}.
 
     `rows` is None when every patch has a row (K = N, release). Otherwise rows are padded to the batch's largest
-    count of hole patches; a padding row is one whose `hole` value is 0 and is never used.
+    count of hole patches; padding rows are of patches with `hole` 0 and are never used.
     """
 
     scores: tf.Tensor
@@ -125,9 +125,9 @@ def neighbourhoods(features: tf.Tensor) -> tf.Tensor:
 
 
 def standardise(features: tf.Tensor, hole: tf.Tensor) -> tf.Tensor:
-    """[B, n, n, C] -> the same, with mean 0 and variance 1 in every channel over the patches off the hole [B, n*n].
+    """[B, n, n, C] -> the same, with mean 0 and variance 1 per channel over the patches where `hole` [B, n*n] is 0.
 
-    A picture whose every patch touches the hole counts whole.
+    If every patch of an image touches the hole, all its patches count.
     """
     off_hole = tf.reshape(1.0 - hole, [-1, features.shape[1], features.shape[2], 1])
     some = tf.reduce_max(off_hole, axis=[1, 2], keepdims=True)
@@ -139,7 +139,7 @@ def standardise(features: tf.Tensor, hole: tf.Tensor) -> tf.Tensor:
 
 
 def patch_masks(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mask [B, 16n, 16n, 1] -> (patch touches the hole, its 3x3 neighbourhood does), each [B, n*n]."""
+    """Mask [B, 16n, 16n, 1] -> whether each patch, and its 3x3 neighbourhood, touches the hole: two [B, n*n]."""
     hole = tf.nn.max_pool2d(mask, 16, 16, "SAME")
     near_hole = tf.nn.max_pool2d(hole, 3, 1, "SAME")
     count = hole.shape[1] * hole.shape[2]
@@ -147,10 +147,10 @@ def patch_masks(mask: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def fuse(scores: tf.Tensor) -> tf.Tensor:
-    """Adds to each score those of both patches moved one step along rows, then along columns.
+    """Adds to each pair's score those of its two neighbouring pairs, along rows, then along columns.
 
-    scores: [B, N, N]. A pair of patches supports the pairs beside it, so that copied regions stay coherent.
-    The steps wrap over line ends as the release's flat 3x3 identity convolution does.
+    scores: [B, N, N]. In a neighbouring pair both patches are moved one step the same way, so that copied regions stay
+    coherent. The steps wrap over line ends, as in the release's flat 3x3 identity convolution.
     """
     n = round(scores.shape[-1] ** 0.5)
     along_rows = _add_diagonal_neighbours(scores)
@@ -206,16 +206,16 @@ def _fill_tiles(features, attention, n):
 
 
 def _shifted(grids, dy, dx):
-    """Attention [B, n, n, n, n] with query and key both moved by (dy, dx) on a grid one larger."""
+    """Attention [B, n, n, n, n] -> [B, n+1, n+1, n+1, n+1]: query and key both moved by (dy, dx)."""
     return tf.pad(grids, [[0, 0]] + 2 * [[dy, 1 - dy], [dx, 1 - dx]])
 
 
 def _add_overlapping_2r(features, dense, n, r):
     """Patches of 2r x 2r at stride r, added up.
 
-    Each patch is 2x2 tiles of r x r on a grid shifted by r/2. Tile (dy, dx) of query j receives tile (dy, dx) of
-    key i with weight s_ij, so moving the scores instead of the tiles gives the sum with one product over
-    r x r tiles: a quarter of the work of overlapping patches, with the same result.
+    Each patch is 2x2 tiles of r x r on a grid shifted by r/2. Tile (dy, dx) of query j receives tile (dy, dx) of key
+    i with weight s_ij. Moving the scores instead of the tiles gives the same sum with one product over r x r tiles, a
+    quarter of the work.
     """
     grids = tf.reshape(dense, [-1, n, n, n, n])
     moved = tf.add_n([_shifted(grids, dy, dx) for dy in (0, 1) for dx in (0, 1)])
@@ -231,7 +231,7 @@ def _add_overlapping_2r(features, dense, n, r):
 def _add_overlapping_3x3(features, dense, n):
     """Patches of 3x3 at stride 2, added up: a patch shares its last row and column with the next ones.
 
-    Pixels are sorted by their place in the 2x2 cell: even rows receive two patches, odd rows one.
+    Pixels are grouped by their place in a 2x2 cell: even rows receive two patches, odd rows one.
     """
     grids = tf.reshape(dense, [-1, n, n, n, n])
     rows = []

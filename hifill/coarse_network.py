@@ -1,9 +1,9 @@
 """Coarse network: a rough completion at half resolution (HiFill section 3.3, appendix "Coarse Network").
 
-Input: image in [-1, 1] with the configuration's start in the hole (0) and mask, concatenated: [B, S, S, 4]. Output:
-[B, S, S, 3] in [-1, 1], before pasting; what is to be added to the start if that is not 0. It works on S/2 x S/2 (256
-for S = 512) to see more context with less work; every layer is a gated convolution, single-channel (LWGC-sc) by
-default, the RGB output included (but `hifill.rgb_head`). No normalisation.
+Input: [B, S, S, 4], the image in [-1, 1] and the mask. The hole of the image holds 0 or a membrane
+(`HiFillConfig.start`). Output: [B, S, S, 3] in [-1, 1], before pasting; `HiFill` adds it to a membrane. The network
+works on S/2 x S/2 (256 for S = 512), which enlarges the receptive field and reduces computation. Every layer is a gated
+convolution (LWGC-sc by default), the RGB output too unless `hifill.rgb_head` names another. No normalisation.
 
     downsample 2x - K5S2C32 - K3C32 - K3S2C64 - 6 x K3C64 - 5 x D2 - 4 x D4 - 2 x D8 - 3 x K3C64
     - upsample 2x - K3C32 - upsample 2x - K3C3 - clip - upsample 2x

@@ -1,9 +1,8 @@
-"""Configurations of HiFill: what the paper prints and what its authors released.
+"""Configurations of HiFill (H): the paper's, the authors' release's and the package's own.
 
-Contract: a `HiFillConfig` is immutable and complete; a model is a function of its configuration and its
-weights. `PAPER` follows the paper (H section 3, appendix "Network Architectures"); `RELEASE` follows the
-authors' published graph, so that their weights give their numbers. Where the two differ the field's comment
-names both; every departure is also a line in docs/departures.md.
+A `HiFillConfig` is immutable and complete: configuration and weights determine a model. `PAPER` follows the paper
+(H section 3, appendix "Network Architectures"). `RELEASE` follows the authors' published graph, so that their weights
+give their results. Where the two differ, the field's comment names both; docs/departures.md lists every departure.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from common.options import option
 GATES = ("gc", "ds", "pw", "sc")  # H Table 1: GC, LWGC-ds, LWGC-pw, LWGC-sc
 RGB_HEADS = ("gated", "plain", "subpixel")
 STARTS = ("zero", "membrane")
-# Far beyond every network that can be run: a damaged file must not ask for a million layers.
+# No usable network is that deep. The limit keeps a damaged weights file from asking for a million layers.
 _MOST_LAYERS = 100
 
 
@@ -40,17 +39,17 @@ class HiFillConfig:
     coarse_decoder_layers: int = option(1, least=0, most=_MOST_LAYERS)
     refinement_first_kernel: int = option(5, least=1, most=31)  # the release has 3
     half_pixel_centers: bool = (
-        True  # bilinear grid; the release samples the TensorFlow 1 way, shifted
+        True  # bilinear grid; the release uses TensorFlow 1's, shifted by half a pixel
     )
     cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
-    # Before H eq. 1 every channel gets mean 0 and variance 1 over the context (departure): training makes features
-    # alike, and where patches share a large mean all cosines are near 1.
+    # Departure: every channel gets mean 0 and variance 1 over the context before H eq. 1. Trained features share a
+    # large mean, which would bring all cosines near 1.
     standard_features: bool = option(
-        True, "mean 0 and variance 1 of every channel before H eq. 1, which has neither"
+        True, "give every channel mean 0 and variance 1 before H eq. 1 (not in the paper)"
     )
-    # Factor on the scores before softmax; H eq. 2 has none (departure). The release's 10 multiplies queries that are
-    # not normalised; on cosines it leaves an average over a hundred patches and more.
+    # Departure: factor on the cosines before the softmax; H eq. 2 has none. The release's 10 applies to queries that
+    # are not normalised; on cosines, 10 would average over a hundred patches or more.
     temperature: float = option(
         50.0,
         "factor on attention scores; H eq. 2 has 1",
@@ -64,10 +63,11 @@ class HiFillConfig:
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
     # H section 3.3: every layer is gated; "plain" and "subpixel": see `hifill.rgb_head`.
     rgb_head: str = option("gated", choices=RGB_HEADS)
-    # What the hole holds at first: "zero" as in the papers; "membrane": the solution of Laplace's equation, to which
-    # both networks then add what they predict (`common.models.membrane`).
+    # Content of the hole in the first input: "zero" as in the papers, or "membrane", the solution of Laplace's
+    # equation (`common.models.membrane`). With a membrane, each network's output is added to its input image.
     start: str = option("zero", choices=STARTS)
-    # A photograph smaller than `size` is enlarged to it; False: extended by reflection, so that no pixel is resampled.
+    # A window smaller than `size` is enlarged to `size`; False: it is extended by reflection, so no pixel is
+    # resampled.
     enlarge: bool = True
     discriminator_kernel: int = option(3, least=1, most=31)  # the release has 5
     discriminator_channels: int = option(64, least=1, most=1024)
@@ -90,7 +90,7 @@ class HiFillConfig:
 
     @property
     def least_window(self) -> int:
-        """Side of the smallest window that a photograph is looked at through, see `hifill.photograph`; 0: any."""
+        """Smallest side of a window on a photograph (`hifill.photograph`); 0: no limit."""
         return 0 if self.enlarge else self.size
 
     def to_dict(self) -> dict:
@@ -101,7 +101,7 @@ class HiFillConfig:
     def from_dict(cls, fields: dict) -> HiFillConfig:
         """The inverse of `to_dict`; an unknown field is a TypeError.
 
-        Files written before a field existed lack it: their networks are without what it brought.
+        Older files lack `standard_features`; their networks were trained without it.
         """
         return cls(**{"standard_features": False, **fields})
 
@@ -122,7 +122,7 @@ RELEASE = HiFillConfig(
     discriminator_kernel=5,
 )
 
-# Made to be shipped with weights: both networks add to a membrane over the hole, through heads that can do so at once.
+# Configuration of the shipped weights: both networks add to a membrane over the hole, through ungated heads.
 SHIPPED = dataclasses.replace(
     PAPER, name="shipped", size=256, rgb_head="subpixel", start="membrane", enlarge=False
 )

@@ -1,10 +1,10 @@
-"""`make demo`: objects taken out of photographs by the weights that come with the package, within a minute.
+"""`make demo`: removes objects from photographs with the shipped weights, within a minute.
 
     python -m hifill.demo --output=demo_output
 
-The photographs come inside scikit-image, the holes from `hifill.demo_masks`. All are filled by one call of the very
-command a user would type; its photographs/, masks/ and filled/ stay, beside one before/after picture for each and
-overview.png with all of them. Nothing is trained (`hifill.demo_training` does that) and nothing is downloaded.
+The photographs are scikit-image's; the holes are those of `hifill.demo_masks`. One call of `inpaint` fills them all.
+The output folder keeps photographs/, masks/ and filled/, a before/after picture of each photograph, and overview.png
+with all pictures. Nothing is trained (`hifill.demo_training` does that) and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hifill import demo_masks
 
 FLAGS = flags.FLAGS
 _LABELS = ["photograph, hole marked", "HiFill"]
-# Longer side of a column, in pixels: of a photograph's own picture and of the overview.
+# Longer side of a column in pixels: in a before/after picture, in the overview.
 _LARGE, _SMALL = 1000, 450
 
 
@@ -37,7 +37,7 @@ def define_flags() -> None:
 
 
 def command(script: str, *arguments: str) -> None:
-    """Shows and runs one of the package's commands; UserError when it fails."""
+    """Prints and runs one of the package's commands; UserError if it fails."""
     print(f"\n$ python {script}.py {shlex.join(arguments)}", flush=True)
     code = subprocess.run([*command_line.program(script), *arguments]).returncode
     if code:
@@ -62,7 +62,7 @@ def write_inputs(output: pathlib.Path) -> None:
 
 
 def before_and_after(output: pathlib.Path, name: str) -> list[np.ndarray]:
-    """[the photograph with its hole tinted, the filled one], uint8 [H, W, 3] each."""
+    """[photograph with the hole tinted, filled photograph], uint8 [H, W, 3] each."""
     before, hole, after = (
         convert.read_rgb(output / folder / f"{name}.png")
         for folder in ("photographs", "masks", "filled")
@@ -90,8 +90,8 @@ def main(_) -> int:
         rows.append(row)
         print(f"  {path}   {_described(subject, row[0].shape)}")
     convert.write_png(output / "overview.png", grid.grid(rows, _LABELS, _SMALL))
-    print(f"  {output / 'overview.png'}   all of them")
-    print(f"The files as they were written: {output / 'filled'}")
+    print(f"  {output / 'overview.png'}   all pictures")
+    print(f"Filled photographs:  {output / 'filled'}")
     print(f"{len(rows)} photographs in {time.perf_counter() - started:.0f} seconds")
     return 0
 

@@ -1,9 +1,9 @@
-"""What `make demo` takes out of which photograph: outlines drawn by hand, in the photograph's own pixels.
+"""Objects that `make demo` removes: outlines drawn by hand, in pixels of the photograph.
 
 The photographs are those of the scikit-image package. A shape is a `Polygon`, an `Ellipse` or a `Stroke` (a line of
-some width); `picture(subject, photograph)` cuts and enlarges the photograph as the subject says, `mask(subject, size)`
-draws the shapes at that scale. A hole is what is to go and a rim around it, no more. An enlarged picture shows what a
-large one takes, not its sharpness: its detail is interpolated.
+some width); `picture(subject, photograph)` cuts and enlarges the photograph as the subject says; `mask(subject,
+size)` draws the shapes at that scale. A hole covers the object and a narrow rim. An enlarged photograph shows that
+large sizes work, not how sharp the result is: its detail is interpolated.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 
 class Polygon(NamedTuple):
-    """All inside of the corners, written as in SVG: "x,y x,y ..."."""
+    """The area inside the corners, written as in SVG: "x,y x,y ..."."""
 
     points: str
 
@@ -37,10 +37,10 @@ class Stroke(NamedTuple):
 
 
 class Subject(NamedTuple):
-    """A photograph and what is taken out of it.
+    """A photograph and the object that is removed from it.
 
-    rows: (first, last + 1) that are kept; None: all.
-    enlarged: how many times its own size the picture is; above 1, its detail is interpolated.
+    rows: (first, last + 1) of the rows that are kept; None: all rows.
+    enlarged: factor by which the photograph is enlarged; above 1, detail is interpolated.
     """
 
     name: str
@@ -122,7 +122,7 @@ SUBJECTS = (
 
 
 def picture(subject: Subject, photograph: np.ndarray) -> np.ndarray:
-    """The photograph [H, W, 3] uint8 as the subject has it: cut to its rows, enlarged."""
+    """The photograph [H, W, 3] uint8, cut to the subject's rows and enlarged."""
     kept = photograph[slice(*subject.rows)] if subject.rows else photograph
     if subject.enlarged == 1:
         return kept
@@ -131,7 +131,7 @@ def picture(subject: Subject, photograph: np.ndarray) -> np.ndarray:
 
 
 def mask(subject: Subject, size: tuple[int, int]) -> np.ndarray:
-    """The hole on a picture of `size` (H, W), what `picture` returned: [H, W] uint8 of 0 and 1, 1 = hole."""
+    """The hole, [H, W] uint8, 1 = hole; size: (H, W) of the result of `picture`."""
     hole = np.zeros(size, np.uint8)
     for shape in subject.shapes:
         _draw(hole, shape, subject.rows[0] if subject.rows else 0, subject.enlarged)

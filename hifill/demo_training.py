@@ -1,12 +1,12 @@
-"""`make demo-training`: training from nothing, on the photographs that come inside scikit-image.
+"""`make demo-training`: trains from random weights on scikit-image's photographs.
 
     python -m hifill.demo_training --output=demo_training_output [--minutes=2.5]
 
 1. trains a small HiFill for a few minutes (configs/hifill/small/demo.cfg),
 2. scores it beside OpenCV's Telea on held-out photographs,
-3. takes an object out of a photograph of 1411 x 1411 pixels,
-by the very commands a user would type, and says where the pictures are. Minutes of training on ten photographs
-show that everything works, not what the method can do.
+3. fills a hole in a photograph of 1411 x 1411 pixels,
+each with the package's own commands, and prints where the pictures are. Minutes of training on ten photographs show
+that everything works, not what the method can do.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def define_flags() -> None:
 
 
 def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Path:
-    """Fills a hole in the photograph of 1411 x 1411 pixels; returns the picture to look at."""
+    """Fills a hole in the photograph of 1411 x 1411 pixels; returns the path of the comparison."""
     photograph = next(p for p in datasets.files("sample", None, "test") if p.endswith(_PHOTOGRAPH))
     image = convert.read_rgb(photograph)
     mask = mask_files.mask_source("object")(*image.shape[:2], _MASK_SEED)

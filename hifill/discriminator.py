@@ -3,9 +3,9 @@
     K3S2C64 - K3S2C128 - 4 x K3S2C256 - fully connected to 1
 
 Input: a complete image in [-1, 1], [B, S, S, 3]. Output: [B, 1], unbounded. Plain convolutions with leaky ReLU (0.2)
-and no normalisation, as in the release (the paper names neither): batch statistics would tie the samples that the
-gradient penalty treats one by one. The release has 5x5 kernels. It computes in float32 whatever the policy, because the
-gradient penalty differentiates it twice and compares a norm with 1.
+and no normalisation, as in the release (the paper names neither). Batch statistics would couple the samples, which
+the gradient penalty treats one by one. The release has 5x5 kernels. The discriminator always computes in float32,
+because the gradient penalty differentiates it twice and compares a norm with 1.
 """
 
 from __future__ import annotations
@@ -41,7 +41,5 @@ class Discriminator(Composite):
         x = images
         for convolution in self.convolutions:
             x = convolution(x)
-            x = tf.maximum(
-                x, _LEAK * x
-            )  # tf.nn.leaky_relu, over which the graph optimizer stumbles
+            x = tf.maximum(x, _LEAK * x)  # not tf.nn.leaky_relu, on which the graph optimizer fails
         return self.score(tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]]))

@@ -1,7 +1,7 @@
 """Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (HiFill section 3.1, Figure 2).
 
-What `hifill.photograph` does in NumPy and OpenCV around the networks, `hifill.graph_pipeline` does in TensorFlow ops.
-The result is that of `HiFill.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
+`hifill.graph_pipeline` repeats in TensorFlow ops what `hifill.photograph` does in NumPy and OpenCV. The result equals
+that of `HiFill.inpaint` within one level. `common.models.saved_model` defines signatures and errors.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def build_module(model: HiFill) -> tf.Module:
 
 
 def export(model: HiFill, folder: PathLike, weights: str = "not recorded") -> None:
-    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from.
+    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: their source.
 
     Raises:
       UserError: `folder` holds other files, or cannot be written.

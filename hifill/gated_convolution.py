@@ -9,9 +9,9 @@
     pw  pixelwise 1x1 (LWGC-pw)           Cin*Cout
     sc  one channel for all (LWGC-sc)     k*k*Cin
 
-Fresh kernels are normal, of variance 5 / fan-in for features and 1 / fan-in for gates; biases are 0 (the paper does not
-say; docs/departures.md). Padding is 'same' (section 3.3). The pixelwise gate follows the stride of the features and has
-no dilation, because a 1x1 kernel has nothing to dilate.
+Kernels start normal with variance 5 / fan-in (features) or 1 / fan-in (gates), biases at 0. The paper names no
+initialisation (docs/departures.md). Padding is 'same' (section 3.3). The pixelwise gate follows the stride of the
+features and has no dilation, because a 1x1 kernel has nothing to dilate.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
-# Variance of fresh kernels times their fan-in. A gate starts near 1/2 and ELU takes its share, so with the usual 1 or 2
-# for features the signal dies out over twenty layers; 4 keeps a small signal's size, a little more a larger one's.
+# Variance of fresh kernels times their fan-in. A gate starts near 1/2 and ELU shrinks negative values, so with the
+# usual 1 or 2 for features the signal vanishes over twenty layers. 4 keeps the size of a small signal; a larger
+# signal needs slightly more.
 _FEATURE_SCALE = 5.0
 _GATE_SCALE = 1.0
 
@@ -74,8 +75,8 @@ class GatedConv2D(keras.layers.Layer):
 
     def _gate(self, inputs):
         if self.gate == "pw":
-            # Same as a strided 1x1 convolution, whose filter gradient overruns memory in TensorFlow's
-            # CPU kernels (2.15 and 2.21: crashes at random).
+            # Equals a strided 1x1 convolution. The filter gradient of a strided 1x1 convolution overruns memory on
+            # CPUs (TensorFlow 2.15 and 2.21 crash at random).
             picked = inputs[:, :: self.strides, :: self.strides]
             return tf.nn.conv2d(picked, tf.cast(self.gate_kernel, inputs.dtype), 1, "SAME")
         if self.gate == "ds":
@@ -107,17 +108,17 @@ class GatedConv2D(keras.layers.Layer):
 
 def _add_bias(x, bias):
     bias = tf.cast(bias, x.dtype)
-    # In half precision the gradient of bias_add is summed in half precision on CPUs: over 64 x 64 positions of two
-    # images a sixteenth of it was left.
+    # On CPUs the gradient of a half-precision bias_add is summed in half precision: over two images of 64 x 64
+    # positions a sixteenth of the gradient was left.
     return tf.nn.bias_add(x, bias) if x.dtype == tf.float32 else x + bias
 
 
 def narrow_convolution(inputs, kernel, dilation_rate):
     """The 'same' convolution for very few output channels: a gate (1) or an RGB image (3).
 
-    Convolution kernels on CPUs work on 16 output channels at once whether they exist or not. Here one 1x1
-    convolution computes all k*k*Cout products of a pixel, which are then moved into place and added: the same sum,
-    several times faster (a 64 -> 3 convolution at 512 x 512: 60 ms against 15).
+    TensorFlow's CPU convolution always computes 16 output channels at once, so most of its work would be wasted. Here
+    one 1x1 convolution computes all k*k*Cout products of a pixel; the products are then shifted into place and added.
+    The sum is the same, and a 64 -> 3 convolution at 512 x 512 takes 15 ms instead of 60 ms.
     """
     k, c_in, c_out = kernel.shape[0], kernel.shape[2], kernel.shape[3]
     taps = tf.reshape(tf.transpose(kernel, [2, 0, 1, 3]), [1, 1, c_in, k * k * c_out])

@@ -1,11 +1,11 @@
 """The pipeline of `hifill.photograph` and `hifill.residual_aggregation` as TensorFlow ops, for `hifill.export`.
 
-Window, average down, generator, residual aggregation, paste: the same steps with the same numbers, within one level,
-because sums are rounded in another order. Known pixels are equal. Input is checked by `common.models.saved_model`.
+The steps are the same: window, average down, generator, residual aggregation, paste. Results agree within one level,
+because sums are rounded in another order; known pixels are equal. `common.models.saved_model` checks the input.
 
-The window's side is a multiple of the grid, so all patches are alike: p pixels and S / n cells, which makes every
-halo whole cells. Rows of all patches are gathered together and a few at a time, so memory beside the image and its
-copies is bounded. Float values are in 0..255, like the pixels.
+The window's side is a multiple of the grid n, so every patch has side / n pixels and S / n cells per axis, and every
+halo is whole cells. A few pixel rows of all patches are computed at a time, which bounds the memory. Float values are
+in 0..255, like the pixels.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def fill(generate, config, image, hole):
 
 
 def _plan(hole, grid, least):
-    """`photograph.plan`: (the long axis, side, starts [N] of the parts in their order, their length, hole's spans)."""
+    """`photograph.plan`: (long axis, window side, starts [N] of the parts, length of a part, spans of the hole)."""
     sides, bounds = tf.shape(hole), [windows.span_op(hole, axis) for axis in (0, 1)]
     long = tf.cast(sides[1] > sides[0], tf.int32)
     longest, shortest = tf.reduce_max(sides), tf.reduce_min(sides)
@@ -68,7 +68,7 @@ def _plan(hole, grid, least):
 
 
 def _starts(hole, long, first, stop, length, side):
-    """As in `photograph`."""
+    """As `photograph._starts`."""
     total = tf.shape(hole)[long]
     holes, known = (
         tf.pad(tf.cumsum(tf.cast(lines, tf.int32)), [[1, 0]])
@@ -110,7 +110,7 @@ def _inside(spans, sides):
 
 
 def _choose_window(hole, grid, least=0):
-    """[H, W] bool with a hole -> (top, left, side) of the square to look at; see `photograph`."""
+    """[H, W] bool with a hole -> (top, left, side) of the window; see `photograph`."""
     sides = tf.shape(hole)
     bounds = [windows.span_op(hole, axis) for axis in (0, 1)]
     extent = tf.maximum(bounds[0][1], bounds[1][1])
@@ -123,7 +123,7 @@ def _choose_window(hole, grid, least=0):
 
 
 def _cut(array, top, left, side):
-    """The window, extended by reflection as often as needed where it reaches beyond the image."""
+    """The window; where it reaches beyond the image it is extended by reflection, repeatedly if needed."""
     rows = _cut_axis(array, 0, top, side)
     return _cut_axis(rows, 1, left, side)
 
@@ -134,7 +134,7 @@ def _cut_axis(array, axis, start, side):
     reflected = tf.minimum(position, 2 * length - 1 - position)
     return tf.cond(
         start + side <= length,
-        # Unlike a gather, a slice of whole rows is no copy.
+        # A slice of whole rows is no copy; a gather is.
         lambda: array[start : start + side] if axis == 0 else array[:, start : start + side],
         lambda: tf.gather(array, reflected, axis=axis),
     )
@@ -153,7 +153,7 @@ def _fill_window(generate, grid, size, window, hole):
 
 
 def _average_down(window, size, hole):
-    """[side, side, 3] uint8 -> [size, size, 3] float32: means of cells; bilinear outside the hole if it enlarges."""
+    """[side, side, 3] uint8 -> [size, size, 3] float32: means of cells, or bilinear from known pixels if enlarged."""
 
     def reduced():
         return tf.raw_ops.ResizeArea(images=window[tf.newaxis], size=[size, size])[0]
@@ -173,7 +173,7 @@ def _average_down(window, size, hole):
 
 
 def _halos(low, grid):
-    """[S, S, 3] -> [N, m, m, 3]: every patch's m - 2 cells with the cells around them."""
+    """[S, S, 3] -> [N, m, m, 3]: the m - 2 cells of every patch, with a halo of one."""
     size = low.shape[0]
     cells = size // grid
     position = tf.range(grid)[:, tf.newaxis] * cells + tf.range(-1, cells + 1)
@@ -184,14 +184,14 @@ def _halos(low, grid):
 
 
 def _interpolation(length, cells):
-    """[length, cells + 2] float32: bilinear weights of a patch's pixels on its cells with halo."""
+    """[length, cells + 2] float32: bilinear weights of the cells, halo included, for a patch's pixels."""
     position = (tf.range(length, dtype=tf.float32) + 0.5) * cells / tf.cast(length, tf.float32)
     distance = position[:, tf.newaxis] + 0.5 - tf.range(cells + 2, dtype=tf.float32)
     return tf.maximum(0.0, 1.0 - tf.abs(distance))
 
 
 def _add_residuals(window, hole, completed, attention, grid):
-    """HiFill eq. 4 by the linearity of `residual_aggregation`: the window with its hole filled, uint8.
+    """HiFill eq. 4, computed as in `hifill.patches`: the window with its hole filled, uint8.
 
     completed: [S, S, 3] float32 in 0..255, the low-resolution window with the completion in its hole.
     """
@@ -223,7 +223,7 @@ def _add_residuals(window, hole, completed, attention, grid):
 
 
 def _smooth_part(halos, weights, targets, sources, length):
-    """[T, m, 3 * length]: completion minus aggregated blur of every target, its columns interpolated."""
+    """[T, m, 3 * length]: low_j - sum_i s_ij low_i of every target (`hifill.patches`), columns interpolated."""
     m = halos.shape[1]
     flat = tf.reshape(halos, [-1, m * m * 3])
     smooth = tf.gather(flat, targets) - tf.matmul(weights, tf.gather(flat, sources))

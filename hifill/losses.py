@@ -1,8 +1,8 @@
-"""Training losses of HiFill (HiFill section 3.5, eq. 9-14). They know no networks.
+"""Training losses of HiFill (HiFill section 3.5, eq. 9-14).
 
 Images are [B, S, S, 3] float32 in [-1, 1], masks [B, S, S, 1] with 1 = hole, critic scores [B, 1]. Every function
-returns one value per sample, [B] float32, so that a caller can divide the sum by the global batch size whatever
-the number of replicas. Norms over an image are means over its values (eq. 11-13 do not say).
+returns one value per sample, [B] float32, so that the caller can divide the sum by the global batch size. The L1 norm
+of an image is the mean over its values; eq. 11-13 do not say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Callable
 
 import tensorflow as tf
 
-# Keeps the slope of the gradient's norm finite where the gradient is zero.
+# Keeps the derivative of the norm finite where the gradient is zero.
 _EPSILON = 1e-12
 
 
@@ -24,7 +24,7 @@ def hole_l1(generated, image, mask, by_area=False):
 
 
 def context_l1(generated, image, mask, by_area=False):
-    """L_context = |G(x, m) - x| * (1 - m) (eq. 12), a mean as of `hole_l1`, by_area over what surrounds the hole."""
+    """L_context = |G(x, m) - x| * (1 - m) (eq. 12), a mean over the image or, by_area, over the context."""
     return hole_l1(generated, image, 1.0 - mask, by_area)
 
 
@@ -48,12 +48,12 @@ def adversarial(fake_scores):
 
 
 def balance(adversarial_gradient, reconstruction_gradient, mask, most):
-    """Factors [B], 1 at most, that keep the adversarial gradient from outgrowing the reconstruction's.
+    """Factors [B] in [0, 1] that limit the adversarial gradient.
 
-    Within the hole, the only place that the critic speaks of, the norm of the adversarial gradient times its factor is
-    at most `most` times the norm of the reconstruction's.
+    In the hole, the norm of the adversarial gradient times its factor is at most `most` times the norm of the
+    reconstruction gradient. Outside the hole the adversarial gradient is 0.
 
-    adversarial_gradient, reconstruction_gradient: [B, S, S, 3], of both losses by the generated image.
+    adversarial_gradient, reconstruction_gradient: [B, S, S, 3], with respect to the generated image.
     """
     adversarial_norm, reconstruction_norm = (
         tf.sqrt(tf.reduce_sum(tf.square(gradient * mask), axis=[1, 2, 3]))

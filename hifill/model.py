@@ -1,10 +1,10 @@
-"""HiFill: the generator and everything between a photograph and its completion (HiFill section 3.1, Figure 2).
+"""The whole of HiFill: from a photograph with a hole to the filled photograph (HiFill section 3.1, Figure 2).
 
     image, mask --average down--> 512 x 512 --generator--> completion 512, attention
     completion --bilinear up--> + residuals of the context, aggregated with the attention --> filled hole
 
-`generate` is the generator alone, on [B, 512, 512, *] in [0, 1]. `inpaint` is the whole pipeline on one uint8
-photograph of any size (see `hifill.photograph`). Inside, the networks see [-1, 1] RGB with 0 in the hole.
+`generate` runs the generator alone on [B, 512, 512, *] in [0, 1]. `inpaint` runs the whole pipeline on one uint8
+photograph of any size (`hifill.photograph`). The two networks take RGB in [-1, 1] with 0 in the hole.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ MODEL_NAME = "hifill"
 
 
 class HiFill(BuiltByCalling, keras.Model):
-    """The generator of HiFill, coarse and refinement network, with random weights until loaded.
+    """The generator of HiFill: coarse and refinement network. The weights are random until they are loaded.
 
     Args:
       config: `hifill.PAPER` (default), `hifill.RELEASE`, or one of your own.
-      dtype: Keras dtype policy of the networks, such as "float32" or "mixed_bfloat16"; weights are float32 in all.
+      dtype: Keras dtype policy of the networks, such as "float32" or "mixed_bfloat16"; weights are always float32.
     """
 
     def __init__(self, config: HiFillConfig = PAPER, dtype="float32", **kwargs):
-        super().__init__(autocast=False, **kwargs)  # both networks cast for themselves
+        super().__init__(autocast=False, **kwargs)  # each network casts its own input
         self.config, self._precision = config, dtype
         self.coarse = CoarseNetwork(config, dtype=dtype)
         self.refinement = RefinementNetwork(config, dtype=dtype)
@@ -56,14 +56,14 @@ class HiFill(BuiltByCalling, keras.Model):
         """Both networks on images in [-1, 1].
 
         Args:
-          inputs: (image, mask). image: [B, S, S, 3] float32 in [-1, 1]; what it holds under the mask is ignored.
+          inputs: (image, mask). image: [B, S, S, 3] float32 in [-1, 1]; values under the mask are ignored.
             mask: [B, S, S, 1] float32, 1 = hole.
 
         Returns:
           coarse, refined: [B, S, S, 3] float32 in [-1, 1], before pasting.
           attention: `hifill.attention.Attention`.
         """
-        del training  # the generator has no layer that behaves differently in training
+        del training  # no layer behaves differently in training
         image, mask = inputs
         mask = tf.cast(mask > 0.5, tf.float32)
         start = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
@@ -75,7 +75,7 @@ class HiFill(BuiltByCalling, keras.Model):
         return coarse, self._added(pasted, refined), attention
 
     def _added(self, image, output):
-        """What a network's output makes of its input image, float32 in [-1, 1]."""
+        """A network's image, float32 in [-1, 1]: its output, added to `image` if the start is a membrane."""
         output = tf.cast(output, tf.float32)
         if self.config.start == "zero":
             return output
@@ -95,7 +95,7 @@ class HiFill(BuiltByCalling, keras.Model):
         Returns:
           coarse, refined: [B, S, S, 3] float32 in [0, 1], both before pasting.
           attention: [B, N, N] float32, N = (S / 16)^2; row j holds the weights of the context patches that
-            fill patch j. Rows of patches without hole are zero unless the configuration needs them.
+            fill patch j. Rows of patches without a hole are zero, unless the configuration fills every patch.
         """
         size = self.config.size
         for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
@@ -107,7 +107,7 @@ class HiFill(BuiltByCalling, keras.Model):
         if tf.as_dtype(image.dtype).is_integer:
             raise UserError(f"image is {image.dtype}; generate needs floats in [0, 1]")
         image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
-        if tf.executing_eagerly():  # a graph that contains this call has no values yet
+        if tf.executing_eagerly():  # inside a graph there are no values to check
             known = tf.where(mask > 0.5, 0.0, image)
             if not tf.reduce_all(tf.math.is_finite(known)):
                 raise UserError("image holds NaN or infinite values outside the hole")
@@ -129,23 +129,23 @@ class HiFill(BuiltByCalling, keras.Model):
         return photograph.inpaint(self.generate, self.config, image, mask)
 
     def at_size(self, size: int) -> HiFill:
-        """A new model with the same networks that works at another side: a multiple of 32, at least 64."""
+        """A new model with the same weights for another `size`: a multiple of 32, at least 64."""
         model = HiFill(dataclasses.replace(self.config, size=size), self._precision)
         model.set_weights(self.get_weights())
         return model
 
-    def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
-        """Writes configuration and weights, float32 or half as large, to one weights file (`common.models.weights`)."""
+    def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
+        """Writes configuration and weights to one weights file (`common.models.weights`); half: weights as float16."""
         weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
 
     @classmethod
     def pretrained(cls, dtype="float32") -> HiFill:
-        """The model with the weights that come with the package (docs/weights.md); UserError if they are damaged."""
+        """The model with the shipped weights (docs/weights.md); UserError if the weights file is damaged."""
         return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> HiFill:
-        """The model that `save` wrote; UserError when the file is missing, cut short or another model's."""
+        """The model of a file that `save` wrote; UserError if the file is missing, cut short or of another model."""
         fields, arrays = weights.read(path, MODEL_NAME)
         try:
             config = HiFillConfig.from_dict(fields)

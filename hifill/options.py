@@ -1,6 +1,6 @@
-"""What can be chosen of HiFill's training: coefficients of the paper (sections 3.5 and 4, "H" here) and their flags.
+"""Options of HiFill's training and their flags: coefficients of HiFill (H) sections 3.5 and 4.
 
-What the paper does not give, sigma, optimizer and rate, is the authors' release's.
+Sigma, optimizer and learning rate are the authors' release's, because the paper does not give them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from common.options import option, with_default
 from common.training import options as common
 from hifill.config import CONFIGS, HiFillConfig
 
-NETWORKS = HiFillConfig  # its fields with a help text are flags, too
+NETWORKS = HiFillConfig  # its fields with a help text are flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +35,14 @@ class TrainingOptions(common.CommonOptions):
     alpha_hole: float = option(1.0, "H eq. 13, alpha_1")
     alpha_context: float = option(1.2, "H eq. 13, alpha_2")
     context_by_area: bool = option(
-        False, "the L1 of the context (H eq. 12) is a mean over the context, as in the release"
+        False, "average the L1 of the context (H eq. 12) over the context, as in the release"
     )
-    coarse_weight: float = option(1.0, "of the coarse network's L1; the release has 1.2")
+    coarse_weight: float = option(1.0, "weight of the coarse network's L1; the release has 1.2")
     adversarial_weight: float = option(1e-4, "H eq. 14, beta; the release has 1e-3")
     gradient_penalty_weight: float = option(10.0, "H eq. 9, sigma")
     adversarial_balance: float = option(
         0.0,
-        "limit of the adversarial gradient, in gradients of L1; 0: none (docs/training.md)",
+        "limit of the adversarial gradient relative to that of L1; 0: none (docs/training.md)",
         least=0,
     )
 

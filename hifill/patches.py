@@ -1,18 +1,17 @@
-"""Patches of a large photograph, and upsampling of patches only (for `hifill.residual_aggregation`).
+"""Patches of a large photograph, and upsampling of single patches (for `hifill.residual_aggregation`).
 
-An image [H, W] is cut into n x n patches; patch k of an axis starts at pixel round(k*H/n). What residual aggregation
-needs of the upsampled completion is one term per hole patch j:
+An image [H, W] is cut into n x n patches; patch k of an axis starts at pixel round(k*H/n). A cell is a pixel of the
+low-resolution image `low` [S, S, 3]. Residual aggregation needs one term of the upsampled `low` per hole patch j:
 
     up(low)_j - sum_i s_ij up(low)_i
 
-Where patches consist of whole pixels and whole cells (any side that is a multiple of n, so everything `inpaint`
-does), each is upsampled from its own cells in the same way, and upsampling is linear: the term is
-up(low_j - sum_i s_ij low_i), and the sum runs over 18 x 18 cells instead of, at 8K, 256 x 256 pixels.
-Otherwise patches lie differently on the cells and rows of the upsampled image are made and gathered, which is exact
-too but slower. Patches are numbered in reading order, arrays are float32 in 0..255.
+If H, W and S are multiples of n (always so in `inpaint`), all patches are upsampled from their cells with the same
+weights. Upsampling is linear, so the term equals up(low_j - sum_i s_ij low_i), and the sum runs over 18 x 18 cells
+instead of 256 x 256 pixels (at 8K). Otherwise rows of the upsampled image are computed and gathered, which is exact
+but slower. Patches are numbered in reading order; arrays are float32 in 0..255.
 
-`up` is one of section 4.1's operators (`UP`), "bilinear" unless a study asks for another: with half-pixel centres and
-the border repeated; "bicubic" is OpenCV's, in which the authors' release resamples photographs.
+`up` is one of section 4.1's operators (`UP`), with half-pixel centres and a repeated border. The default is "bilinear";
+only studies use the others. "bicubic" is OpenCV's, with which the authors' release resamples photographs.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def _bicubic(distance):
 
 
 class _Operator(NamedTuple):
-    """The weight of a cell by its signed distance from a position, and how many cells beyond its own a patch sees."""
+    """weight: of a cell, by its signed distance from a position. halo: cells around a patch that it depends on."""
 
     weight: Callable
     halo: int
@@ -52,7 +51,7 @@ UP = tuple(_OPERATORS)
 
 
 class Axis(NamedTuple):
-    """One image axis cut into patches: [n] first pixels, [n] ends of what each owns, pixels of a patch."""
+    """One image axis cut into patches: `start` [n]; `stop` [n], where the next patch starts; pixels per patch."""
 
     start: np.ndarray
     stop: np.ndarray
@@ -60,7 +59,7 @@ class Axis(NamedTuple):
 
 
 def axis_of(length: int, n: int) -> Axis:
-    """Cuts `length` pixels into `n` patches; where they do not divide, patches differ by a pixel and overlap."""
+    """Cuts `length` pixels into `n` equal patches; if n does not divide `length`, some overlap by a pixel."""
     patch = -(-length // n)
     start = np.minimum(np.round(np.arange(n) * length / n).astype(int), length - patch)
     return Axis(start, np.append(start[1:], length), patch)
@@ -80,7 +79,7 @@ def gather(image, patches, rows, columns, strip) -> np.ndarray:
 def smooth_part(
     low, weights, targets, sources, rows, columns, shape, up: str = "bilinear"
 ) -> Callable:
-    """The term above, as a function of a strip of rows: strip -> [J, len(strip) * columns.length * 3].
+    """The term of the module docstring for a strip of pixel rows: strip -> [J, len(strip) * columns.length * 3].
 
     Args:
       low: [S, S, 3], the whole image at low resolution.
@@ -95,21 +94,21 @@ def smooth_part(
     own, seen = size // n, size // n + 2 * operator.halo
     across, down = (_interpolation(own, axis.length, operator) for axis in (columns, rows))
     smooth = (cells[targets] - weights @ cells[sources]).reshape(len(targets), seen, seen, 3)
-    # Columns first: they are the same for every strip of rows.
+    # Columns first: their result serves every strip of rows.
     smooth = np.einsum("xm,jlmc->jlxc", across, smooth, optimize=True)
     smooth = smooth.reshape(len(targets), seen, -1)
     return lambda strip: (down[strip] @ smooth).reshape(len(targets), -1)
 
 
 def _interpolation(cells, pixels, operator):
-    """[pixels, cells + 2 halo]: weights of a patch's pixels over its cells and those around them."""
+    """[pixels, cells + 2 halo]: weights of the cells, halo included, for every pixel of a patch."""
     position = (np.arange(pixels) + 0.5) * cells / pixels + operator.halo - 0.5
     distance = position[:, None] - np.arange(cells + 2 * operator.halo)
     return operator.weight(distance).astype(np.float32)
 
 
 def _halos(low, n, halo):
-    """[S, S, 3] -> [n, n, m, m, 3]: every patch's cells and those around it, repeated at the image's border."""
+    """[S, S, 3] -> [n, n, m, m, 3]: the cells of every patch with their halo; the image's border is repeated."""
     cells = low.shape[0] // n
     index = np.arange(n)[:, None] * cells + np.arange(-halo, cells + halo)
     index = np.clip(index, 0, low.shape[0] - 1)
@@ -122,7 +121,7 @@ def _from_rows(low, weights, targets, sources, rows, columns, shape, operator):
 
     def term(strip):
         height = strip.stop - strip.start
-        # The strip of every row of patches, one below the other: gathered like a small image of its own.
+        # The strips of all rows of patches are stacked, so that `gather` reads them as one small image.
         lines = (rows.start[:, None] + np.arange(strip.start, strip.stop)).ravel()
         stacked = rows._replace(start=np.arange(len(rows.start)) * height)
         blurred = _interpolated(wide, lines, shape[0], operator)

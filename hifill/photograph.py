@@ -1,15 +1,15 @@
 """One photograph of any size through a generator that works on squares (HiFill section 3.1, Figure 2).
 
-The generator sees S x S pixels, so the photograph is looked at through a square window at its own scale:
-* a window as large as the shorter side when the hole fits in it with context around (nothing is distorted, and
-  the hole is seen larger than in the whole picture);
-* otherwise the whole photograph, extended to a square by reflection; what is reflected is context like any other;
-* of a thin photograph, longer than 4 times its shorter side, a square with no more pixels than it has, extended in the
-  same way: one around the hole if it fits, otherwise several along it, each of which continues what is filled so far.
-  So memory is bounded by the photograph's own size.
-A window smaller than S is enlarged to it or, where the configuration does not `enlarge`, extended in the same way.
-The paper squeezes the whole photograph into a square and asks for multiples of 512; a square photograph whose side
-is a multiple of 32 is treated just so here. The window's result is pasted into the hole and nowhere else.
+The generator takes S x S pixels, so it works on a square window of the photograph:
+* If the hole and context around it fit, the side of the window is the shorter side of the photograph. Nothing is
+  distorted, and the hole appears larger than in the whole photograph.
+* Otherwise the window is the whole photograph, extended to a square by reflection. Reflected pixels count as context.
+* A thin photograph (longer than 4 times its shorter side) gets square windows with no more pixels than the photograph
+  has, so its size bounds the memory. They are extended in the same way. One window is used if the hole fits; otherwise
+  several windows along the hole, each of which continues the fill of the ones before.
+A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended in the same way. The
+paper squeezes the whole photograph into a square and needs multiples of 512; for a square photograph whose side is a
+multiple of 32 this code does the same. Only pixels of the hole are written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ THIN = 4
 
 
 class Part(NamedTuple):
-    """Rows [top, bottom) and columns [left, right): what of the hole one window fills."""
+    """The rows [top, bottom) and columns [left, right) of the hole that one window fills."""
 
     top: int
     bottom: int
@@ -52,7 +52,7 @@ def inpaint(
 ) -> np.ndarray:
     """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`.
 
-    down, up: operators of section 4.1 other than the adopted pair, see `aggregate_residuals`.
+    down, up: operators of section 4.1, see `aggregate_residuals`.
     """
     check_array(image, mask)
     hole = np.asarray(mask) > 0
@@ -72,7 +72,7 @@ def inpaint(
         window = _cut(output, top, left, side)
         window_hole = _cut(unfilled.view(np.uint8), top, left, side) > 0
         _fill_window(generate, config.size, window, window_hole, down, up)
-        if not np.may_share_memory(window, output):  # it was extended by reflection
+        if not np.may_share_memory(window, output):  # the window is an extended copy
             _paste(output, unfilled, window, top, left, part)
         unfilled[part.top : part.bottom, part.left : part.right] = False
     return output
@@ -86,7 +86,7 @@ def _paste(output, unfilled, window, top, left, part):
 
 
 def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
-    """[H, W] bool with a hole -> (side of the windows, the parts of the hole in the order they are filled in)."""
+    """[H, W] bool with a hole -> (side of the windows, parts of the hole in filling order)."""
     left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
     whole = Part(top, top + height, left, left + width)
     side, thin = choose_window(hole, grid, least)[2], _thin_side(*hole.shape, grid, least)
@@ -106,7 +106,7 @@ def _thin_side(height, width, grid, least):
 
 
 def _starts(hole, axis, first, stop, length, side):
-    """Where parts with a hole begin: from the one whose window has most known lines to the end, then back."""
+    """Starts of the parts with a hole: from the part whose window has most known lines to the end, then backwards."""
     starts = np.arange(first, stop, length)
     holes, known = (
         np.concatenate([[0], np.cumsum(lines)])
@@ -127,10 +127,10 @@ def _corner(part, shape, side):
 
 
 def choose_window(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, int, int]:
-    """[H, W] bool with a hole -> (top, left, side) of the square to look at; side is a multiple of `grid`.
+    """[H, W] bool with a hole -> (top, left, side) of the window; side is a multiple of `grid`.
 
-    The square may reach beyond the bottom and the right of the image (then it starts at 0 there). least: its smallest
-    side, a multiple of `grid`.
+    The window may reach beyond the bottom or the right of the image; it then starts at 0 on that axis.
+    least: smallest side, a multiple of `grid`.
     """
     height, width = hole.shape
     left, top, hole_width, hole_height = cv2.boundingRect(hole.view(np.uint8))

@@ -1,4 +1,4 @@
-"""HiFill in train.py: the networks and optimizers that flags ask for (`hifill.options`)."""
+"""HiFill's part of train.py: networks and optimizers from flags (`hifill.options`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
 
     Args:
       values: {flag: value}.
-      start: what the flags change, if they name no configuration; None: the paper's.
+      start: the configuration that the flags change if they name none; None: the paper's.
     """
     named = options.from_flags(Start, values).config
     if named or start is None:
@@ -35,7 +35,7 @@ def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
 
 
 def _loaded(values, dtype):
-    """The model of --weights, at the size of the flags; UsageError where they ask for other networks."""
+    """The model of --weights, at the size of the flags; UsageError if the flags ask for other networks."""
     model = weights_source.load(values["weights"], dtype)
     wanted = config(values, model.config)
     for name, value in wanted.to_dict().items():
@@ -50,9 +50,9 @@ def _loaded(values, dtype):
 
 
 def checks(values: Mapping) -> list:
-    """What flags and files alone can tell, before anything is built: callables that raise UserError.
+    """Checks of flags and files that need no network: callables that raise UserError.
 
-    values: {flag: value}. Where --weights names networks, the other flags are compared with these later.
+    values: {flag: value}. `make` compares the other flags with the networks of --weights.
     """
     weights = values["weights"]
     trained = weights and not sources.is_untrained(weights)
@@ -63,7 +63,7 @@ def checks(values: Mapping) -> list:
 
 
 def remarks(values: Mapping) -> list[str]:
-    """What else a run may turn out to need: nothing."""
+    """Hints for runs that fail their checks: none."""
     return []
 
 
@@ -71,9 +71,9 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
     """Builds networks and optimizers inside the strategy's scope.
 
     Args:
-      strategy: where they live.
-      values: {flag: value}. --weights: start from these (`hifill.weights_source`), whose configuration the other flags
-        may not contradict; None or "none": random weights.
+      strategy: its scope holds the variables.
+      values: {flag: value}. --weights: initial weights (`hifill.weights_source`); other flags may not contradict
+        their configuration. None or "none": random weights.
     """
     chosen = options.from_flags(TrainingOptions, values)
     check_devices(chosen, strategy)

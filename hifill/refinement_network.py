@@ -1,17 +1,17 @@
 """Refinement network: details borrowed from the context at three scales (HiFill section 3.3, appendix).
 
 Input: the coarse completion pasted into the image, in [-1, 1], and the mask: [B, S, S, 4]. Outputs: the refined
-image [B, S, S, 3] in [-1, 1] before pasting (what is to be added to the input image if the configuration's start is
-not 0), and the attention that filled it. Every layer is a gated convolution, pixelwise (LWGC-pw) by default; the last
-one may be another (`hifill.rgb_head`).
+image [B, S, S, 3] in [-1, 1] before pasting, and the attention. With a membrane start (`HiFillConfig.start`) `HiFill`
+adds the output to the input image. Every layer is a gated convolution (LWGC-pw by default), the RGB output too unless
+`hifill.rgb_head` names another.
 
     K5S2C32 - K3C32 [P1] - K3S2C64 - K3C64 [P2] - K3S2C128 - K3C128 - K3C128 - D2 - D4 - D8 - D16 [P3]
     [P3] - attention - K3C128            -> concat with P3      - K3C128 - upsample 2x - K3C64 - K3C64
     [P2] - attention - K3C64  - K3C64D2  -> concat with decoder          - upsample 2x - K3C32 - K3C32
     [P1] - attention - K3C32  - K3C32D2  -> concat with decoder          - upsample 2x - K3C3  - clip
 
-Scores are computed once, on P3, and shared by the three transfers. In the decoder's concatenations the attended
-features come first (the release's order; the paper's figure does not say).
+Attention scores are computed once, on P3; the three transfers share them. In the decoder's concatenations the
+attended features come first (the release's order; the paper's figure does not say).
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class RefinementNetwork(Composite):
         return tf.clip_by_value(x, -1.0, 1.0), attention
 
     def fill(self, features, attention, mask):
-        """The transferred features in the hole, the layer's own outside it (section 3.2).
+        """Attention transfer (section 3.2): transferred features in the hole, unchanged features outside.
 
-        A patch that touches the hole is transferred whole; a position is replaced if its cell of `mask` touches it.
+        The transfer fills whole patches; only positions that cover a hole pixel of `mask` are replaced.
         """
         filled = self.transfer(features, attention)
         if not self.config.fill_hole_only:

@@ -1,11 +1,11 @@
-"""Import of the authors' published weights (H; their TensorFlow 1 release) into a `HiFill` that sees RGB.
+"""Import of the authors' published weights (a TensorFlow 1 release) into a `HiFill` that takes RGB.
 
 Sources: a TF1 checkpoint prefix, a frozen graph (.pb), or a dict of arrays under the release's names. The release
-was trained on images read with OpenCV, so its networks see BGR: the first three input channels of both stages,
-both RGB outputs and the discriminator's input are reversed on import. The base width is read from the shapes.
+was trained on images read with OpenCV, so its networks take BGR. The import reverses the first three input channels
+of both networks, both RGB outputs and the discriminator's input. The base width is read from the shapes.
 
-Strict: a tensor that is missing, unknown or of another shape is an error that names it. Optimizer slots and
-bookkeeping of a checkpoint are known and ignored; the discriminator is imported by `load_release_discriminator`.
+A missing or unknown tensor, or one of another shape, is an error that names the tensor. Optimizer state in a
+checkpoint is ignored; `load_release_discriminator` imports the discriminator.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ _DISCRIMINATOR = {
     "discriminator/linear/kernel": "score/kernel",
     "discriminator/linear/bias": "score/bias",
 }
-# Kernels whose first three input channels are the image's.
+# Kernels with the image in their first three input channels.
 _SEES_IMAGE = {
     *("generator/c_en_down_128_feat/w", "generator/c_en_down_128_gate/w"),
     *("generator/re_en_down_256/w", "generator/re_en_down_256/pw", "discriminator/conv1/w"),
@@ -98,7 +98,7 @@ _TRAINING_STATE = re.compile(
 
 
 def load_release(source, dtype="float32") -> HiFill:
-    """The authors' generator as a `HiFill` that takes and gives RGB.
+    """The authors' generator as a `HiFill` with RGB input and output.
 
     Args:
       source: TF1 checkpoint prefix, path of a frozen graph `.pb`, or {release name: array}.
@@ -152,7 +152,7 @@ def _assign(layer, arrays, names, label):
 def _to_rgb(name, array):
     if name in _SEES_IMAGE:
         return array[:, :, [2, 1, 0, *range(3, array.shape[2])]]
-    # A single-channel gate weighs all three outputs alike and has nothing to reverse.
+    # A single-channel gate serves all three outputs, so nothing is reversed.
     if "toRGB" in name and array.shape[-1] == 3:
         return np.ascontiguousarray(array[..., ::-1])
     return array
@@ -173,7 +173,7 @@ def _read_frozen_graph(path):
         graph.ParseFromString(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"no such file: {path}") from error
-    except Exception as error:  # protobuf's DecodeError differs between its versions
+    except Exception as error:  # the class of DecodeError depends on protobuf's version
         raise UserError(f"{path} is not a frozen TensorFlow graph") from error
     layers = {name.rsplit("/", 1)[0] for name in {**_GENERATOR, **_DISCRIMINATOR}}
     return {

@@ -1,9 +1,10 @@
-"""The numbers that HiFill ("H") prints, digit for digit: Tables 1 and 2. Nothing here is measured.
+"""The numbers that the HiFill paper prints, digit for digit: Tables 1 and 2. Nothing here is measured.
 
-L1 is taken to be in levels of 255: the table has no unit, and Zoom-to-Inpaint's Table 7 copies 5.439 as 0.05439, as per
-cent of the full range. With holes of at most 25% that would be twice the error of the mean colour of what is known
-(docs/departures.md has what was measured). MS-SSIM is at most 1; FID and the Inception Score are of the whole set;
-times are in milliseconds per image on an NVIDIA GTX 1080 Ti. Table 3 names sources of photographs.
+L1 is taken to be in levels of 255, because the table names no unit. Zoom-to-Inpaint's Table 7 copies 5.439 as
+0.05439, that is, as per cent of the full range. With holes of at most 25% this would be twice the error of a fill
+with the mean colour of the known pixels (measured in docs/departures.md). MS-SSIM is at most 1; FID and the Inception
+Score are computed over the whole set; times are in milliseconds per image on an NVIDIA GTX 1080 Ti. Table 3 lists
+only sources of photographs.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from common.scoring.tables import Reference
 
 
 class Scores(NamedTuple):
-    """A cell of Table 2; the first two under the names of `common.scoring.metrics`."""
+    """A cell of Table 2; the first two fields have their names from `common.scoring.metrics`."""
 
     l1_levels: float
     ms_ssim: float
@@ -26,7 +27,7 @@ class Scores(NamedTuple):
 # Table 1: parameters of the gates of one 3x3 layer from 32 to 32 channels, without biases; named as in `config.GATES`.
 TABLE_1 = {"gc": 9216, "ds": 1312, "pw": 1024, "sc": 288}
 
-# Table 2 by side of the picture. A method that ran out of memory has no row.
+# Table 2 by image side. A method that ran out of memory has no row.
 TABLE_2 = {
     512: {
         "DeepFillV1 [20]": Scores(6.733, 0.8442, 7.541, 17.56, 62),
@@ -57,7 +58,7 @@ TABLE_2 = {
 # Sections 4 and 4.3: DIV2K "down-sampled"; for Table 2 "we linearly scale images and masks". Values:
 # `common.scoring.protocol.FITS`.
 FITS = {"div2k": "resize", "places2": "resize"}
-SIZE = 512  # side of the pictures that all methods were compared at, the networks' own
+SIZE = 512  # side at which all methods were compared; the generator's own side
 IMAGES = 36_500  # section 4.3: "all 36,500 images of the Places2 validation set"
 SCOPE = (
     "HiFill, Table 2, scores --dataset=places2 (validation) with --masks=irregular at --size="
@@ -66,10 +67,10 @@ SCOPE = (
 
 
 def rows(dataset: str, split: str, masks: str, size: int) -> list[Reference]:
-    """Table 2's rows of the same data set, kind of masks and size of picture; empty if it has none.
+    """Rows of Table 2 for a data set, kind of masks and image size; empty if the table has none.
 
-    The paper scaled pictures and masks to each size; `evaluate.py` scales the middle squares, but draws a hole of its
-    own at each size.
+    The paper scaled images and masks to each size; `evaluate.py` scales the middle squares, but draws new holes at each
+    size.
     """
     if (dataset, split, masks) != ("places2", "validation", "irregular"):
         return []

@@ -1,8 +1,8 @@
 """Bilinear resampling by a factor of two (HiFill appendix: `downsample(2x)`, `upsample(2x)`).
 
-With half-pixel centres a 2x reduction averages 2x2 pixels and neither direction shifts the image. The release
-uses TensorFlow 1's grid (`half_pixel_centers=False`), which takes every second pixel and shifts by half a
-pixel; it is kept for the released weights only.
+With half-pixel centres a 2x reduction averages 2x2 pixels and neither direction shifts the image. TensorFlow 1's grid
+(`half_pixel_centers=False`) takes every second pixel and shifts the image by half a pixel; only the released weights
+use it.
 """
 
 from __future__ import annotations

@@ -6,13 +6,13 @@
 The image is cut into n x n patches (n = 32); S = 512 is the generator's side. Any H and W: patch k starts at pixel
 round(k*H/n), so nothing is resampled, and known pixels are copied, never computed.
 
-How it stays small: the blurred image is never built (`hifill.patches` says why it need not be), only rows of patches
-that touch the hole are computed, from patches without a hole pixel, and a few pixel rows of every patch at a time.
-What lies under the hole never enters: cells of `low` that touch it hold the completion instead, so painting the hole
-magenta or green gives the same bytes. Float values are in 0..255 here, like the pixels.
+Memory is bounded: the blurred image is never built (`hifill.patches`), only patches that touch the hole are computed,
+and only a few pixel rows of them at a time. Residuals come from patches without a hole pixel, and cells of `low` that
+touch the hole hold the completion. Pixels under the hole therefore have no influence. Float values are in 0..255, like
+the pixels.
 
-Averaging down and bilinear up are the paper's choice of section 4.1 and what everything here is made for. The other
-operators (`DOWN`, `patches.UP`) serve its comparison, Figure 3; both upsamplings are the same one, by construction.
+Section 4.1 adopts averaging down and bilinear up. The other operators (`DOWN`, `patches.UP`) serve the comparison of
+Figure 3; both upsamplings always use the same operator.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from common.images.convert import WHITE, check_array
 from common.models import window
 from hifill.patches import UP, axis_of, gather, smooth_part
 
-# How a photograph is reduced; all but the first take single pixels or their neighbours and alias.
+# Operators that reduce a photograph; all but averaging alias.
 DOWN = {
     "average": cv2.INTER_AREA,
     "nearest": cv2.INTER_NEAREST_EXACT,
@@ -48,9 +48,9 @@ def aggregate_residuals(
       image: uint8 [H, W, 3]; ignored under the mask.
       mask: [H, W], uint8 or bool, nonzero = hole.
       generated_512: [S, S, 3] the generator's completion of the whole image: uint8, float in [0, 1], or float in
-        0..255 (told apart by its maximum).
+        0..255 (the maximum tells the two apart).
       attention: [N, N] float, row j holds the weights of the context patches for patch j.
-      down, up: operators of section 4.1, keys of `DOWN` and one of `patches.UP`.
+      down, up: operators of section 4.1, a key of `DOWN` and one of `patches.UP`.
 
     Returns:
       uint8 [H, W, 3], equal to `image` where the mask is 0.
@@ -79,10 +79,12 @@ def aggregate_residuals(
 
 
 def _checked(array, name, axes):
-    """`array` as NumPy's; UserError unless it holds numbers along so many axes."""
+    """A NumPy array; UserError unless `array` holds numbers and has as many axes."""
     found = np.asarray(array)
     if found.ndim != axes or found.dtype.kind not in "fiu" or not found.size:
-        raise UserError(f"the {name} has shape {found.shape} of {found.dtype}; see the docstring")
+        raise UserError(
+            f"the {name} is {found.dtype} of shape {found.shape}; expected numbers along {axes} axes"
+        )
     return found
 
 
@@ -96,9 +98,9 @@ def _to_levels(generated):
 
 
 def reduced(image: np.ndarray, size: int, hole: np.ndarray, down: str = "average") -> np.ndarray:
-    """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255 by one of `DOWN`; cells off the `hole` see nothing of it.
+    """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255 by one of `DOWN`, from known pixels alone.
 
-    Averaging works in strips; the others, made for a comparison, on a float32 copy of the image.
+    Averaging works in strips; the other operators copy the whole image to float32.
     """
     if down == "average":
         return average_down(image, size, hole)
@@ -108,7 +110,7 @@ def reduced(image: np.ndarray, size: int, hole: np.ndarray, down: str = "average
 
 
 def _of_known(image, size, hole, interpolation):
-    """Resampled from the pixels outside `hole` alone: the weights of the others are left out of the sum."""
+    """Resamples known pixels alone: hole pixels get weight 0 and the other weights are rescaled to sum to 1."""
     known = 1 - hole.astype(np.float32)
     total, weight = (
         cv2.resize(x, (size, size), interpolation=interpolation)
@@ -120,16 +122,14 @@ def _of_known(image, size, hole, interpolation):
 def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -> np.ndarray:
     """[H, W, 3] uint8 -> [size, size, 3] float32 in 0..255: means of cells (section 4.1), unrounded.
 
-    Where an axis is shorter than `size` the image is enlarged bilinearly, from the pixels outside `hole` ([H, W] bool):
-    interpolation reaches beyond a cell, so a cell beside the hole would otherwise see into it.
+    If an axis is shorter than `size`, the image is enlarged bilinearly from the pixels outside `hole` ([H, W] bool):
+    interpolation reaches beyond a cell, so cells beside the hole would otherwise include hole pixels.
     """
     height, width = image.shape[:2]
     if height < size or width < size:
         hole = np.zeros((height, width), bool) if hole is None else hole
         return _of_known(image, size, hole, cv2.INTER_LINEAR)
-    blocks = math.gcd(
-        height, size
-    )  # of whole rows and whole cells, so that the float copy stays small
+    blocks = math.gcd(height, size)  # blocks of whole rows and cells keep the float copy small
     pixels, cells = height // blocks, size // blocks
     step = max(1, _STRIP_VALUES // (pixels * width * 3))
     low = np.empty((size, size, 3), np.float32)
@@ -143,12 +143,12 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
 
 
 def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") -> None:
-    """`aggregate_residuals` in place, with the low-resolution image and mask already at hand.
+    """`aggregate_residuals` in place, for a given low-resolution image and mask.
 
-    Writing into `image` is safe: what is read are patches without a hole, what is written is the hole.
+    Only patches without a hole are read and only pixels of the hole are written.
 
     Args:
-      image: uint8 [H, W, 3], may be a view of a larger one; its hole is written.
+      image: uint8 [H, W, 3], may be a view of a larger image.
       hole: [H, W] bool.
       low, generated: [S, S, 3] float32 in 0..255, as from `reduced` and the generator.
       touched: [S, S] bool, as from `window.cells_touching`.
@@ -157,7 +157,7 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
 
     Raises:
       ValueError: unknown `up`.
-      UserError: NaN or infinity in what is read of the attention.
+      UserError: NaN or infinity in the attention of the hole's patches.
     """
     if up not in UP:
         raise ValueError(f"up '{up}' is not one of {', '.join(UP)}")
@@ -180,9 +180,9 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
 
 
 def _patches_by_hole(hole, rows, columns):
-    """Indices of the patches that own a hole pixel, and of those whose pixels hold none.
+    """(targets, sources): indices of the patches that own a hole pixel, and of the patches without a hole pixel.
 
-    A patch may reach a pixel beyond what it owns, so a patch can be neither.
+    A patch may reach one pixel beyond the pixels it owns, so some patches are neither.
     """
     owned = window.any_in_spans(hole, *((axis.start, axis.stop) for axis in (rows, columns)))
     full = window.any_in_spans(
@@ -192,7 +192,7 @@ def _patches_by_hole(hole, rows, columns):
 
 
 def _paste(output, hole, detail, targets, rows, columns, strip):
-    """Writes the strip of every target patch where the hole is, rounded to levels."""
+    """Writes the strip of every target patch into the hole, rounded to levels."""
     n = len(rows.start)
     detail += 0.5
     np.clip(detail, 0, WHITE, out=detail)

@@ -1,12 +1,12 @@
 """The last layer of either network: features -> RGB at twice the resolution (HiFill appendix).
 
-    gated      upsample 2x - K3C3, gated as every layer (section 3.3)
+    gated      upsample 2x - K3C3, gated like every layer (section 3.3)
     plain      upsample 2x - K3C3 without gate and activation (departure)
-    subpixel   K3C12 without gate and activation - pixel shuffle (departure): the four pixels of a position are
-               predicted apart, so that edges and texture finer than the features can be drawn
+    subpixel   K3C12 without gate and activation - pixel shuffle (departure): predicts the four pixels of a position
+               separately, so edges and texture can be finer than the features
 
-A gated head can close its gate, after which no gradient reaches the network. One that adds to a start
-(`HiFillConfig.start`) begins with zeros: a fresh network returns its start.
+A gated head can close its gate; then no gradient reaches the network. With a membrane start (`HiFillConfig.start`) the
+kernels of the ungated heads begin at zero, so that a fresh model returns the membrane.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def make(config: HiFillConfig, gate: str, dtype) -> keras.layers.Layer:
 
 
 def enlarge(config: HiFillConfig, convolution: keras.layers.Layer, x: tf.Tensor) -> tf.Tensor:
-    """[B, H, W, C] -> [B, 2H, 2W, 3] float32, unbounded but for the ELU of a gated head."""
+    """[B, H, W, C] -> [B, 2H, 2W, 3] float32, not clipped."""
     if config.rgb_head == "subpixel":
         return tf.cast(tf.nn.depth_to_space(convolution(x), 2), tf.float32)
     return tf.cast(convolution(bilinear(x, 2, config.half_pixel_centers)), tf.float32)

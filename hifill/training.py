@@ -1,10 +1,10 @@
 """Training of HiFill (HiFill section 3.5, Algorithm 1): a Keras model whose `train_step` is one turn of the algorithm.
 
-One element of the data holds critic_steps + 1 batches: the critic takes its 5 updates on a fresh batch with fresh
-masks each, then the generator takes one on the last. Generated images are pasted into the known pixels before the
-critic sees them. Losses are sums over samples divided by the global batch, because gradients are summed over
-replicas. Random numbers of step n are a function of (seed, n, place in the global batch), so a resumed run draws the
-same ones, and so does any number of replicas.
+One element of the data set holds critic_steps + 1 batches with their masks. Each of the critic's 5 updates uses a new
+batch; the generator's one update uses the last. Generated images are pasted into the known pixels before the critic
+sees them. Losses are sums over samples divided by the global batch size, because gradients are summed over replicas.
+Random numbers of step n depend only on (seed, n, place in the global batch), so a resumed run and any number of
+replicas draw the same numbers.
 """
 
 from __future__ import annotations
@@ -37,8 +37,7 @@ class HiFillTrainer(Trainer):
         return self.generator(inputs)
 
     def train_step(self, data):
-        # Turns are interleaved: turn t takes samples t, t + turns, ... A replica's part of the element then holds its
-        # part of every turn.
+        # Turns are interleaved: turn t takes samples t, t + turns, ... Each replica thus gets its part of every turn.
         turns = self.options.critic_steps + 1
         images, masks = data[0] * 2.0 - 1.0, data[1]
         terms = {}
@@ -62,7 +61,7 @@ class HiFillTrainer(Trainer):
         return updates.apply({name: self.parts[name]}, {name: gradients}, terms)
 
     def _judge(self, turn, part, image, mask):
-        """(gradients of the critic, terms) of a micro-batch, number `part` of the replica's."""
+        """(gradients of the critic, terms) of the replica's micro-batch number `part`."""
         _, refined, _ = self.generator((image, mask))
         alpha = self._alpha(turn, part, tf.shape(image)[0])
         compare = self.with_xla(self._compare)
@@ -92,7 +91,7 @@ class HiFillTrainer(Trainer):
             loss = o.coarse_weight * coarse_l1 + refined_l1
         slopes = at_outputs.gradient(loss, [coarse, refined])
         terms = {"coarse_l1": coarse_l1, "refined_l1": refined_l1}
-        if o.adversarial_weight:  # the critic need not be asked otherwise
+        if o.adversarial_weight:  # without this term the critic is not needed
             slope, part, found = self._persuade(refined, image, mask, slopes[1])
             slopes[1] += slope
             loss += part
@@ -121,9 +120,10 @@ class HiFillTrainer(Trainer):
         return slope, part, terms
 
     def validation_terms(self, image, mask) -> dict:
-        """{term: float}, eq. 13 of both outputs at inference: means over arrays [B, S, S, 3] in [0, 1], [B, S, S, 1].
+        """{term: float}: eq. 13 of both outputs at inference, a mean over the batch.
 
-        What the critic says is left out: its scale moves while training, so two steps cannot be compared by it.
+        image: array [B, S, S, 3] in [0, 1]; mask: array [B, S, S, 1]. The adversarial loss is left out: its scale
+        changes during training, so its values at two steps cannot be compared.
         """
         image = tf.convert_to_tensor(image) * 2.0 - 1.0
         coarse, refined, _ = self.generator((image, tf.convert_to_tensor(mask)))
@@ -134,12 +134,12 @@ class HiFillTrainer(Trainer):
         }
 
     def preview(self, image, mask) -> dict:
-        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as of `validation_terms`."""
+        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as in `validation_terms`."""
         coarse, refined, _ = self.generator.generate(image, mask)
         return {"coarse": paste(coarse, image, mask), "result": paste(refined, image, mask)}
 
     def _alpha(self, turn, part, count):
-        """[count, 1, 1, 1] in [0, 1): the numbers of micro-batch `part` among those of the global batch."""
+        """alpha of Algorithm 1 for micro-batch `part`, a slice of the global batch's: [count, 1, 1, 1] in [0, 1)."""
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         size = self.options.batch_size

@@ -1,1 +1,1 @@
-"""What people use without writing a program: the commands, and the page in the browser."""
+"""The commands of the package."""

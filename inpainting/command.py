@@ -1,4 +1,4 @@
-"""Fills holes in photographs; trains, scores and exports the networks that do so.
+"""Fills holes in photographs; trains, scores and exports the models for it.
 
     inpaint run photo.jpg mask.png filled.png
     inpaint run --help
@@ -11,7 +11,7 @@
     evaluate   scores models
     export     writes a SavedModel
 
-Each command has its own flags. In a clone `python inpaint.py`, `train.py`, `evaluate.py` and `export.py` are the same.
+Each command has its own flags. In a clone `python inpaint.py`, `train.py`, `evaluate.py` and `export.py` do the same.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ COMMANDS = ("run", "train", "evaluate", "export")
 
 
 def _module(words: list[str]):
-    """The module of the command that the words begin with."""
+    """The module of the command in the first word."""
     if words[0] not in COMMANDS:
-        raise UsageError(f"'{words[0]}' is no command; choose one of {', '.join(COMMANDS)}")
+        raise UsageError(f"'{words[0]}' is not a command; choose one of {', '.join(COMMANDS)}")
     return importlib.import_module(f"inpainting.{words[0]}")
 
 
 def main() -> None:
-    """Runs the command that the command line names, and ends the program with its exit code."""
+    """Runs the command of the command line and ends the program with its exit code."""
     words = sys.argv[1:]
     if not words or words[0].lstrip("-") in ("help", "h"):
         print(__doc__.strip())

@@ -1,18 +1,18 @@
-"""Scores inpainting on a fixed set of images and holes: tables like the papers', JSON, CSV and pictures.
+"""Scores inpainting on a fixed set of images and masks: tables like the papers', JSON, CSV and pictures.
 
     python evaluate.py --dataset=div2k --masks=small --div2k_dir=DIV2K
     python evaluate.py --model=hifill,telea --weights=W --dataset=sample --masks=irregular --output=results
     python evaluate.py --predictions=PNGS/ --dataset=div2k --data_dir=DIV2K --masks=small --size=256 \\
         --table=zoom_to_inpaint --output=results
 
-The set is a function of the dataset, --size, --fit, --masks and --seed, and is saved with the results, so that any
-other method can paint it (`--predictions`). Photographs of DIV2K and Places2 are cropped or reduced as the paper of
---table does. Scores are those of the 8-bit files, over whole pictures. What the paper prints for the same data set,
-masks and size stands below them as "paper: METHOD", in the table and under "reported" in scores.json; --noreported
-leaves it out. FID and the Inception Score need a network, see --inception_graph.
+The set is a function of the data set, --size, --fit, --masks and --seed. It is saved with the results, so that other
+methods can paint it (`--predictions`). Photographs of DIV2K and Places2 are cropped or reduced as in the paper of
+--table. Scores are of the 8-bit files, over whole pictures. The paper's own scores for the same data set, masks and
+size are printed below as "paper: METHOD", and are under "reported" in scores.json; --noreported leaves them out. FID
+and the Inception Score need an Inception network, see --inception_graph.
 
-Without --model and --predictions both papers' networks are scored, with the weights that come with the package, and the
-baselines. Everything that is missing is said at once, before anything is loaded or written.
+Without --model and --predictions, the models of both papers (with the weights that come with the package) and the
+baselines are scored. All missing files and flags are reported in one message, before anything is loaded or written.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from common.scoring import sets as set_scores
 from common.scoring import tables as scores
 from inpainting import painters
 
-# Data sets that the papers report.
+# Data sets with scores in the papers.
 _REPORTED = ("div2k", "places2")
-_SIZE = 512  # of the pictures of others
-# {flag of a file: what it is to be}
+_SIZE = 512  # of pictures of other data sets
+# {flag: the file it expects}
 _INCEPTION = {
     "inception_graph": "classify_image_graph_def.pb of inception-2015-12-05",
     "inception_weights": "a Keras InceptionV3 weights file",
@@ -46,16 +46,18 @@ FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "model",
     [],
-    f"methods, of {', '.join(painters.NAMES)}; default, without --predictions: the networks and the baselines",
+    f"methods, of {', '.join(painters.NAMES)}; default without --predictions: both models and the baselines",
 )
 flags.DEFINE_list(
     "weights",
     [],
-    "weights of the network among --model, or NAME=FILE of several; default: the package's own; 'none': untrained",
+    "weights of the model in --model, or NAME=FILE for each of two; default: the package's own; 'none': untrained",
 )
-flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
+)
 flags.DEFINE_list(
-    "predictions", [], "folders of PNGs painted by other methods, named as in images/"
+    "predictions", [], "folders of PNGs painted by other methods, with the file names of images/"
 )
 options.define_flags("data", datasets.DatasetOptions)
 flags.DEFINE_enum("split", None, datasets.SPLITS, "default: test for sample, validation otherwise")
@@ -64,8 +66,8 @@ flags.DEFINE_string("mask_dir", None, "object templates for object and mixed mas
 flags.DEFINE_integer(
     "size",
     None,
-    "side of the pictures; 0: whole photographs; default: of DIV2K and Places2 that of --table, 256 for "
-    f"zoom_to_inpaint, else {_SIZE}",
+    "side of the pictures; 0: whole photographs; default: for DIV2K and Places2 the size of --table (256 for "
+    f"zoom_to_inpaint, {_SIZE} for hifill), else {_SIZE}",
     lower_bound=0,
     upper_bound=1 << 15,
 )
@@ -73,10 +75,11 @@ flags.DEFINE_enum(
     "fit",
     None,
     tuple(protocol.FITS),
-    "center crops, or middle squares scaled to --size; default: as the paper of --table has the data set, else crop",
+    "center crops, or middle squares scaled to --size; default: as in the paper of --table if it has the data set, "
+    "else crop",
 )
 flags.DEFINE_integer("count", 0, "only the first images; 0: all", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "of the masks", lower_bound=0, upper_bound=2**32 - 1)
+flags.DEFINE_integer("seed", 0, "random seed of the masks", lower_bound=0, upper_bound=2**32 - 1)
 flags.DEFINE_string(
     "inception_graph",
     None,
@@ -85,28 +88,28 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "inception_weights",
     None,
-    "or a weights file of Keras' InceptionV3: other scores of the same names",
+    "or a weights file of Keras' InceptionV3, which gives other scores of the same names",
 )
-flags.DEFINE_string("output", "results", "folder for everything that is written")
+flags.DEFINE_string("output", "results", "folder for all results")
 flags.DEFINE_enum(
     "table",
     None,
     ("hifill", "zoom_to_inpaint"),
-    "whose Table 2 to lay out like; default: of the paper whose network alone is among --model, else of the one that "
-    "reports --dataset with --masks (DIV2K, and small and large masks of Places2: zoom_to_inpaint), else hifill",
+    "the paper whose Table 2 gives the layout; default: the paper of the only model in --model, else the paper that "
+    "reports --dataset with --masks (zoom_to_inpaint for DIV2K, and for small and large masks of Places2), else hifill",
 )
-flags.DEFINE_bool("reported", True, "print the paper's own rows below those measured here")
+flags.DEFINE_bool("reported", True, "print the paper's own rows below the measured rows")
 
 
 def methods() -> list[str]:
-    """--model; without it and --predictions both papers' networks and the baselines."""
+    """--model; without --model and --predictions the models of both papers and the baselines."""
     if FLAGS.model or FLAGS.predictions:
         return FLAGS.model
     return [*painters.MODELS, *baselines.NAMES]
 
 
 def layout() -> str:
-    """--table, or the paper whose network --model names, or else the one that reports --dataset and --masks."""
+    """--table, or else the paper of the only model in --model, or else the paper that reports --dataset and --masks."""
     named = [name for name in painters.MODELS if name in FLAGS.model]
     if FLAGS.table or len(named) == 1:
         return FLAGS.table or named[0]
@@ -116,12 +119,12 @@ def layout() -> str:
 
 
 def place() -> datasets.Place:
-    """Where --dataset lies."""
+    """The folder of --dataset."""
     return datasets.place(FLAGS.dataset, FLAGS.flag_values_dict())
 
 
 def photographs():
-    """Paths of the photographs that are scored."""
+    """Paths of the photographs to score."""
     return datasets.files(FLAGS.dataset, place().folder, split(), place().said_by)
 
 
@@ -130,27 +133,27 @@ def split() -> str:
 
 
 def paper():
-    """The module of the numbers that the paper of `layout` prints."""
+    """The module with the scores that the paper of `layout` reports."""
     environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{layout()}.reported")
 
 
 def size() -> int:
-    """--size, or that of the paper's table."""
+    """--size, or the size in the paper's table."""
     if FLAGS.size is not None or FLAGS.dataset not in _REPORTED:
         return _SIZE if FLAGS.size is None else FLAGS.size
     return paper().SIZE
 
 
 def fit() -> str:
-    """--fit, or what the paper does with the data set."""
+    """--fit, or the paper's choice for the data set."""
     if FLAGS.fit or FLAGS.dataset not in _REPORTED:
         return FLAGS.fit or "crop"
     return paper().FITS[FLAGS.dataset]
 
 
 def pictures_used() -> str:
-    """One line: how photographs became the pictures of the set."""
+    """One line: how the pictures were made from photographs."""
     side = f"{size()}x{size()}"
     how = {
         "crop": f"center crops of {side} (--fit=crop)",
@@ -160,12 +163,12 @@ def pictures_used() -> str:
 
 
 def mask_source(kind: str) -> str:
-    """The fixed masks of a test package, if the data set is one and has some of this kind, else `kind` as given."""
+    """The folder of a test package's masks of this kind, if the data set has one, else `kind`."""
     return datasets.package_masks(place().folder, kind) or kind
 
 
 def masks_used() -> str:
-    """One line per kind of masks: drawn, or which files."""
+    """One line per kind of masks: drawn, or the folder of the files."""
     lines = []
     for kind in FLAGS.masks:
         source = mask_source(kind)
@@ -176,18 +179,18 @@ def masks_used() -> str:
 
 
 def reported() -> tuple[list, list[str]]:
-    """The paper's rows for what is evaluated, and one line for every kind of masks that it has none for."""
+    """(the paper's rows for this evaluation, one line for every kind of masks without such a row)."""
     if not FLAGS.reported:
         return [], []
     if FLAGS.dataset not in _REPORTED:
         return [], [
-            "The papers report DIV2K and Places2 only (HiFill Places2 alone): no rows of theirs for "
+            "Zoom-to-Inpaint reports DIV2K and Places2, HiFill only Places2: no rows of a paper for "
             f"--dataset={FLAGS.dataset}"
         ]
     printed, rows, missing = paper(), [], []
     theirs = printed.FITS[FLAGS.dataset]
     if size() and fit() != theirs:
-        return [], [f"No rows of the paper: its {FLAGS.dataset} are of --fit={theirs}"]
+        return [], [f"No rows of the paper: it uses --fit={theirs} for {FLAGS.dataset}"]
     for given in FLAGS.masks:
         kind = pathlib.Path(given).name
         found = printed.rows(FLAGS.dataset, split(), kind, size())
@@ -201,7 +204,7 @@ def reported() -> tuple[list, list[str]]:
 
 
 def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
-    """Makes the set of one of --masks, paints and scores it; returns the scores and those of whole sets."""
+    """Makes the set of one kind of --masks, paints and scores it; returns (scores, `of_sets`)."""
     kind = pathlib.Path(given).name
     folder = pathlib.Path(FLAGS.output) / kind
     cases = protocol.make_set(
@@ -221,7 +224,7 @@ def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, 
 
 
 def inception():
-    """The network that --inception_graph or --inception_weights names, or None."""
+    """The network of --inception_graph or --inception_weights, or None."""
     if not (FLAGS.inception_graph or FLAGS.inception_weights):
         return None
     environment.start_tensorflow()
@@ -230,7 +233,7 @@ def inception():
 
 
 def of_sets(kind: str, cases: list, folders: dict, network) -> list[dict]:
-    """FID and Inception Score of every method, or why a set has none; nothing without a network."""
+    """FID and Inception Score of every method, or the reason why one is missing; [] without a network."""
     if network is None:
         return []
     sets, rows = set_scores.SetScores(network), []
@@ -294,13 +297,13 @@ def _check_folders() -> None:
 
 
 def _check_use() -> None:
-    """UsageError for flags that would be ignored."""
+    """UsageError for flags that would have no effect."""
     if FLAGS.fit and FLAGS.size == 0:
         raise UsageError(f"--fit={FLAGS.fit} would be ignored: --size=0 takes whole photographs")
     for name in _REPORTED:
         if FLAGS[f"{name}_dir"].value and FLAGS.dataset not in _REPORTED:
             raise UsageError(
-                f"--{name}_dir={FLAGS[f'{name}_dir'].value} would be ignored: add --dataset={name} or take it out"
+                f"--{name}_dir={FLAGS[f'{name}_dir'].value} would be ignored: add --dataset={name} or remove the flag"
             )
 
 
@@ -311,12 +314,12 @@ def _check_inception() -> None:
 
 
 def weights_of(name: str) -> str | None:
-    """What --weights has for one of the methods."""
+    """The value in --weights for one of the methods."""
     return painters.weights_of(name, FLAGS.weights, methods())
 
 
 def _checks() -> list:
-    """What can be told before anything is loaded; the photographs are what the first gives."""
+    """Checks to run before anything is loaded; the first returns the photographs."""
     checks = [photographs, lambda: painters.check_names(FLAGS.model), _check_use, _check_folders]
     checks.append(lambda: datasets.check_output(FLAGS.dataset, place(), FLAGS.output))
     checks += [

@@ -3,8 +3,8 @@
     python export.py --model=hifill --weights=W --output=saved/hifill
     python export.py --model=zoom_to_inpaint --weights=W --output=saved/zoom_to_inpaint
 
-The folder's README.txt says what goes in and comes out and shows how to call it. A SavedModel that was exported to
---output before is replaced, a folder with anything else in it is refused. Exit code: 0 done, 1 failed, 2 wrong flags.
+README.txt in the folder describes inputs and outputs and shows an example. An older SavedModel in --output is replaced;
+a folder with other files is refused. Exit code: 0 done, 1 failed, 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _check_flags():
     painters.check_names([FLAGS.model])
     if FLAGS.model not in painters.MODELS:
         raise UsageError(
-            f"--model={FLAGS.model} has no network to export; use {', '.join(painters.MODELS)}"
+            f"--model={FLAGS.model} cannot be exported; use {' or '.join(painters.MODELS)}"
         )
     if not FLAGS.output:
         raise UsageError("--output is missing; name the folder to write")

@@ -1,11 +1,11 @@
-"""What `--model`, `--weights`, `--precision` and `--high_res` mean to every command: a function that fills a hole.
+"""Painters: functions that fill a hole, made from `--model`, `--weights`, `--precision` and `--high_res`.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
-the known pixels unchanged. The papers' models need weights; `common.scoring.baselines` and PatchMatch, whose library is
-optional, do not.
+the known pixels unchanged. The papers' models need weights. The baselines (`common.scoring.baselines`) and PatchMatch,
+whose library is optional, do not.
 
-This is also where the two papers meet: `--high_res=residual` gives Zoom-to-Inpaint's completion of a reduced photograph
-and its attention to HiFill's residual aggregation, neither of which knows the other.
+This module also combines the two papers. With `--high_res=residual`, HiFill's residual aggregation gets
+Zoom-to-Inpaint's completion of a reduced photograph and its attention.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
-# The reduced photograph of `residual`, and the patches along its side that HiFill moves (HiFill section 3.2).
+# For `residual`: side of the reduced photograph, and number of HiFill's patches along it (HiFill section 3.2).
 _RESIDUAL = types.SimpleNamespace(size=256, grid=32, least_window=0)
 
 
 def check_names(names: list[str]) -> None:
-    """UsageError for a --model that does not exist; lists those that do."""
+    """UsageError for an unknown --model; lists the known names."""
     for name in names:
         if name not in NAMES:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
 
 
 def check_weights(name: str, weights: str | None) -> None:
-    """UserError where a --model's --weights are not there; told before TensorFlow is started, which takes seconds."""
+    """UserError if the weights of a model do not exist. Call it before TensorFlow is started, which takes seconds."""
     if name in MODELS and weights:
         sources.check_file(weights)
 
 
 def chosen_weights(name: str, weights: str | None) -> str:
-    """What --weights names for model `name`; left out, the weights that come with the package.
+    """The --weights of model `name`, by default the weights that come with the package.
 
-    Says on the standard error which network fills where the command line does not.
+    Unless --weights names a file, prints on stderr which weights are used.
     """
     check_weights(name, weights)
     weights = weights or sources.PRETRAINED
@@ -63,7 +63,7 @@ def chosen_weights(name: str, weights: str | None) -> str:
 
 
 def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
-    """The entry of --weights that is meant for model `name`: a FILE, or NAME=FILE where several need one."""
+    """The entry of --weights for model `name`: FILE, or NAME=FILE if --model has both models."""
     pairs = [entry.split("=", 1) for entry in given if entry.split("=", 1)[0] in MODELS]
     plain = [entry for entry in given if entry.split("=", 1)[0] not in MODELS]
     named = dict(pairs)
@@ -72,10 +72,10 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
     if unused:
         raise UsageError(f"--weights={unused[0]}=... but {unused[0]} is not among --model")
     if plain and not networks:
-        raise UsageError(f"--weights={plain[0]} but no network is among --model")
+        raise UsageError(f"--weights={plain[0]} but --model has no method with weights")
     if len(plain) > 1 or (plain and (named or len(networks) > 1)) or len(named) < len(pairs):
         raise UsageError(
-            f"--weights has to say whose: --weights={','.join(f'{model}=FILE' for model in networks)}"
+            f"--weights must name each model: --weights={','.join(f'{model}=FILE' for model in networks)}"
         )
     return named.get(name, plain[0] if plain else None)
 
@@ -83,7 +83,7 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 def painter(
     name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
 ) -> Painter:
-    """The painter of a --model with --weights (a path; None: those of the package; "none": an untrained network)."""
+    """The painter of a --model with --weights (a path; None: the package's own; "none": untrained)."""
     check_names([name])
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
@@ -111,7 +111,7 @@ def _zoom_to_inpaint(weights, precision, high_res):
 
 
 def whichever_is_sharp(model) -> Painter:
-    """A window at the photograph's own resolution where the hole is small enough, HiFill's residuals otherwise."""
+    """A window at the photograph's own resolution if the hole is small enough, else HiFill's residuals."""
     from zoom_to_inpaint import photograph
 
     residuals = with_residuals(model)
@@ -125,10 +125,10 @@ def whichever_is_sharp(model) -> Painter:
 
 
 def with_residuals(model) -> Painter:
-    """Zoom-to-Inpaint on a reduced photograph, detail by HiFill's residual aggregation (HiFill section 3.2).
+    """Zoom-to-Inpaint on a reduced photograph, with details from HiFill's residual aggregation (HiFill section 3.2).
 
-    The attention between the patches is that of the refinement network's bottleneck, whose positions are `scale` x
-    `scale` to a patch: a patch's weights are the mean over its positions.
+    The attention between patches comes from the bottleneck of Zoom-to-Inpaint's refinement network. A patch has `scale`
+    x `scale` positions of the bottleneck; `pooled` averages over them.
     """
     from hifill import photograph
 
@@ -141,9 +141,9 @@ def with_residuals(model) -> Painter:
 
 
 def pooled(attention: np.ndarray, grid: int) -> np.ndarray:
-    """Attention [N, N] between positions -> [grid^2, grid^2] between the squares of positions they fall into.
+    """Attention [N, N] between positions -> [grid^2, grid^2] between squares of positions.
 
-    A row that adds up to 1 still does: keys are summed, queries averaged.
+    Keys are summed and queries averaged, so rows still sum to 1.
     """
     per_side = round(attention.shape[0] ** 0.5) // grid
     cells = attention.reshape(*(grid, per_side) * 4).sum(axis=(5, 7)).mean(axis=(1, 3))

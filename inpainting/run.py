@@ -4,8 +4,8 @@
     inpaint run --model=zoom_to_inpaint --weights=W --image=photos/ --mask=masks/ --output=results/
 
 White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
-(after its EXIF orientation); a folder of results gets PNGs. Results that exist are skipped unless --overwrite. One
-file that fails does not stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
+(after its EXIF orientation). Results in a folder are PNGs. Existing results are skipped unless --overwrite. A file that
+fails does not stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from common.images import pairing
 from common.masks import random as random_masks
 from inpainting import painters
 
-# Age of a half-written file that no process can still be writing.
+# Age in seconds after which a temporary file is surely abandoned.
 _STALE = 3600
 
 FLAGS = flags.FLAGS
@@ -35,26 +35,28 @@ flags.DEFINE_string(
     None,
     "weights file or the authors' release; default: the package's own; 'none': untrained",
 )
-flags.DEFINE_enum("precision", "float32", painters.PRECISIONS, "of zoom_to_inpaint's convolutions")
+flags.DEFINE_enum(
+    "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
+)
 flags.DEFINE_enum(
     "high_res",
     "auto",
     painters.HIGH_RES,
-    "zoom_to_inpaint on large photographs: a window around the hole, reduced plus HiFill's residuals, "
-    "or the former if the window fits unreduced",
+    "zoom_to_inpaint on large photographs: crop = a window around the hole; residual = the reduced photograph plus "
+    "HiFill's residuals; auto = crop if the window fits unreduced, else residual",
 )
 flags.DEFINE_string("image", None, "photograph, or folder of photographs")
 flags.DEFINE_string(
     "mask",
     None,
-    "mask, for all photographs; or folder of masks named like them; default: masks named NAME_mask000.png beside the "
-    "photographs, or what is transparent in them",
+    "one mask for all photographs, or folder of masks with the photographs' names; default: masks NAME_mask000.png "
+    "beside the photographs, or else the transparent part of a photograph",
 )
-flags.DEFINE_string("output", None, "file to write, or folder")
+flags.DEFINE_string("output", None, "result file, or folder for results")
 flags.DEFINE_bool("invert_mask", False, "the masks are black where the hole is")
 flags.DEFINE_integer("dilate", 0, "grow the hole by this many pixels", lower_bound=0)
-flags.DEFINE_bool("overwrite", False, "write again what exists")
-flags.DEFINE_integer("quality", 95, "of a JPEG result", lower_bound=1, upper_bound=100)
+flags.DEFINE_bool("overwrite", False, "replace existing results")
+flags.DEFINE_integer("quality", 95, "quality of a JPEG result", lower_bound=1, upper_bound=100)
 
 
 def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
@@ -65,7 +67,7 @@ def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
         if note:
             _say(f"{pair.image.name}: {note}")
     if mask.all():
-        raise UserError(f"{of} covers all of {pair.image}: nothing is left to continue from")
+        raise UserError(f"{of} covers all of {pair.image}: no known pixel is left")
     if not mask.any():
         _say(f"{of}: the mask is empty (nothing is brighter than 127), so the result is the input")
     try:
@@ -76,15 +78,15 @@ def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
 
 
 def _mask(photograph, pair):
-    """(mask [H, W] uint8, what it is called in messages): the mask file's, or what is transparent."""
+    """(mask [H, W] uint8, its name in messages), from the mask file or the transparent part of the photograph."""
     if pair.mask is not None:
         options = FLAGS.invert_mask, FLAGS.dilate
         return photographs.read_mask(pair.mask, photograph.size, *options, of=str(pair.image)), str(
             pair.mask
         )
     if photograph.transparent is None:
-        raise UserError(f"nothing in {pair.image} is transparent; give --mask")
-    return random_masks.dilate(photograph.transparent, FLAGS.dilate), "what is transparent"
+        raise UserError(f"{pair.image} has no transparent part; give --mask")
+    return random_masks.dilate(photograph.transparent, FLAGS.dilate), "the transparent part"
 
 
 def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
@@ -100,17 +102,17 @@ def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
         except UserError as error:
             failed.append(pair)
             _say(f"error: {errors.one_line(error)}")
-        except Exception as error:  # what is no matter of size is a bug and keeps its traceback
+        except Exception as error:  # any other exception is a bug and keeps its traceback
             if not errors.is_too_large(error):
                 raise
             failed.append(pair)
             _say(
-                f"error: {errors.one_line(pair.image)} needs more memory than there is "
-                f"({type(error).__name__}); reduce or crop it"
+                f"error: {errors.one_line(pair.image)} needs more memory than available "
+                f"({type(error).__name__}); reduce or crop the photograph"
             )
     seconds = time.perf_counter() - started
     print(
-        f"{filled} filled, {skipped} skipped (they exist), {len(failed)} failed in {seconds:.1f} s"
+        f"{filled} filled, {skipped} skipped (already there), {len(failed)} failed in {seconds:.1f} s"
     )
     return len(failed)
 
@@ -125,9 +127,9 @@ def main(_) -> int:
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing; see --help")
     if FLAGS.weights and FLAGS.model not in painters.MODELS:
-        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} is no network")
+        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} has no weights")
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
-    for pair in work:  # what is impossible fails before any work
+    for pair in work:  # checked before any photograph is filled
         photographs.output_format(pair.output)
         if pair.mask is None and not image_files.has_alpha(pair.image):
             raise UserError(

@@ -4,14 +4,14 @@
     python train.py --flagfile=configs/zoom_to_inpaint/pretrain_coarse.cfg --data_dir=/data/places2
     python train.py --stages=all --places2_dir=/data/places2 --div2k_dir=/data/DIV2K --output=runs/zoom
 
-Photographs are complete images; holes are drawn while training. The same command goes on with a run that was stopped:
-by SIGTERM (the step is finished and saved, exit code 0), by Ctrl-C, by a crash or by kill -9. `--dry_run` checks
-everything, prints the plan and writes nothing. `--stages` runs Zoom-to-Inpaint's flagfiles one after the other; each
-starts from the networks of those before it, with fresh optimizers. All missing flags and files of all stages are named
-in one message before anything is built. Exit code: 0 done, 1 failed, 2 wrong flags.
+Photographs have no holes; masks are drawn while training. The same command resumes a run that was stopped by SIGTERM
+(the step is finished and saved, exit code 0), Ctrl-C, a crash or kill -9. `--dry_run` checks everything, prints the
+plan and writes nothing. `--stages` runs Zoom-to-Inpaint's flagfiles one after the other; each stage starts from the
+networks of earlier stages, with new optimizers. All missing flags and files of all stages are reported in one message
+before anything is built. Exit code: 0 done, 1 failed, 2 wrong flags.
 
-Flags come from dataclasses: `datasets.DatasetOptions`, `common.training.options`, and `options` and `config` of the two
-papers' packages. Defaults that differ between the papers stand in their `options`.
+Flags are made from dataclasses: `datasets.DatasetOptions`, `common.training.options`, and `options` and `config` of the
+two papers' packages. Defaults that differ between the papers are in their modules `options`.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ MODELS = {"hifill": hifill_options, "zoom_to_inpaint": zoom_options}
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-    """What the command does, with which model."""
+    """The model to train and what the command does with it."""
 
-    model: str = option("hifill", "what to train", choices=tuple(MODELS))
-    weights: str | None = option(None, "start from these instead of random weights")
+    model: str = option("hifill", "model to train", choices=tuple(MODELS))
+    weights: str | None = option(None, "start from this weights file instead of random weights")
     output: str | None = option(None, "run folder")
     dry_run: bool = option(False, "check everything, print the plan, write nothing")
-    dry_run_seconds: float = option(60.0, "how long --dry_run waits for its steps", least=1)
-    stages: tuple = option((), "'all', or some of Zoom-to-Inpaint's flagfiles, run in their order")
+    dry_run_seconds: float = option(60.0, "time limit for the steps of --dry_run", least=1)
+    stages: tuple = option((), "'all', or names of Zoom-to-Inpaint's stages, run in their order")
     flagfiles: str | None = option(None, "folder of the stages' flagfiles; default: the paper's")
 
 
 def define_flags() -> None:
-    """Every flag, under its group."""
+    """Defines every flag, by group."""
 
     def of_models(name):
         return {model: getattr(module, name) for model, module in MODELS.items()}
@@ -75,9 +75,9 @@ def _group(model):
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What flags ask for: one training.
+    """One training, as the flags describe it.
 
-    values: {flag: value}, defaults of the model's paper included.
+    values: {flag: value}, including the defaults of the model's paper.
     """
 
     values: dict[str, Any]
@@ -86,7 +86,7 @@ class Job:
 
     @classmethod
     def of_flags(cls) -> Job:
-        """The job of the flags as they are parsed now."""
+        """The job of the currently parsed flags."""
         values = FLAGS.flag_values_dict()
         module = MODELS[values["model"]]
         for kind in (module.DataOptions, module.TrainingOptions):
@@ -109,48 +109,48 @@ class Job:
 
     @property
     def place(self) -> datasets.Place:
-        """Where --dataset lies."""
+        """The folder of --dataset."""
         return datasets.place(self.values["dataset"], self.values)
 
     def record(self) -> dict[str, Any]:
-        """{flag: value} for the run's folder; where the data lies, if the environment says it, which may change."""
+        """{flag: value} for the run folder, including a data folder that comes from an environment variable."""
         if self.place.folder and not self.values["data_dir"]:
             return {**self.values, f"{self.values['dataset']}_dir": self.place.folder}
         return self.values
 
     @property
     def schedule(self) -> training.Schedule:
-        """How long the run is and how often it reports."""
+        """Length and intervals of the run."""
         found = options.from_flags(training.Schedule, self.values)
         return dataclasses.replace(found, steps=self.values["steps"])
 
     def photographs(self) -> datasets.Training:
-        """Paths of the photographs to train on and to validate on."""
+        """Paths of the photographs for training and for validation."""
         return datasets.training(self.values["dataset"], *self.place)
 
     def reduce_to(self, size: int) -> int | None:
-        """What shorter sides of photographs become before these are cropped to `size`; None: they stay."""
+        """Shorter side to which photographs are reduced before they are cropped to `size`; None: not reduced."""
         return size if self.data.reduces(self.values["dataset"]) else None
 
     def holes(self):
-        """The source of the masks that the flags name."""
+        """The mask source of --masks and --mask_dir."""
         from common.masks import files as mask_files
 
         return mask_files.mask_source(self.data.masks, self.data.mask_dir)
 
     def checks(self) -> list:
-        """What flags and files alone can tell, before anything is built; the photographs are what the first gives."""
+        """Checks of flags and files, to run before anything is built; the first returns the photographs."""
         first = [self.photographs, self.check_output, self.check_flags, self.holes]
         return first + self.recipe.checks(self.values)
 
     def check_output(self) -> None:
-        """UserError without a run folder, or for one among the photographs."""
+        """UserError for a missing run folder, or one among the photographs."""
         if not self.command.output:
             raise UsageError("--output is missing: name a folder for the run")
         datasets.check_output(self.values["dataset"], self.place, self.command.output)
 
     def check_flags(self) -> None:
-        """UsageError for flags that would be ignored, such as those of the model that is not trained."""
+        """UsageError for flags that would have no effect, such as flags of the other model."""
         for model in MODELS:
             if model != self.command.model:
                 _refuse_given(_group(model), self.command.model)
@@ -173,7 +173,7 @@ def _refuse_given(group, model):
 
 
 def samples(job: Job, recipe, paths):
-    """The endless training samples of photographs, in the sizes of a `loop.Recipe`."""
+    """The endless training samples, in the sizes of a `loop.Recipe`."""
     from common.data import pipeline
 
     values, data = job.values, job.data
@@ -189,7 +189,7 @@ def samples(job: Job, recipe, paths):
 
 
 def validation_set(job: Job, recipe, paths, mask_source):
-    """The first of the photographs with fixed holes: the middle of what training crops at random."""
+    """Center crops of the first photographs, with fixed masks; photographs are reduced as for training."""
     from common.data import pipeline
     from common.images import convert
     from common.training import validation
@@ -205,9 +205,9 @@ def validation_set(job: Job, recipe, paths, mask_source):
 
 
 def build(job: Job):
-    """(strategy, recipe, samples, a line on the photographs, first sample -> data set, validation set) of a job.
+    """(strategy, recipe, samples, line about the photographs, function first sample -> data set, validation set).
 
-    Nothing is written.
+    Writes nothing.
     """
     from tensorflow import keras
 
@@ -228,7 +228,7 @@ def build(job: Job):
 
 
 def train(job: Job, stop: signals.StopRequest) -> None:
-    """One run, until it is done or `stop` is set."""
+    """Runs a training until it is finished or `stop` is set."""
     from common.training import devices, loop
 
     strategy, recipe, data, note, *sets = build(job)
@@ -244,7 +244,7 @@ def train(job: Job, stop: signals.StopRequest) -> None:
 
 
 def dry_run(job: Job) -> None:
-    """Everything of a run but the run."""
+    """Checks everything and prints the plan; see `common.training.dry_run`."""
     from common.training import dry_run, learning_rate
 
     values = job.values
@@ -261,7 +261,7 @@ def dry_run(job: Job) -> None:
 
 
 def _check_stages(commands: dict) -> None:
-    """Raises what is missing for any of the stages {stage: its command line}, and for the chain, as one error."""
+    """Raises the errors of all stages {stage: its command line}, and of --output, as one error."""
     found, remarks = errors.collect([Job.of_flags().check_output])[1], []
     for words in commands.values():
         with flagsaver.flagsaver():
@@ -277,7 +277,7 @@ def _run_stages(command: Command, stop: signals.StopRequest) -> None:
     from zoom_to_inpaint import stages
 
     if FLAGS.strategy == "multi_worker":
-        raise UsageError("--stages on several workers: give the stages' flagfiles one by one")
+        raise UsageError("--stages on several workers: run the stages' flagfiles one by one")
     stages.run(
         *(command.stages, command.flagfiles, command.output, sys.argv[1:], stop, command.dry_run),
         _check_stages,
@@ -287,9 +287,7 @@ def _run_stages(command: Command, stop: signals.StopRequest) -> None:
 def main(_) -> int:
     job = Job.of_flags()
     environment.start_tensorflow()  # takes seconds, so after the flags are parsed
-    if (
-        job.command.dry_run and not job.command.stages
-    ):  # has nothing to save: signals end it at once
+    if job.command.dry_run and not job.command.stages:  # nothing to save, so signals end it at once
         dry_run(job)
         return 0
     with signals.watched() as stop:

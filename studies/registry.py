@@ -33,7 +33,7 @@ _MODULES = {"zoom_table_8_user_study": "zoom.table_8", "evidence": "evidence.stu
 
 
 def module(name: str) -> str:
-    """The module of a study: studies.PAPER.ITEM, but for those in `_MODULES`."""
+    """The module of a study: studies.PAPER.ITEM unless `_MODULES` names another."""
     return f"studies.{_MODULES.get(name, name.replace('_', '.', 1))}"
 
 

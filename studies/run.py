@@ -4,9 +4,9 @@
     python studies/run.py --study=all --size=small --output=runs/studies
     python studies/run.py --study=zoom_table_3 --size=paper --div2k_dir=DIV2K --weights=no_zoom=FILE,sr_zoom=FILE,...
 
---size=small trains tiny networks on photographs that come with scikit-image and needs nothing; --size=paper takes the
-paper's data sets and weights. Results, pictures and one report (Markdown and self-contained HTML) go to --output. A
-study that fails does not stop the others; the exit code is then 1.
+--size=small trains tiny networks on scikit-image's photographs and needs no data; --size=paper uses the paper's data
+sets and given weights. Results, pictures and one report (Markdown and self-contained HTML) go to --output. A study
+that fails does not stop the others; the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sys
 import time
 import traceback
 
-if __package__ in (None, ""):  # started as a file: modules here must not hide others of their names
+if __package__ in (None, ""):  # started as a file: keeps modules of this folder from hiding others
     sys.path[0] = str(pathlib.Path(__file__).resolve().parents[1])
 
 from absl import flags
@@ -32,29 +32,42 @@ from studies.publish import report
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("list", False, "print every study: id, paper, what, needs, state")
-flags.DEFINE_list("study", [], "ids of --list, or all")
-flags.DEFINE_enum("size", "small", ("small", "paper"), "small: tiny networks, trained here; paper")
-flags.DEFINE_string("output", "runs/studies", "folder for everything that is written")
-flags.DEFINE_bool("report", False, "write the report of the results that --output holds")
-flags.DEFINE_enum("dataset", None, datasets.NAMES, "photographs instead of the study's own")
-flags.DEFINE_string("data_dir", None, "where --dataset lies")
-flags.DEFINE_string(
-    "places2_dir", None, "where Places2 lies; default: PLACES2_DIR of the environment"
+flags.DEFINE_list("study", [], "study ids (--list), or all")
+flags.DEFINE_enum(
+    "size",
+    "small",
+    ("small", "paper"),
+    "small: tiny networks, trained here; paper: the paper's setting",
 )
-flags.DEFINE_string("div2k_dir", None, "where DIV2K lies; default: DIV2K_DIR of the environment")
-flags.DEFINE_enum("split", None, datasets.SPLITS, "instead of the papers' held-out images")
-flags.DEFINE_integer("count", 0, "only the first images; 0: all of the study's", lower_bound=0)
-flags.DEFINE_integer("image_size", None, "side of the pictures; default: the study's", 0)
-flags.DEFINE_integer("seed", 0, "of holes and small networks", lower_bound=0)
-flags.DEFINE_integer("steps", None, "of small networks, instead of their flagfiles'", lower_bound=1)
-flags.DEFINE_list("weights", [], f"ARM=FILE of networks, of {', '.join(networks.ARMS)}")
+flags.DEFINE_string("output", "runs/studies", "output folder")
+flags.DEFINE_bool("report", False, "write the report of all results in --output")
+flags.DEFINE_enum("dataset", None, datasets.NAMES, "data set instead of the study's own")
+flags.DEFINE_string("data_dir", None, "folder of --dataset")
+flags.DEFINE_string(
+    "places2_dir", None, "folder of Places2; default: the environment's PLACES2_DIR"
+)
+flags.DEFINE_string("div2k_dir", None, "folder of DIV2K; default: the environment's DIV2K_DIR")
+flags.DEFINE_enum("split", None, datasets.SPLITS, "split, instead of the papers' held-out images")
+flags.DEFINE_integer(
+    "count", 0, "number of images, from the first on; 0: all of the study's", lower_bound=0
+)
+flags.DEFINE_integer("image_size", None, "side of the images; default: the study's", 0)
+flags.DEFINE_integer("seed", 0, "seed of holes and small networks", lower_bound=0)
+flags.DEFINE_integer(
+    "steps", None, "training steps of small networks; default: their flagfiles'", lower_bound=1
+)
+flags.DEFINE_list(
+    "weights", [], f"ARM=FILE, the weights of a network; ARM: {', '.join(networks.ARMS)}"
+)
 flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
-flags.DEFINE_string("inception_graph", None, "the published Inception graph, for FID and IS")
-flags.DEFINE_string("inception_weights", None, "or a weights file of Keras' InceptionV3")
+flags.DEFINE_string("inception_graph", None, "published Inception graph, for FID and IS")
+flags.DEFINE_string(
+    "inception_weights", None, "weights file of Keras' InceptionV3, instead of --inception_graph"
+)
 
 
 def weights() -> dict[str, str]:
-    """--weights as {arm: file}.
+    """Reads --weights: {arm: file}.
 
     Raises:
       UsageError: an entry that is not ARM=FILE, or an arm that no study has.
@@ -64,14 +77,14 @@ def weights() -> dict[str, str]:
         arm, separator, file = entry.partition("=")
         if not separator or arm not in networks.ARMS or not file or arm in found:
             raise UsageError(
-                f"--weights={entry} is not ARM=FILE with an ARM, once, of {', '.join(networks.ARMS)}"
+                f"--weights={entry} is not ARM=FILE with ARM, named once, of {', '.join(networks.ARMS)}"
             )
         found[arm] = file
     return found
 
 
 def bench_of(name: str) -> bench.Bench:
-    """The flags as the study `name` gets them."""
+    """The flags for the study `name`."""
     same = {field.name for field in dataclasses.fields(bench.Bench)} - {"study", "weights"}
     taken = {field: FLAGS[field].value for field in same}
     taken["output"] = pathlib.Path(FLAGS.output)
@@ -98,7 +111,7 @@ def print_list(studies: list[study.Study]) -> None:
 
 
 def run(found: study.Study) -> None:
-    """Runs one study and keeps its result."""
+    """Runs one study and saves its result."""
     print(f"\n== {found.id}: {found.paper}, {found.item}", flush=True)
     chosen, started = bench_of(found.id), time.perf_counter()
     path = study.save(found, found.run(chosen), chosen, time.perf_counter() - started)
@@ -115,7 +128,7 @@ def run_all(studies: list[study.Study]) -> dict[str, UserError | Exception]:
         except UserError as error:
             print(f"error: {found.id}: {error}", file=sys.stderr, flush=True)
             failures[found.id] = error
-        except Exception as error:  # a bug in one study is no reason to lose the others
+        except Exception as error:  # a bug in one study must not stop the others
             traceback.print_exc()
             failures[found.id] = error
     return failures
@@ -144,30 +157,30 @@ def main(_) -> int:
 
 
 def _check_flags() -> None:
-    """UsageError or UserError for flags that make no sense, whichever study reads them."""
+    """UsageError or UserError for flags that are wrong for every study."""
     place = storage.existing_part(pathlib.Path(FLAGS.output).absolute())
     if not (place.is_dir() and os.access(place, os.W_OK)):
         raise UserError(
             f"--output={FLAGS.output} cannot be written: {place} is not a folder, or not writable"
         )
     if FLAGS.data_dir and not FLAGS.dataset:
-        raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, which says what lies there")
+        raise UsageError(f"--data_dir={FLAGS.data_dir} needs --dataset, the kind of data set")
     looked_at = FLAGS.dataset or ("sample" if FLAGS.size == "small" else None)
     for name in ("places2", "div2k"):
         folder = FLAGS[f"{name}_dir"].value
         if folder and looked_at not in (None, name):
             raise UsageError(
-                f"--{name}_dir={folder} would be ignored: --size={FLAGS.size} looks at '{looked_at}'; "
-                f"add --dataset={name} or take it out"
+                f"--{name}_dir={folder} would be ignored: --size={FLAGS.size} uses '{looked_at}'; "
+                f"add --dataset={name} or remove the flag"
             )
     if FLAGS.steps and FLAGS.size != "small":
-        raise UsageError("--steps is of the networks that --size=small trains")
+        raise UsageError("--steps needs --size=small, the only size that trains networks")
 
 
 def _check_use(studies: list[study.Study]) -> None:
     """UsageError for a flag that no chosen study reads."""
     read = " ".join(found.flags for found in studies)
-    ignored = f"would be ignored by {', '.join(found.id for found in studies)}; take it out"
+    ignored = f"would be ignored by {', '.join(found.id for found in studies)}; remove the flag"
     for arm, file in weights().items():
         if not any(arm in found.arms for found in studies):
             raise UsageError(f"--weights={arm}={file} {ignored}")

@@ -66,7 +66,7 @@ def test_one_bad_file_does_not_stop_the_rest(run_command, photo):
         "inpaint", "--model=ns", "--image=photos", "--mask=masks", "--output=out", cwd=photo
     )
     one_line(process, 1, "b.png")
-    assert "2 filled, 0 skipped (they exist), 1 failed" in process.stdout
+    assert "2 filled, 0 skipped (already there), 1 failed" in process.stdout
     assert sorted(p.name for p in (photo / "out").iterdir()) == ["a.png", "c.png"]
 
 
@@ -432,7 +432,7 @@ def test_evaluation_crops_and_reduces_as_the_papers_say(
     assert ("| paper: Ours" in process.stdout) == (layout == "zoom_to_inpaint")
     if (dataset, layout) == ("places2", "zoom_to_inpaint"):
         process = run_command("evaluate", *flags, "--fit=crop", "--output=other", cwd=tmp_path)
-        assert "No rows of the paper: its places2 are of --fit=resize" in process.stdout
+        assert "No rows of the paper: it uses --fit=resize for places2" in process.stdout
         assert "| paper: " not in process.stdout
         one_line(
             run_command("evaluate", *flags[:-1], "--size=0", "--fit=crop", cwd=tmp_path), 2, "--fit"
@@ -469,7 +469,7 @@ def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_pack
     assert "paper:" not in sample
     assert "Masks small: drawn with --seed=0" in sample
     (line,) = [line for line in sample.splitlines() if "--dataset=sample" in line]
-    assert "DIV2K and Places2 only" in line
+    assert "Zoom-to-Inpaint reports DIV2K and Places2, HiFill only Places2" in line
     package = ("--dataset=div2k", f"--data_dir={authors_package}", "--masks=small")
     cropped = output(*package, "--size=64", "--table=zoom_to_inpaint")
     assert "paper:" not in cropped

@@ -156,7 +156,7 @@ def test_a_single_thing_that_is_missing_is_said_as_ever(evaluate, parse):
     for given, code, words in (
         (["--model=lama"], 2, "--model=lama is not known"),
         (["--model=hifill", "--weights=gone.npz"], 1, "--weights=gone.npz does not exist"),
-        (["--weights=a.npz", "--model=telea"], 2, "no network is among --model"),
+        (["--weights=a.npz", "--model=telea"], 2, "--model has no method with weights"),
         (["--div2k_dir=x", "--model=ns"], 2, "--div2k_dir=x would be ignored"),
         (["--fit=crop", "--size=0", "--model=ns"], 2, "--fit=crop would be ignored"),
     ):

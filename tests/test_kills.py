@@ -167,7 +167,7 @@ def test_killed_while_it_writes_a_run_ends_as_if_it_had_not_been(tmp_path):
     assert seen == {".partial-"}  # a half-written checkpoint lay there
     out = _toy(tmp_path / "killed")
     assert (
-        "continuing from step" in out and "taken out" in (tmp_path / "killed/log.txt").read_text()
+        "continuing from step" in out and "are removed" in (tmp_path / "killed/log.txt").read_text()
     )
     assert_same_run(tmp_path / "killed", tmp_path / "whole")
 

@@ -54,7 +54,7 @@ def test_an_entry_is_meant_for_a_model(name, given, models, expected):
         (["a.npz", "hifill=b.npz"], ["hifill"], "hifill=FILE"),
         (["hifill=a.npz", "hifill=b.npz"], ["hifill"], "hifill=FILE"),
         (["zoom_to_inpaint=z"], ["hifill"], "zoom_to_inpaint is not among --model"),
-        (["a.npz"], ["telea"], "no network"),
+        (["a.npz"], ["telea"], "no method with weights"),
     ],
 )
 def test_weights_for_nobody_or_for_anybody_are_refused(given, models, words):

@@ -1,22 +1,23 @@
-"""Contextual attention at the bottleneck of the refinement network (Zoom-to-Inpaint section A.3, after DeepFill).
+"""Contextual attention at the bottleneck of the refinement network (Zoom-to-Inpaint section A.3; DeepFill's).
 
     f        gated convolution of the bottleneck                     [h, w, C]
-    score    3x3 patches of f at half its size, hole against all     [h/2 * w/2, h/2 * w/2]
+    score    3x3 patches of f at half size, hole against all         [h/2 * w/2, h/2 * w/2]
     filled   2x2 blocks of f, weighted by softmax(10 * score)        [h, w, C]
 
-Queries are patches of the hole, scaled to unit length; keys are the patches of the context, not normalised. Scores
-are propagated to neighbouring pairs of patches, first along rows and then along columns; both walks continue on the
-next line where a line ends, as a flat 3x3 identity convolution does.
+Queries are patches of the hole, scaled to unit length; keys are patches of the context, not normalised. Scores are
+propagated to neighbouring pairs of patches, first along rows and then along columns. Both steps wrap over line ends,
+like a flat 3x3 identity convolution.
 
-Default softmax: over the context alone, which is every key more than one position away from the hole. The release's
-(`floored`): over all keys, then those not of the context are set to 0 and the rest is divided by max(sum, 1e-9). A
-patch of the hole resembles itself most, so that sum can be almost 0, and the patch is then filled with zeros.
+The default softmax runs over the context, that is, every key more than one position away from the hole. The release's
+softmax (`floored`) runs over all keys; keys outside the context are then set to 0 and the others divided by
+max(sum, 1e-9). A patch of the hole resembles itself most, so the sum can be almost 0; the patch is then filled with
+zeros.
 
-What is known stays as it is, so a block without hole needs no scores. They are computed for blocks that touch the hole
-alone, a bounded number at a time; no number of the result depends on that.
+Known features stay as they are, so only blocks that touch the hole need scores. A bounded number of blocks is computed
+at a time; the result does not depend on that number.
 
-Positions: sampling by nearest neighbour at half size takes the odd rows and columns. Scores, softmax and transfer are
-float32 whatever the layers' precision. No op extracts patches: slices do, whose gradients are slices again.
+Half size takes the odd rows and columns (nearest neighbour). Scores, softmax and transfer are float32 whatever the
+layers' precision. Slices cut the patches, not tf.image.extract_patches, because their gradients are slices again.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ import tensorflow as tf
 from common.models.composite import Composite
 from zoom_to_inpaint.gated_convolution import GatedConv2D
 
-# Squared length of a query patch below this is treated as this (1e-9 on the length).
+# Lower limit of the squared length of a query patch (1e-9 on the length).
 _MIN_SQUARED_LENGTH = 1e-18
 _MIN_WEIGHT = 1e-9
 # Added to the logits of keys without weight: far below any score.
 _NO_CONTEXT = -1e9
-# Scores computed at once: a matrix of them takes 64 MiB.
+# Scores computed at once (64 MiB).
 _SCORES_AT_ONCE = 1 << 24
 
 
@@ -42,7 +43,7 @@ class ContextualAttention(Composite):
     """The CA module: (x [B, h, w, C], mask [B, H, W, 1]) -> [B, h, w, C]; h and w even, H and W multiples of them.
 
     Args:
-      filters: of its two gated convolutions, 2C.
+      filters: 2C, of both gated convolutions.
       temperature: factor on the scores before softmax.
       floored: the release's softmax, see the module docstring.
     """
@@ -60,7 +61,7 @@ class ContextualAttention(Composite):
         return self.output_convolution(tf.cast(filled, f.dtype), training=training)
 
     def map(self, inputs):
-        """The whole map of the module's inputs, [B, N, N]; see `attention_map`."""
+        """The attention map [B, N, N] of the layer's inputs; see `attention_map`."""
         x, mask = inputs
         f = tf.cast(self.features(x), tf.float32)
         return attention_map(f, mask_at(mask, f), self.temperature, self.floored)
@@ -99,9 +100,10 @@ def fill(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False) 
 
 
 def attention_map(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False):
-    """The whole map [B, N, N] of features [B, h, w, C] and mask [B, h, w, 1], N = h/2 * w/2 positions in reading order.
+    """The attention map [B, N, N] of features [B, h, w, C] and mask [B, h, w, 1], N = h/2 * w/2 in reading order.
 
-    Row j holds the weights of all positions for position j, inside the hole or not. `fill` needs few of these rows.
+    Row j holds the weights of all positions for position j, inside or outside the hole; `fill` computes only some
+    rows.
     """
 
     def map_one(inputs):
@@ -134,7 +136,7 @@ def _patches(image, hole):
 
 
 def _fill_blocks(patches, blocks, targets, share):
-    """[N, 4C] blocks -> the same with rows `targets` replaced, a bounded number of scores at a time."""
+    """[N, 4C] blocks -> the same with rows `targets` filled, a bounded number of scores at a time."""
     count = patches.height * patches.width
     values = _swap_grid(blocks, patches.height, patches.width)
     step = tf.maximum(1, _SCORES_AT_ONCE // count)
@@ -156,7 +158,7 @@ def _share(patches, targets, temperature, floored):
     logits = temperature * _propagated_scores(patches, targets)
     context = _swap_axes(patches.context[tf.newaxis], patches.height, patches.width)
     if not floored:
-        # Where the hole is near everything, everything counts.
+        # If every key is near the hole, all keys count.
         allowed = tf.maximum(context, 1.0 - tf.reduce_max(context))
         return tf.nn.softmax(logits + _NO_CONTEXT * (1.0 - allowed))
     weights = tf.nn.softmax(logits) * context
@@ -164,7 +166,7 @@ def _share(patches, targets, temperature, floored):
 
 
 def _propagated_scores(patches, targets):
-    """Scores of `targets`, each with those of the pairs beside it; keys listed column by column.
+    """Scores of `targets` plus those of neighbouring pairs; keys listed column by column.
 
     along rows     p(i, j) = s(i - 1, j - 1) + s(i, j) + s(i + 1, j + 1), positions in reading order
     along columns  the same with p, positions listed column by column
@@ -181,13 +183,13 @@ def _propagated_scores(patches, targets):
 
 
 def _within(positions, count):
-    """Positions, those outside [0, count) replaced by `count`: the row that does not exist."""
+    """Positions; those outside [0, count) become `count`, which stands for a row of zeros."""
     inside = tf.logical_and(positions >= 0, positions < count)
     return tf.where(inside, positions, count)
 
 
 def _move_down(positions, step, height, width):
-    """Positions moved `step` rows down, from the bottom of a column to the top of the next one."""
+    """Positions moved `step` rows down; the bottom of a column continues at the top of the next."""
     by_column = positions % width * height + positions // width + step
     moved = by_column % height * width + by_column // height
     return tf.where(_within(by_column, height * width) < height * width, moved, height * width)
@@ -204,9 +206,9 @@ def _distinct(positions, count):
 
 
 def _add_moved(scores, ranks):
-    """Sum over step -1, 0, 1 of row `ranks[step]` of scores [M, N] with its keys moved as far; [K, N].
+    """Sum over step -1, 0, 1 of row `ranks[step]` of scores [M, N], its keys moved by `step`; [K, N].
 
-    A rank of M is the row that does not exist: zeros.
+    Rank M stands for a row of zeros.
     """
     padded = tf.pad(scores, [[0, 1], [0, 0]])
     before, same, after = (tf.gather(padded, ranks[step]) for step in range(3))

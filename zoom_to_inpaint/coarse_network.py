@@ -2,8 +2,8 @@
 
     X_c = M * f_c(X_m, M) + X_m        (eq. 2), X_m = (1 - M) * X (eq. 1)
 
-A configuration with a start (`ZoomConfig.start`) gives X_c = M * (f_c(X_s, M) + X_s) + X_m, where X_s is X_m with the
-hole filled by the start.
+With a membrane start (`ZoomConfig.start`), X_c = M * (f_c(X_s, M) + X_s) + X_m, where X_s is X_m with the membrane in
+the hole.
 
 Input: masked image [B, H, W, 3] in [0, 1] and mask [B, H, W, 1], H and W multiples of 4. Output: f_c [B, H, W, 3],
 float32 and unbounded, before the blend.
@@ -27,7 +27,7 @@ class CoarseNetwork(Composite):
         self.decoder = Decoder(config.channels, config.last_initializer, dtype=self.dtype_policy)
 
     def call(self, inputs, training=None, hole_only=False):
-        """hole_only: spares what the blend drops; outside the hole's bounding box the result is then 0."""
+        """hole_only: skips what the blend discards; outside the hole's bounding box the result is then 0."""
         x = tf.cast(tf.concat(inputs, axis=-1), self.compute_dtype)
         box = hole_box(inputs[1], 0) if hole_only else None
         return self.decoder(self.encoder(x, training=training), training=training, box=box)

@@ -1,18 +1,18 @@
-"""Configurations of Zoom-to-Inpaint: the paper, its authors' release, and every ablation.
+"""Configurations of Zoom-to-Inpaint (Z): the paper's, the authors' release's, and one per ablation.
 
-Contract: a `ZoomConfig` is immutable and complete; a model is a function of its configuration and its weights.
-One named configuration per row of Tables 3, 5 and 9:
+A `ZoomConfig` is immutable and complete: configuration and weights determine a model. Each row of Tables 3, 5 and 9
+has a named configuration:
 
     Tables 3, 5   NO_ZOOM, BICUBIC_ZOOM, NO_ZOOM_70, BICUBIC_ZOOM_70, SR_ZOOM, PAPER (SR zoom + gradient loss)
     Table 9       SCALE_1 (no zoom), SCALE_2, SCALE_3, SCALE_4, all trained on 128 x 128
 
-`SHIPPED` is made to come with weights: its networks add to a membrane over the hole (docs/departures.md).
+`SHIPPED` is that of the shipped weights: its coarse network adds to a membrane over the hole (docs/departures.md).
 
-`RELEASE` differs from `PAPER` in the gradient loss, which lacks the factor 1/2 of eq. 6, and in attention weights of
-positions that resemble nothing in the context. Where the paper is silent both follow the release (docs/departures.md).
+`RELEASE` differs from `PAPER` in the gradient loss (without the factor 1/2 of eq. 6) and in the softmax of the
+attention scores. Where the paper gives no value, both follow the release (docs/departures.md).
 
-The rows of a table differ in their networks, never in what they see: all are trained on crops of one field of view,
-which every row reduces to the sizes that it needs.
+Rows of a table differ in their networks, not in their data: all train on crops of the same field of view, reduced to
+the sizes that the row needs.
 """
 
 from __future__ import annotations
@@ -25,44 +25,44 @@ from common.options import option
 ZOOMS = ("none", "bicubic", "sr")  # Z section 4.4: (i) No zoom, (ii) Bicubic zoom, (iii) SR zoom
 STARTS = ("zero", "membrane")
 
-# Fields of earlier weights files. gradient_blended: whether eq. 6 was of X~_r, as it always is.
+# Fields of earlier weights files. gradient_blended: eq. 6 used X~_r, as it now always does.
 _RETIRED = ("gradient_blended",)
 
 
 @dataclasses.dataclass(frozen=True)
 class ZoomConfig:
-    """Every choice that changes a network, or tells one row of the paper's tables from another."""
+    """Every choice that changes a network or distinguishes rows of the paper's tables."""
 
     name: str = "paper"
-    zoom: str = option("sr", choices=ZOOMS)  # what enlarges the coarse result before it is refined
+    zoom: str = option("sr", choices=ZOOMS)  # how the coarse result is enlarged
     scale: int = 2  # s of Z section 3.1.2; 1 without zoom
-    # ch of Z Figures 9 and 10: filters, features and gates together, of the first convolutions.
+    # ch of Z Figures 9 and 10: filters of the first convolutions, features and gates together.
     channels: int = option(
         64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
     )
-    # Of the SR network (Figure 7); 70-channel ablations have none (Z section C.1).
+    # ch of the SR network (Figure 7); the 70-channel ablations have no SR network (Z section C.1).
     sr_channels: int = option(
         64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
     )
-    # Of its first layer (Figure 8).
+    # Channels of the discriminator's first layer (Figure 8).
     discriminator_channels: int = option(
         64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
     )
-    # Of the low-resolution training images; any size is inpainted.
+    # Side of the low-resolution training images; inference takes any size.
     size: int = option(
         256, "side of low-resolution images in pixels", least=16, most=8192, flag="zoom_size"
     )
-    # What the hole holds before the coarse network: "zero" as in the paper; "membrane": the solution of Laplace's
-    # equation, to which the coarse network then adds what it predicts (`common.models.membrane`). All three networks
-    # begin with zeros in their last convolution: a new model gives the membrane.
+    # Content of the hole in the coarse network's input: "zero" as in the paper, or "membrane", the solution of
+    # Laplace's equation (`common.models.membrane`), to which the coarse network's output is added. With a membrane
+    # the last convolution of each network starts at zero, so a new model returns the membrane.
     start: str = option("zero", choices=STARTS)
     temperature: float = 10.0  # factor on attention scores before softmax
     floored_attention: bool = False  # the release's softmax, see `zoom_to_inpaint.attention`
-    # Lambda of the gradient loss (eq. 5); 0 in rows without it.
+    # Lambda of the gradient loss (eq. 5); 0 in rows without this loss.
     gradient_weight: float = option(1.0, "Z eq. 5, lambda", least=0.0, most=1e6)
     gradient_factor: float = 0.5  # eq. 6; the release has 1
-    # Of SR and joint training: sides of photographs that a low-resolution image shows, in its own sides. Crops of 512
-    # reduced to 256 (Z section 4.1). Never below the scale.
+    # SR and joint training: side of the crop of a photograph, in sides of the low-resolution image. 2: crops of 512
+    # are reduced to 256 (Z section 4.1). At least `scale` is used.
     field_of_view: int = option(2, least=1, most=64)
 
     def __post_init__(self) -> None:
@@ -82,16 +82,16 @@ class ZoomConfig:
 
     @property
     def multiple(self) -> int:
-        """Sides the networks take without padding are multiples of this.
+        """The networks take sides that are multiples of this without padding.
 
-        Two poolings ask for multiples of 4 at the input's resolution, the attention's halving for multiples of 8
-        at the zoomed one.
+        The two poolings need multiples of 4 at the input's resolution; the attention's halving needs multiples of 8 at
+        the zoomed resolution.
         """
         return {1: 8, 2: 4, 3: 8, 4: 4}[self.scale]
 
     @property
     def last_initializer(self) -> str | None:
-        """Of the last convolution of every network, where it is not the one that the paper names or Keras' own."""
+        """Initializer of the last convolution of every network; None: the paper's or Keras' default."""
         return "zeros" if self.start == "membrane" else None
 
     @property
@@ -112,7 +112,7 @@ class ZoomConfig:
     def from_dict(cls, fields: dict) -> ZoomConfig:
         """The inverse of `to_dict`; an unknown field is a TypeError.
 
-        Fields that once were, and fields that files of earlier versions lack, change no network.
+        Earlier files may hold retired fields or lack new ones; neither changes a network.
         """
         return cls(**{name: value for name, value in fields.items() if name not in _RETIRED})
 
@@ -131,14 +131,14 @@ NO_ZOOM_70 = dataclasses.replace(NO_ZOOM, name="no_zoom_70", channels=70)
 BICUBIC_ZOOM_70 = dataclasses.replace(BICUBIC_ZOOM, name="bicubic_zoom_70", channels=70)
 SR_ZOOM = _variant("sr_zoom", gradient_weight=0.0)
 
-# Table 9: SR zoom without gradient loss on 128 x 128, where even x4 fits in memory; all see what x4 needs, 512 x 512.
+# Table 9: SR zoom without gradient loss on 128 x 128, where x4 fits in memory. All rows use x4's crops of 512.
 _TABLE_9 = {"size": 128, "field_of_view": 4}
 SCALE_1 = dataclasses.replace(NO_ZOOM, name="scale_1", **_TABLE_9)
 SCALE_2 = dataclasses.replace(SR_ZOOM, name="scale_2", **_TABLE_9)
 SCALE_3 = dataclasses.replace(SR_ZOOM, name="scale_3", scale=3, **_TABLE_9)
 SCALE_4 = dataclasses.replace(SR_ZOOM, name="scale_4", scale=4, **_TABLE_9)
 
-# Made to be shipped with weights: half as wide as the paper's, so that a photograph takes seconds and the file 3 MB.
+# Configuration of the shipped weights: half the paper's width, so a photograph takes seconds and the file 3 MB.
 SHIPPED = _variant(
     "shipped", start="membrane", channels=32, sr_channels=32, discriminator_channels=32, size=128
 )

@@ -1,10 +1,10 @@
-"""PatchGAN discriminator: is the refined image real, patch by patch? (Zoom-to-Inpaint section 3.1.3, A.4, Figure 8)
+"""PatchGAN discriminator: one score per patch of the refined image (Zoom-to-Inpaint section 3.1.3, A.4, Figure 8).
 
     5 x (5x5 convolution with stride 2, spectral normalization, LeakyReLU 0.2), channels ch, 2ch, 4ch, 4ch, 4ch
 
 Input: high-resolution image [B, sH, sW, 3] in [0, 1] (blended, eq. 4, or the label) and mask [B, sH, sW, 1]. Output:
-the last layer's values flattened, [B, P] float32: every one is the score of a patch. It computes in float32 whatever
-the policy: the power iteration writes kernels back, and half precision would round them.
+the last layer's values flattened, [B, P] float32, one score per patch. The discriminator always computes in float32,
+because the power iteration writes kernels back and half precision would round them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Discriminator(Composite):
 
 @tf.custom_gradient
 def _leaky_relu(x):
-    """max(x, 0.2 x), whose gradient needs the result alone; over tf.nn.leaky_relu the graph optimizer stumbles here."""
+    """max(x, 0.2 x), whose gradient needs only the result. The graph optimizer fails on tf.nn.leaky_relu here."""
     y = tf.maximum(x, _LEAK * x)
     return y, lambda upstream: tf.where(y > 0, upstream, _LEAK * upstream)
 

@@ -3,17 +3,17 @@
     encoder 1      G(ch)                    + residual over 2 x G(ch)
     encoder 2      max-pool 2x2, G(2ch)     + residual over 2 x G(2ch)
     bottleneck     max-pool 2x2, G(4ch, d=2) + residual over G(4ch, d=4), G(4ch, d=8)
-    (between)      what the network puts at the bottleneck: nothing, or contextual attention
+    (between)      nothing in the coarse network, contextual attention in the refinement network
     decoder 2      nearest x2, G(2ch)       + residual over 3 x G(2ch)
     decoder 1      nearest x2, G(ch)        + residual over 3 x G(ch)
-    output         3x3 convolution to 3 channels, neither gate nor normalization; zeros at first in a network that
-                   adds to a start (`ZoomConfig.start`)
+    output         3x3 convolution to 3 channels without gate and normalization; its kernel starts at zero with a
+                   membrane start (`ZoomConfig.start`)
 
 G(C) is `GatedConv2D`, whose C filters give C / 2 channels. [B, H, W, 4] -> [B, H, W, 3], H and W multiples of 4.
 
-Inference needs little memory at any size: the levels at full and half resolution are computed a strip of rows at a
-time, each with as many rows around it as its convolutions see, so the result is that of the whole; and `decode`
-can be restricted to a window. While training, batch statistics tie all positions together, so all is computed at once.
+Inference needs little memory at any size: the levels at full and half resolution are computed in strips of rows
+(`zoom_to_inpaint.strips`), and `Decoder` can be restricted to a box. In training, batch statistics depend on all
+positions, so the whole image is computed at once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from common.models.composite import Composite
 from zoom_to_inpaint.gated_convolution import GatedConv2D
 from zoom_to_inpaint.strips import Strips
 
-# Rows that encoder 1 and 2 (3 convolutions each, the second three on half the rows) and decoder 2 and 1 with the
-# output see beyond their own, rounded up to whole positions of the bottleneck.
+# Halo of encoder 1 and 2 (3 convolutions each, the second three on half the rows), and of decoder 2 and 1 with the
+# output: rows rounded up to whole positions of the bottleneck.
 ENCODER_HALO, DECODER_HALO = 3, 4
 
 
 class Level(Composite):
-    """One G, then a residual over more of them: y = first(x); y + rest(y)."""
+    """One G, then a residual block of further G: y = first(x); y + rest(y)."""
 
     def __init__(self, filters, dilations, enlarge=False, **kwargs):
         super().__init__(**kwargs)
@@ -116,7 +116,7 @@ class Decoder(Composite):
 def hole_box(mask: tf.Tensor, margin: int) -> tuple:
     """(top, bottom, left, right) of the hole of mask [B, H, W, 1] in cells of 4x4 pixels, with `margin` cells around.
 
-    Of a batch the box that holds every hole; the whole image if there is none.
+    For a batch, one box around all holes; the whole image if there is no hole.
     """
     cells = tf.nn.max_pool2d(mask, 4, 4, "VALID")
     box = []

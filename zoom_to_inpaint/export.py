@@ -1,7 +1,7 @@
 """Export of the whole pipeline to a SavedModel that needs nothing but TensorFlow (section 3.1, Figure 2).
 
-What `photograph` does in NumPy and OpenCV around the networks, `graph_pipeline` does in TensorFlow ops. The result is
-that of `ZoomToInpaint.inpaint` within one level; signatures and errors are those of `common.models.saved_model`.
+`graph_pipeline` repeats in TensorFlow ops what `photograph` does in NumPy and OpenCV. The result equals that of
+`ZoomToInpaint.inpaint` within one level. `common.models.saved_model` defines signatures and errors.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def build_module(model: ZoomToInpaint) -> tf.Module:
 
 
 def export(model: ZoomToInpaint, folder: PathLike, weights: str = "not recorded") -> None:
-    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: where the model's came from.
+    """Writes the SavedModel and its README.txt, see `saved_model.export`; weights: their source.
 
     Raises:
       UserError: `folder` holds other files, or cannot be written.
     """
-    sizes = f"Beyond {LARGEST_SIDE} pixels a window around the hole is filled."
+    sizes = f"Beyond {LARGEST_SIDE} pixels a side, a window around the hole is filled."
     saved_model.export(build_module(model), folder, _TITLE, sizes, weights)

@@ -1,21 +1,21 @@
-"""What `zoom_to_inpaint.gated_convolution.gated_convolution` computes, in less time and memory.
+"""Computes `zoom_to_inpaint.gated_convolution.gated_convolution` in less time and memory.
 
 Between two convolutions memory is the limit, not arithmetic: at 512x512 a layer's values fill 134 MB. In training,
 only the convolution's output is kept for the backward pass, a third of what automatic differentiation would keep.
-Each part earns its place. Measured on two CPU cores: time of layers at 512x512 with 64 filters, peak memory of the
-refinement network's forward and backward pass at 512x512 with 32 channels (0.68 GB).
+The table shows the cost of leaving a part out, measured on two CPU cores: time of layers at 512x512 with 64 filters,
+peak memory of the refinement network's forward and backward pass at 512x512 with 32 channels (0.68 GB).
 
     part                                                                      without it
-    `gate_and_normalize`   gate and normalisation are computed again          time +20%, peak +75%
-    `recomputable`         a layer's input is made again from what is kept    peak +20%
-    `_backward`            the kernel's gradient comes before the input's,    peak +7%
-                           so what it needed is free for the next layer
-    `_compiled_if_large`   XLA makes one walk through memory of each gate     time +23%, its formulas +6%
+    `gate_and_normalize`   recomputes gate and normalisation                  time +20%, peak +75%
+    `recomputable`         recomputes a layer's input                         peak +20%
+    `_backward`            computes the kernel's gradient before the          peak +7%
+                           input's, which frees memory for the next layer
+    `_compiled_if_large`   XLA passes through memory once per gate            time +23%, its formulas +6%
     `sum_positions`        sums as products with ones                         time +11%
     `enlarge_and_convolve` four 2x2 convolutions, for enlarging layers        time +53%, peak +9%
     `infer`                two convolutions at inference                      time +9%
 
-On a GPU, on several replicas and for small tensors compiling is not worth it.
+On a GPU, on several replicas and for small tensors compiling does not pay.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import tensorflow as tf
 EPSILON = 1e-3  # of batch normalization
 
 _WORTH_COMPILING = 1 << 21  # values; compiling takes a tenth of a second for each shape
-# For the positions of a 2x2 cell, in reading order: its size less one, where the position lies, as tf.pad takes it.
+# Paddings, as for tf.pad, of the four positions of a 2x2 cell in reading order.
 _MARGINS = [[[0, 0], [r, 1 - r], [c, 1 - c], [0, 0]] for r in (0, 1) for c in (0, 1)]
 
 
@@ -38,7 +38,7 @@ def train(x, kernel, bias, gamma, beta, statistics=None, dilation_rate=1, enlarg
     y, mean, variance = gate_and_normalize(convolved, bias, gamma, beta, statistics)
 
     def again():
-        # The identity, which waits as convolutions do, keeps the optimizer from merging this with the first time.
+        # The identity keeps the graph optimizer from merging this recomputation with the first computation.
         h = gate(tf.identity(convolved), bias)
         return tf.cast(_normalize(h, gamma, beta, mean, variance), x.dtype)
 
@@ -46,12 +46,12 @@ def train(x, kernel, bias, gamma, beta, statistics=None, dilation_rate=1, enlarg
 
 
 def infer(x, kernel, bias, gamma, beta, statistics, dilation_rate=1, enlarge=False):
-    """As `gated_convolution`: two convolutions, each of which TensorFlow joins with its bias and activation."""
+    """As `gated_convolution`, with two convolutions, each of which TensorFlow fuses with its bias and activation."""
 
     def convolution(kernel):
         if enlarge:
             return enlarge_and_convolve(x, kernel)
-        # Not `convolve`: a gradient of one's own would stand between this and the bias.
+        # Plain tf.nn.conv2d lets TensorFlow fuse the convolution with its bias; a custom gradient would prevent this.
         return tf.nn.conv2d(x, kernel, 1, "SAME", dilations=dilation_rate)
 
     kernels, biases = (tf.split(tf.cast(weight, x.dtype), 2, axis=-1) for weight in (kernel, bias))
@@ -66,8 +66,8 @@ def _normalize(h, gamma, beta, mean, variance):
 
 
 def recomputable(tensor, again):
-    """`tensor`, with the function that makes it again during the backward pass of a convolution of it."""
-    # As Keras does with masks: layers pass a tensor on as it is, so what belongs to it travels with it.
+    """`tensor`, marked with `again`: a function that recomputes it in the backward pass of the next convolution."""
+    # An attribute of the tensor, like Keras' masks, because layers pass the same tensor object on.
     tensor._recomputed = again
     return tensor
 
@@ -88,10 +88,11 @@ def convolve(inputs, kernel, dilation_rate=1):
 
 
 def enlarge_and_convolve(inputs, kernel):
-    """The 'same' 3x3 convolution of the image enlarged twice by nearest neighbour, without enlarging it.
+    """The 'same' 3x3 convolution of `inputs` enlarged 2x by nearest neighbour, without enlarging it.
 
-    An even output row sees two input rows, the lower one twice, an odd one likewise; so each of the four positions
-    of a 2x2 cell is a 2x2 convolution of the small image with sums of kernel taps: 4/9 of the arithmetic.
+    The three taps of an output row or column read only two input rows or columns, one of them twice. Each of the four
+    positions of a 2x2 cell is therefore a 2x2 convolution of `inputs` with sums of kernel taps: 4/9 of the
+    arithmetic.
 
     inputs: [B, H, W, Cin]; kernel: [3, 3, Cin, C]. Returns [B, 2H, 2W, C].
     """
@@ -106,8 +107,7 @@ def enlarge_and_convolve(inputs, kernel):
         ]
 
         def gradient(upstream):
-            # The four as one of 4C channels, of which each position takes its own: a plain convolution has the
-            # fastest gradients.
+            # The four convolutions as one plain convolution with 4C channels, whose gradients are fastest.
             cells = tf.split(tf.nn.space_to_depth(upstream, 2), 4, axis=-1)
             toward = [tf.pad(cell, margin) for cell, margin in zip(cells, _MARGINS)]
             toward_padded, toward_wide = _backward(
@@ -134,7 +134,7 @@ def _cell_kernels(kernel):
 
 
 def _backward(again, kernel, upstream, **options):
-    """Gradients of a convolution's input, which `again` makes, and of its kernel, which is computed first."""
+    """Gradients of a convolution's input (recomputed by `again`) and kernel; the kernel's is computed first."""
     options.update(strides=[1, 1, 1, 1], out_backprop=upstream)
     with tf.control_dependencies([upstream]):
         inputs = again()
@@ -148,10 +148,10 @@ def _backward(again, kernel, upstream, **options):
 
 
 def gate_and_normalize(convolved, bias, gamma, beta, statistics=None):
-    """What `gated_convolution` does after the convolution, of which only the convolution's output is kept.
+    """The part of `gated_convolution` after the convolution; keeps only the convolution's output.
 
-    convolved: [B, H, W, 2 * C] of any float type; the rest is float32. Returns y of the type of `convolved`, mean,
-    variance. Given statistics get no gradient.
+    convolved: [B, H, W, 2 * C] of any float type; the other arguments are float32. Returns y of the type of
+    `convolved`, mean, variance. Given statistics get no gradient.
     """
 
     @tf.custom_gradient
@@ -182,7 +182,7 @@ def gate_and_normalize(convolved, bias, gamma, beta, statistics=None):
 
 
 def _compiled_if_large(function):
-    """`function`, compiled by XLA to one walk through memory where its first argument is large."""
+    """`function`, compiled by XLA if its first argument is large: one pass through memory."""
     compiled = tf.function(functools.partial(function, xla=True), jit_compile=True)
 
     @functools.wraps(function)
@@ -193,7 +193,7 @@ def _compiled_if_large(function):
 
 
 def _worth_compiling(values):
-    # The number of images may be unknown, as in a dry run; every other side is needed.
+    # The number of images may be unknown, as in a dry run; all other sides must be known.
     large = (values.shape[1:].num_elements() or 0) * (values.shape[0] or 1) >= _WORTH_COMPILING
     alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
     return large and alone and not tf.config.list_physical_devices("GPU")
@@ -220,7 +220,7 @@ def gate(convolved, bias, xla=False):
 
 @_compiled_if_large
 def _toward_convolution(convolved, bias, upstream, slope, offset, scale, xla=False):
-    """Gradient at `convolved` where that at h is (upstream - h * slope + offset) * scale."""
+    """Gradient with respect to `convolved`, if that of h is (upstream - h * slope + offset) * scale."""
     halves = _halves(convolved, bias)
     with tf.GradientTape() as tape:
         tape.watch(halves)
@@ -232,8 +232,8 @@ def _toward_convolution(convolved, bias, upstream, slope, offset, scale, xla=Fal
 def sum_positions(values):
     """[B, H, W, C] -> [C]: the sum of all positions, row by row.
 
-    A product with ones reads memory at twice the speed of tf.reduce_sum along leading axes, and adding rows up
-    before images loses fewer digits than one long sum.
+    A product with ones is twice as fast as tf.reduce_sum along leading axes. Summing each row first loses fewer
+    digits than one long sum.
     """
     shape = tf.shape(values)
     rows = tf.reshape(values, [shape[0] * shape[1], shape[2], values.shape[-1]])
@@ -248,7 +248,7 @@ def moments(h):
 
 
 def _global_means(values, *sums):
-    """Sums [C] over the positions of [B, H, W, C] -> means over the global batch; replicas meet in one exchange."""
+    """Sums [C] over the positions of [B, H, W, C] -> means over the global batch, with one all-reduce."""
     count = tf.cast(tf.size(values) // values.shape[-1], values.dtype)
     sums = tf.stack([*sums, tf.fill([values.shape[-1]], count)])
     context = tf.distribute.get_replica_context()

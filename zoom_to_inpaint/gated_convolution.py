@@ -1,20 +1,20 @@
-"""Gated convolution with batch normalization, the layer of the coarse and the refinement network (Z section A.1).
+"""Gated convolution with batch normalization in the coarse and refinement networks (Zoom-to-Inpaint (Z) section A.1).
 
     a, b = halves of conv3x3(x) + bias
     h = ELU(a) * sigmoid(b)
     y = gamma * (h - mean) / sqrt(variance + 1e-3) + beta
 
 One convolution computes feature and gate, so C filters give C / 2 channels. In training, mean and variance are those
-of the global batch, synchronised across replicas. At inference, and always after `freeze_statistics`, they are moving
-averages (momentum 0.99; less at first after `warm_up_statistics`).
+of the global batch, synchronised across replicas. At inference, and in training after `freeze_statistics`, they are
+moving averages with momentum 0.99 (lower in the first updates after `warm_up_statistics`).
 
-The moving averages start at the mean and variance that h has where a and b are what Glorot's kernels make of white
-noise of variance 1. With batch normalization's usual 0 and 1 a new network's signal dies out at inference: after 20
-layers a ten-thousandth of it is left (docs/departures.md).
+The moving averages start at the mean and variance of h for a white-noise input of variance 1 and Glorot's kernels.
+With the usual start, 0 and 1, the signal of a new network vanishes at inference: a ten-thousandth is left after 20
+layers (docs/departures.md).
 
-`gated_convolution` is the layer as plain TensorFlow; the layer calls `zoom_to_inpaint.fast_kernels`, which computes
-the same in less time and memory. In training, gates and statistics are float32 whatever the convolutions' precision;
-at inference ELU and sigmoid have the convolution's and what follows is float32.
+`gated_convolution` is the layer in plain TensorFlow. The layer itself calls `zoom_to_inpaint.fast_kernels`, which
+computes the same in less time and memory. In training, gates and statistics are float32 whatever the precision of the
+convolution. At inference ELU and sigmoid have that precision; the later steps are float32.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from zoom_to_inpaint import fast_kernels
 from zoom_to_inpaint.fast_kernels import EPSILON, moments
 
 MOMENTUM = 0.99
-_NODES = 64  # of the quadrature over a normal distribution: three digits and more
+_NODES = 64  # of the quadrature over a normal distribution; gives three digits or more
 
 
 def gated_convolution(
@@ -85,10 +85,10 @@ class GatedConv2D(keras.layers.Layer):
         self.built = True
 
     def _weight(self, name, shape, start):
-        """A trained weight from a named initializer, or a moving average from its first value."""
+        """A trained weight with a named initializer, or a moving average with its first value."""
         moving = not isinstance(start, str)
-        # Read as the float32 that it is: a policy of half precision would round it. Replicas assign a moving average
-        # the same value, the global batch's, so any of them may be kept.
+        # Always read as float32, which a half-precision policy would round. All replicas assign the same moving
+        # average, that of the global batch, so the first replica's is kept.
         options = keras_compat.weight_options(first_replica=moving)
         initializer = keras.initializers.Constant(start) if moving else start
         return self.add_weight(
@@ -116,7 +116,7 @@ class GatedConv2D(keras.layers.Layer):
 
 
 def freeze_statistics(layer):
-    """Lets every `GatedConv2D` in a layer train with its moving averages, which then stay as they are.
+    """Makes every `GatedConv2D` in a layer train with its moving averages, which no longer change.
 
     For fine-tuning with small batches: statistics of few images change the colour of a fill from batch to batch.
     """
@@ -125,11 +125,11 @@ def freeze_statistics(layer):
 
 
 def warm_up_statistics(layer, steps: Callable):
-    """Lets the moving averages of every `GatedConv2D` in a layer follow the batches closely at first.
+    """Makes the moving averages of every `GatedConv2D` in a layer follow the first batches closely.
 
-    The momentum is min(0.99, (1 + n) / (10 + n)), n = `steps()`, the updates done so far: an average over about the
-    last ninth of them, and from update 890 on batch normalization's own. A stage of few hundred steps would otherwise
-    end with averages over networks that it left behind long ago.
+    The momentum is min(0.99, (1 + n) / (10 + n)) after n = `steps()` updates: an average over about the last ninth of
+    the updates, and 0.99 from update 890 on. Without it, a stage of a few hundred steps would end with averages of
+    its early, hardly trained networks.
 
     Args:
       layer: a network.
@@ -148,8 +148,8 @@ def warm_up_statistics(layer, steps: Callable):
 def initial_statistics(channels: int, filters: int) -> tuple[float, float]:
     """Mean and variance of ELU(a) * sigmoid(b) for a, b ~ N(0, s^2), s^2 = 2 * channels / (channels + filters).
 
-    That is what a 3x3 convolution with Glorot's kernels, of variance 2 / (9 * channels + 9 * filters), makes of white
-    noise of variance 1.
+    s^2 is the variance of a 3x3 convolution of white noise of variance 1 with Glorot's kernels, whose variance is
+    2 / (9 * channels + 9 * filters).
     """
     nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
     x, weights = nodes * np.sqrt(2 * channels / (channels + filters)), weights / weights.sum()

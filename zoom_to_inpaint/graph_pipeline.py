@@ -1,15 +1,14 @@
 """The pipeline of `zoom_to_inpaint.photograph` as TensorFlow ops, for `zoom_to_inpaint.export`.
 
-Window, reduction if it is too large, networks, enlargement, paste: the same steps with the same numbers, within one
-level, because sums are rounded in another order. Known pixels are equal. Input is checked by
-`common.models.saved_model`.
+The steps are the same: window, reduction of a large window, networks, enlargement, paste. Results agree within one
+level, because sums are rounded in another order; known pixels are equal. `common.models.saved_model` checks the input.
 
-A reduced window too: averages of areas agree to 3e-4 (OpenCV leaves slivers out), the cells that are hole are the
-same, and the bicubic kernel is OpenCV's (A = -0.75; TensorFlow's has -0.5), which enlarges the same pixels to the same
-levels but for one value in 50,000, or one in 20 where OpenCV's weights have 11 bits (images of few rows, no IPP).
+This holds for a reduced window too. Area averages agree to 3e-4 (OpenCV leaves slivers out) and the hole is the same.
+The bicubic kernel is OpenCV's (A = -0.75; TensorFlow's has -0.5). The enlarged levels are equal except for one value in
+50,000, or one in 20 where OpenCV's weights have 11 bits (images of few rows, no IPP).
 
-At the photograph's own resolution reduction and enlargement are exact identities, so they need no branch. Only the
-hole's bounding box is enlarged.
+At the photograph's own resolution reduction and enlargement are exact identities, so there is no branch for that case.
+Only the hole's bounding box is enlarged.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from zoom_to_inpaint.photograph import LARGEST_SIDE, SMALLEST_WINDOW
 
 
 class _Axis(NamedTuple):
-    """One axis of window and hole, as scalars int32: the window's first pixel and length, and the hole's."""
+    """One axis, int32 scalars: `start` and `length` of the window, `first` and `extent` of the hole."""
 
     start: tf.Tensor
     length: tf.Tensor
@@ -63,12 +62,12 @@ def fill(model_fill, image, hole):
 
 
 def _choose_window(hole):
-    """[H, W] bool with a hole -> rows and columns that are looked at; see `photograph.choose_window`."""
+    """[H, W] bool with a hole -> rows and columns of the window; see `photograph.choose_window`."""
     sides = tf.shape(hole)
     spans = [windows.span_op(hole, axis) for axis in (0, 1)]
     side = tf.maximum(SMALLEST_WINDOW, 3 * tf.maximum(spans[0][1], spans[1][1]))
     longest = tf.reduce_max(sides)
-    side = tf.where(longest <= LARGEST_SIDE, longest, side)  # all of it
+    side = tf.where(longest <= LARGEST_SIDE, longest, side)  # the whole photograph
     axes = []
     for axis, (first, extent) in enumerate(spans):
         start = windows.start_op(first, first + extent, side, sides[axis])
@@ -77,7 +76,7 @@ def _choose_window(hole):
 
 
 def _reduced_size(rows, columns):
-    """[2] int32, (height, width) that the networks see of the window."""
+    """[2] int32: (height, width) of the window as the networks see it."""
     sides = tf.stack([rows.length, columns.length])
     longest = tf.reduce_max(sides)
     scale = LARGEST_SIDE / tf.maximum(longest, LARGEST_SIDE)  # float64, like Python's
@@ -85,14 +84,14 @@ def _reduced_size(rows, columns):
 
 
 def _reduce(image, hole, size):
-    """uint8 [H, W, 3], bool [H, W] -> means of the known pixels in [0, 1] and the cells that are hole, at `size`."""
+    """uint8 [H, W, 3], bool [H, W] -> (means of the known pixels in [0, 1], hole) at `size`."""
     known = tf.cast(~hole, tf.uint8)[..., tf.newaxis]
     total, weight = (
         tf.raw_ops.ResizeArea(images=x[tf.newaxis], size=size)[0] for x in (image * known, known)
     )
     touched = windows.cells_touching_op(hole, size, slivers=False)
     kept = tf.reduce_sum(tf.cast(~touched, tf.float32))
-    # Fine scratches touch nearly every cell; what is known of a cell then has to do.
+    # Fine scratches touch nearly every cell; then only cells without a known pixel are hole.
     scratched = 2.0 * kept < tf.reduce_sum(weight)
     cells = tf.cond(
         scratched, lambda: ~windows.cells_touching_op(~hole, size, slivers=False), lambda: touched
@@ -101,7 +100,7 @@ def _reduce(image, hole, size):
 
 
 def _enlarge(image, rows, columns):
-    """[h, w, 3], the window seen by the networks -> the hole's box of it at the photograph's resolution, float32."""
+    """[h, w, 3], the window as the networks see it -> the hole's box at the photograph's resolution, float32."""
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     taps = [tf.clip_by_value(tf.range(-2, cells + 2), 0, cells - 1) for cells in (height, width)]
     image = tf.gather(tf.gather(image, taps[0], axis=0), taps[1], axis=1)
@@ -110,7 +109,7 @@ def _enlarge(image, rows, columns):
 
 
 def _interpolation(axis, cells):
-    """[extent, cells + 4] float32: bicubic weights of the hole's pixels on the window's cells and two more a side."""
+    """[extent, cells + 4] float32: bicubic weights of the window's cells and two per side, for the hole's pixels."""
     pixel = tf.cast(axis.first - axis.start + tf.range(axis.extent), tf.float64)
     position = (pixel + 0.5) * (cells / axis.length) - 0.5
     distance = position[:, tf.newaxis] - tf.range(-2, cells + 2, dtype=tf.float64)

@@ -1,6 +1,6 @@
 """Joint training of Zoom-to-Inpaint's networks (Zoom-to-Inpaint sections 3.1.3, 3.2 and 4.1).
 
-L_c + L_SR + L_r (eq. 3, 5, 6), and the hinge loss of the discriminator; without a discriminator where its weight is 0.
+L_c + L_SR + L_r (eq. 3, 5, 6), and the hinge loss of the discriminator unless its weight is 0.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from zoom_to_inpaint.training import Compared, Trainer, labels, masked, weighted
 class JointTraining(Trainer):
     """All networks on crops of photographs, against a discriminator (section 3.1.3, 3.2).
 
-    It has `gradients` of its own, because two updates meet at X~_r.
+    `gradients` is overridden, because generator and discriminator both need X~_r.
 
-    discriminator: None where the options give its judgement no weight (departure).
+    discriminator: None if `gan_weight` is 0 (departure).
     """
 
     def __init__(self, model, options, vgg=None, **kwargs):
@@ -44,9 +44,9 @@ class JointTraining(Trainer):
     def gradients(self, index, image, mask):
         if self.discriminator is None:
             return super().gradients(index, image, mask)
-        # Both updates start from the same weights. The label is judged first, and alone: what that needs is free again
-        # before the generator needs most. The tapes around the generator and the discriminator meet at X~_r: a
-        # persistent one around both would trace gradients of gradients for the attention's loops.
+        # Both updates start from the same weights. The discriminator scores the label first, so that this memory is
+        # free before the generator needs most. Generator and discriminator have separate tapes that meet at X~_r; one
+        # persistent tape around both would trace gradients of gradients for the attention's loops.
         generator, discriminator = self.parts["generator"], self.parts["discriminator"]
         zoomed_mask = enlarge_mask(mask, self.model.config.scale)
         _, label = labels(image, self.model.config)
@@ -102,7 +102,7 @@ class JointTraining(Trainer):
         config, options = self.model.config, self.options
         return {
             **{"coarse_l1": 1.0, "refined_l1": 1.0},
-            # Without an SR network it would be the coarse network's L1 a second time.
+            # Without an SR network this term would repeat the coarse network's L1.
             "sr_l1": float(config.zoom == "sr"),
             "coarse_vgg": options.coarse_vgg_weight,
             "refined_vgg": options.refinement_vgg_weight,

@@ -1,10 +1,9 @@
 """Training losses of Zoom-to-Inpaint (Zoom-to-Inpaint section 3.1, eq. 3, 5, 6) and the blending of eq. 2, 4 and 7.
 
-They know no networks. Images are [B, H, W, 3] float32 in [0, 1], masks [B, H, W, 1] with 1 = hole, VGG features
-[B, h, w, C], discriminator scores [B, P]: the flattened patches of a sample. Every loss returns one value per
-sample, [B] float32, so that a caller can divide the sum by the global batch size whatever the number of replicas.
-Half precision is computed in float32. The paper's norms are means over a sample's values (as in the release), so
-that its coefficients hold for every size.
+Images are [B, H, W, 3] float32 in [0, 1], masks [B, H, W, 1] with 1 = hole, VGG features [B, h, w, C], discriminator
+scores [B, P], one per patch. Every loss returns one value per sample, [B] float32, so that the caller can divide the
+sum by the global batch size. Half-precision inputs are cast to float32. The paper's norms are means over a sample's
+values, as in the release, so that the coefficients hold for every size.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ def gradient(prediction, label, factor):
     prediction: X~_r, which is the label outside the hole (eq. 4).
     factor: 0.5 in eq. 6, 1 in the release.
 
-    Border: the difference image goes on past its last row and column as it ends there, so the filters give 0 on
-    them; the means are over all H * W * C places, those zeros included. This is the release's loss to float32.
+    Border: dy of the last row and dx of the last column are 0; the means include these zeros. This equals the
+    release's loss in float32.
     """
     dy, dx = tf.image.image_gradients(_difference(prediction, label))
     return factor * (_mean(tf.square(dx)) + _mean(tf.square(dy)))

@@ -5,9 +5,9 @@
     X~_SR = zoom_in(X_c),   M~ = nearest(M)              (section 3.1.2, 3.1.3)
     X_r = M zoom_out(f_r(X~_SR, M~)) + (1 - M) X_m       (eq. 7), clipped to [0, 1]
 
-A configuration may let the coarse network add to a start instead (`ZoomConfig.start`; departure).
+Departure: the coarse network's output may be added to a membrane instead of eq. 2 (`ZoomConfig.start`).
 
-The idea asks nothing of the networks but their inputs and outputs, so any may be plugged in (section 5). Images are
+Each of the three networks can be replaced by another with the same inputs and outputs (section 5). Images are
 [B, H, W, 3] float32 RGB in [0, 1], masks [B, H, W, 1] with 1 = hole.
 """
 
@@ -34,15 +34,15 @@ MODEL_NAME = "zoom_to_inpaint"
 
 
 class ZoomToInpaint(BuiltByCalling, keras.Model):
-    """The three networks and what connects them, with random weights until loaded.
+    """The three networks and their connections. The weights are random until they are loaded.
 
     Args:
       config: `zoom_to_inpaint.PAPER` (default), one of `zoom_to_inpaint.CONFIGS`, or one of your own.
-      coarse: in place of the paper's coarse network, a Keras layer ((masked image, mask), training) -> f_c, all
-        [B, H, W, *]; what it gives outside the hole is not used.
-      super_resolution: in place of the zoom, a layer (image, training) -> [B, sH, sW, 3].
-      refinement: in place of the refinement network, a layer ((zoomed image, zoomed mask), training) -> f_r.
-        AutoGraph does not read these layers' code: branches on values take `tf.cond`.
+      coarse: replaces the coarse network: a Keras layer ((masked image, mask), training) -> f_c, all [B, H, W, *];
+        its output outside the hole is not used.
+      super_resolution: replaces the zoom: a layer (image, training) -> [B, sH, sW, 3].
+      refinement: replaces the refinement network: a layer ((zoomed image, zoomed mask), training) -> f_r.
+        AutoGraph does not convert these layers, so a branch on a tensor's value needs `tf.cond`.
       dtype: Keras dtype policy of the paper's networks, "float32" or "mixed_bfloat16".
     """
 
@@ -55,7 +55,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         dtype="float32",
         **kwargs,
     ):
-        super().__init__(autocast=False, **kwargs)  # the networks cast for themselves
+        super().__init__(autocast=False, **kwargs)  # each network casts its own input
         self.config = config
         self.plugged_in = tuple(
             name
@@ -66,7 +66,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
             )
             if layer is not None
         )
-        # `is None` because a container of layers may count as false.
+        # `is None`, because an empty container of layers is false.
         self.coarse = CoarseNetwork(config, dtype=dtype) if coarse is None else coarse
         self.super_resolution = (
             zoom_in(config, dtype=dtype) if super_resolution is None else super_resolution
@@ -74,16 +74,16 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         self.refinement = (
             RefinementNetwork(config, dtype=dtype) if refinement is None else refinement
         )
-        side = config.size if self.plugged_in else 2 * config.multiple  # ours take any size
+        side = config.size if self.plugged_in else 2 * config.multiple  # the paper's take any size
         self._try_plugged_in(side)
-        self((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))  # makes the variables
+        self((tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])))  # creates the variables
         signature = [tf.TensorSpec([None, None, None, channels], tf.float32) for channels in (3, 1)]
         options = {"input_signature": signature, "autograph": False}
         self._generate = tf.function(self._generate_padded, **options)
         self._fill = tf.function(self._fill_padded, **options)
 
     def _try_plugged_in(self, side):
-        """UserError unless the plugged-in networks give images of the right size; others would be broadcast."""
+        """UserError unless plugged-in networks return images of the right size; others could broadcast silently."""
         large = self.config.scale * side
         image, mask = tf.zeros([1, side, side, 3]), tf.zeros([1, side, side, 1])
         zoomed, zoomed_mask = tf.zeros([1, large, large, 3]), tf.zeros([1, large, large, 1])
@@ -97,16 +97,16 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
             shape = tuple(getattr(self, name)(inputs, training=False).shape)
             if shape != (1, expected, expected, 3):
                 raise UserError(
-                    f"the {name} network gives {shape} where {(1, expected, expected, 3)} is expected"
+                    f"the {name} network returns shape {shape}; expected {(1, expected, expected, 3)}"
                 )
 
     def call(self, inputs, training=None, hole_only=False):
         """The whole pipeline on sides that need no padding (`config.multiple`).
 
         Args:
-          inputs: (image, mask). image: [B, H, W, 3] float32 in [0, 1]; what it holds under the mask is ignored.
+          inputs: (image, mask). image: [B, H, W, 3] float32 in [0, 1]; values under the mask are ignored.
             mask: [B, H, W, 1] float32, 1 = hole.
-          hole_only: spares what the final blend drops; the first three results are then right in the hole alone.
+          hole_only: skips what the final blend discards; the first three results are then valid in the hole alone.
 
         Returns:
           X_c, X~_SR, f_r(X~_SR, M~) before any blend, and the final output in [0, 1]; float32.
@@ -122,7 +122,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return coarse, zoomed, refined, tf.clip_by_value(output, 0.0, 1.0)
 
     def complete_coarsely(self, masked, mask, training=None, hole_only=False):
-        """X_c (eq. 2) of a masked image, or of the start of one to which the coarse network adds."""
+        """X_c (eq. 2) of a masked image; with a membrane start f_c is added to the membrane."""
         if self.config.start == "zero":
             found = _apply(self.coarse, (masked, mask), training, hole_only)
         else:
@@ -142,7 +142,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return self(inputs, training=False, hole_only=True)[3][:, :height, :width]
 
     def _padded(self, x):
-        """Extended to the right and below by reflection; what is reflected is context like any other."""
+        """Extended to the right and below by reflection; reflected pixels count as context."""
         for axis in (1, 2):
             length = tf.shape(x)[axis]
             position = tf.range(-(-length // self.config.multiple) * self.config.multiple)
@@ -170,17 +170,17 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return self._generate(image, mask)
 
     def fill(self, image, mask):
-        """The output of `generate` alone, for less work: what does not reach the hole is not computed."""
+        """The output of `generate` alone, at less cost: values that do not affect the hole are not computed."""
         image, mask = check_batch(image, mask)
         return self._fill(image, mask)
 
     def attention(self, image, mask):
-        """Where the refinement network looks: [B, N, N] float32, row j the weights of all positions for position j.
+        """The refinement network's attention [B, N, N] float32; row j: weights of all positions for position j.
 
         image, mask: as for `generate`, sides multiples of `config.multiple`; N = (sH / 8) * (sW / 8).
         """
         if "refinement" in self.plugged_in:
-            raise UserError("another refinement network is plugged in; its attention is unknown")
+            raise UserError("the refinement network was replaced; its attention is unknown")
         image, mask = check_batch(image, mask)
         if any(side % self.config.multiple for side in image.shape[1:3]):
             raise UserError(
@@ -205,8 +205,8 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         """
         return photograph.inpaint(self.fill, image, mask)
 
-    def save(self, path: PathLike, half: bool = False) -> None:  # not Keras' archive
-        """Writes configuration and weights, float32 or half as large, to one weights file (`common.models.weights`)."""
+    def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
+        """Writes configuration and weights to one weights file (`common.models.weights`); half: weights as float16."""
         if self.plugged_in:
             raise UserError(
                 f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "
@@ -216,12 +216,12 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
 
     @classmethod
     def pretrained(cls, dtype="float32") -> ZoomToInpaint:
-        """The model with the weights that come with the package (docs/weights.md); UserError if there are none."""
+        """The model with the shipped weights (docs/weights.md); UserError if the weights file is missing or damaged."""
         return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> ZoomToInpaint:
-        """The model that `save` wrote; UserError when the file is missing, cut short or another model's."""
+        """The model of a file that `save` wrote; UserError if the file is missing, cut short or of another model."""
         fields, arrays = weights.read(path, MODEL_NAME)
         model = cls(read_config(fields, path), dtype=dtype)
         weights.assign(model, arrays, str(path))
@@ -237,14 +237,14 @@ def read_config(fields: dict, path: PathLike) -> ZoomConfig:
 
 
 def _apply(network, inputs, training, hole_only):
-    """Calls a network; a plugged-in one need not know what `hole_only` means."""
+    """Calls a network; only the paper's networks take `hole_only`."""
     if hole_only and isinstance(network, (CoarseNetwork, RefinementNetwork)):
         return network(inputs, training=training, hole_only=True)
     return network(inputs, training=training)
 
 
 def check_batch(image, mask):
-    """image [B, H, W, 3] and mask [B, H, W, 1] as float32 tensors, the mask binary; UserError if they are not such."""
+    """image [B, H, W, 3] and mask [B, H, W, 1] as float32 tensors, the mask binary; UserError for other inputs."""
     for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
         if not hasattr(array, "shape"):
             raise UserError(f"{name} must be an array or a tensor, got {type(array).__name__}")
@@ -262,7 +262,7 @@ def check_batch(image, mask):
         raise UserError(f"mask is {mask.dtype}; expected numbers, 1 = hole")
     image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
     hole = mask > 0.5
-    if tf.executing_eagerly():  # a graph that contains this call has no values yet
+    if tf.executing_eagerly():  # inside a graph there are no values to check
         if not tf.reduce_all(tf.math.is_finite(mask)):
             raise UserError("mask holds NaN or infinite values")
         if not tf.reduce_all(tf.math.is_finite(tf.where(hole, 0.0, image))):

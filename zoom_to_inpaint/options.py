@@ -1,4 +1,4 @@
-"""Choices of a Zoom-to-Inpaint training: its stages and coefficients (section 4.1, "Z" here), and their flags."""
+"""Stages and coefficients of Zoom-to-Inpaint's training (Zoom-to-Inpaint (Z) section 4.1) and their flags."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from common.training import options as common
 from zoom_to_inpaint.config import CONFIGS, ZoomConfig
 
 STAGES = ("pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint")
-IMAGENET = "imagenet"  # of --vgg_weights: Keras' own file, downloaded
+IMAGENET = "imagenet"  # value of --vgg_weights: Keras' file, downloaded
 
 
-NETWORKS = ZoomConfig  # its fields with a help text are flags, too
+NETWORKS = ZoomConfig  # its fields with a help text are flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,19 +29,19 @@ class DataOptions(common.DataOptions):
 class TrainingOptions(common.CommonOptions):
     """Coefficients of Z section 4.1; the defaults are those of joint training.
 
-    The weight of the gradient loss is the configuration's, because rows of Tables 3 and 5 differ in it.
+    The weight of the gradient loss is a field of the configuration, because rows of Tables 3 and 5 differ in it.
     """
 
     steps: int = with_default(common.CommonOptions, "steps", 1200000)
     batch_size: int = with_default(common.CommonOptions, "batch_size", 16)
     learning_rate: float = with_default(common.CommonOptions, "learning_rate", 1e-5)
     coarse_vgg_weight: float = option(
-        0.01, "Z eq. 3, lambda; also while the refinement network is pretrained"
+        0.01, "Z eq. 3, lambda; also in pretraining of the refinement network"
     )
     refinement_vgg_weight: float = option(1e-5, "Z eq. 5, lambda")
-    gan_weight: float = option(0.5, "Z eq. 5, lambda; 0: there is no discriminator")
+    gan_weight: float = option(0.5, "Z eq. 5, lambda; 0: no discriminator")
     frozen_batch_norm: bool = option(
-        False, "normalise as at inference, with the averages of --weights, which stay"
+        False, "normalise as at inference, with the averages of --weights, which no longer change"
     )
     batch_norm_warmup: bool = option(
         False,

@@ -1,9 +1,9 @@
 """One photograph of any size (the paper works on 256 x 256, Zoom-to-Inpaint section 4).
 
-Up to `LARGEST_SIDE` the whole photograph goes through the networks at its own resolution. Of a larger one a window is
-cut out around the hole, with as much context on every side as the hole is long; a window that is still too large is
-reduced to `LARGEST_SIDE` and the fill is enlarged again. Pixels of the hole are taken from the result, all others are
-the photograph's. What lies under the hole never enters.
+A photograph of up to `LARGEST_SIDE` goes through the networks whole and at its own resolution. For a larger
+photograph the networks see a window around the hole, with as much context on every side as the hole is long. A window
+larger than `LARGEST_SIDE` is reduced to `LARGEST_SIDE` and its fill enlarged again. Only pixels of the hole are
+written; pixels under the hole have no influence.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from common.images.convert import check_array, to_uint8, to_unit
 from common.models import window as windows
 
 LARGEST_SIDE = 1024
-_ROUNDING = 1e-6  # of float32 averages between 0 and 1
-# Of a window, where the photograph has that much: what the networks were trained on.
+_ROUNDING = 1e-6  # rounding error of float32 averages in [0, 1]
+# Smallest side of a window, if the photograph is that large: the side of the training images.
 SMALLEST_WINDOW = 256
 
 
@@ -28,7 +28,7 @@ def inpaint(fill: Callable, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
     Args:
       fill: ([1, H, W, 3] float32 in [0, 1], [1, H, W, 1] float32) -> [1, H, W, 3], as `ZoomToInpaint.fill`.
-      image, mask, and what is returned and raised: see `ZoomToInpaint.inpaint`.
+      image, mask, result and errors: see `ZoomToInpaint.inpaint`.
     """
     check_array(image, mask)
     hole = mask > 0
@@ -43,7 +43,7 @@ def inpaint(fill: Callable, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def choose_window(hole: np.ndarray) -> tuple[slice, slice]:
-    """[H, W] bool with a hole -> the rows and columns that are looked at."""
+    """[H, W] bool with a hole -> rows and columns of the window."""
     left, top, width, height = cv2.boundingRect(hole.view(np.uint8))
     if max(hole.shape) <= LARGEST_SIDE:
         return slice(0, hole.shape[0]), slice(0, hole.shape[1])
@@ -56,12 +56,12 @@ def choose_window(hole: np.ndarray) -> tuple[slice, slice]:
 
 
 def is_reduced(window: tuple[slice, slice]) -> bool:
-    """Whether the networks see this window smaller than it is."""
+    """Whether this window is reduced for the networks."""
     return max(part.stop - part.start for part in window) > LARGEST_SIDE
 
 
 def _fill_window(fill, image, hole):
-    """uint8 [H, W, 3], bool [H, W] -> uint8 [H, W, 3], right in the hole."""
+    """uint8 [H, W, 3], bool [H, W] -> uint8 [H, W, 3], valid in the hole alone."""
     height, width = hole.shape
     scale = LARGEST_SIDE / max(height, width)
     if scale >= 1:
@@ -78,18 +78,18 @@ def _filled(fill, unit, hole):
 
 
 def _reduce(image, hole, size):
-    """Averages of the known pixels and the cells that are hole, at `size` = (width, height).
+    """(averages of the known pixels, hole) at `size` = (width, height).
 
-    A cell that touches the hole belongs to it, unless that would leave less than half of what is known.
+    A cell that touches the hole is hole, unless this would lose more than half of the known area.
     """
     known = np.float32(1) - hole
     weight = cv2.resize(known, size, interpolation=cv2.INTER_AREA)
-    # One channel after the other: a photograph as float32 takes four times its memory.
+    # One channel at a time: a photograph as float32 takes four times its memory.
     channels = (to_unit(image[..., channel]) * known for channel in range(3))
     total = np.stack([cv2.resize(x, size, interpolation=cv2.INTER_AREA) for x in channels], axis=-1)
-    # Not from `weight`: OpenCV leaves slivers of a cell out, so that known cells weigh a little less than 1.
+    # Not from `weight`: OpenCV leaves slivers of a cell out, so known cells weigh slightly less than 1.
     touched = windows.cells_touching(hole, size[::-1], slivers=False)
     if 2 * np.count_nonzero(~touched) < weight.sum():
-        # Fine scratches touch nearly every cell; what is known of a cell then has to do.
+        # Fine scratches touch nearly every cell; then only cells without a known pixel are hole.
         touched = weight < _ROUNDING
     return total / np.maximum(weight, _ROUNDING)[..., None], touched

@@ -1,4 +1,4 @@
-"""Pretraining of Zoom-to-Inpaint's networks, each by itself (Zoom-to-Inpaint section 4.1).
+"""Separate pretraining of the three networks (Zoom-to-Inpaint section 4.1).
 
 CoarsePretraining            L_c                    eq. 3
 RefinementPretraining        L1 and VGG of eq. 5    section 4.1, "we only use the L1 loss and the VGG loss"
@@ -35,10 +35,10 @@ class CoarsePretraining(Trainer):
 
 
 class RefinementPretraining(Trainer):
-    """The refinement network on what a pretrained coarse network, which stays as it is, makes of the masked image.
+    """The refinement network on the results of a pretrained, frozen coarse network.
 
-    The paper pretrains it separately and does not say on what. In joint training its output is added to a coarse
-    result: one that has learned to fill an empty hole would add a second colour to the one that is there.
+    The paper does not name the input of this pretraining. In joint training the decoder's output is added to a coarse
+    result; a refinement network pretrained on empty holes would add a second colour to that result.
     """
 
     def networks(self):

@@ -1,4 +1,4 @@
-"""Zoom-to-Inpaint in train.py: the networks and optimizers that flags ask for (`zoom_to_inpaint.options`)."""
+"""Zoom-to-Inpaint's part of train.py: networks and optimizers from flags (`zoom_to_inpaint.options`)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def config(values: Mapping) -> ZoomConfig:
 
 
 def checks(values: Mapping) -> list:
-    """What flags {flag: value} and files alone can tell, before anything is built: callables that raise UserError."""
+    """Checks of flags {flag: value} and files that need no network: callables that raise UserError."""
     flags = ("weights", *_NETWORK_FLAGS.values(), "discriminator_weights")
     start = options.from_flags(Start, values)
     return [
@@ -65,7 +65,7 @@ def checks(values: Mapping) -> list:
 
 
 def remarks(values: Mapping) -> list[str]:
-    """What else a run may turn out to need."""
+    """Hints for runs that fail their checks: a download of VGG19's weights."""
     start = options.from_flags(Start, values)
     wanted = start.vgg_weights == vgg.IMAGENET and start.stage != "pretrain_sr"
     return [vgg.DOWNLOAD] if wanted and not vgg.is_downloaded() else []
@@ -75,30 +75,30 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
     """Builds networks and optimizers of --stage inside the strategy's scope.
 
     Args:
-      strategy: where they live.
-      values: {flag: value}. --weights: the whole model to start from (`weights_source`), or None; "none": random
-        weights, asked for.
+      strategy: its scope holds the variables.
+      values: {flag: value}. --weights: the initial weights of the whole model (`weights_source`), None, or "none" for
+        random weights.
     """
     start, chosen = options.from_flags(Start, values), options.from_flags(TrainingOptions, values)
     check_devices(chosen, strategy)
     if chosen.jit:
         raise UsageError(
-            "--jit does not go with --model=zoom_to_inpaint: its attention's sizes follow the hole and its batch norm "
-            "meets across replicas, neither of which XLA can compile"
+            "--jit does not work with --model=zoom_to_inpaint: XLA compiles neither attention whose size follows the "
+            "hole nor batch norm that is synchronised across replicas"
         )
     check_start(values)
     with strategy.scope():
         model = _model(values, keras_compat.policy(chosen.precision))
         features = None if start.stage == "pretrain_sr" else vgg.load(start.vgg_weights)
         trainer = TRAINERS[start.stage](model, chosen, features)
-        given = start.discriminator_weights  # none without --gan_weight, see `check_start`
+        given = start.discriminator_weights  # None if --gan_weight=0, see `check_start`
         if given and not sources.is_untrained(given):
             weights_source.load_discriminator(trainer.discriminator, given)
     return _recipe(start.stage, model, trainer, chosen)
 
 
 def _model(values, dtype):
-    """The whole model: that of --weights, or a new one whose networks are those that flags name."""
+    """The whole model: that of --weights, or a new one with the networks that flags name."""
     weights = values["weights"]
     if weights and not sources.is_untrained(weights):
         model = _with_training_fields(weights_source.load(weights, dtype), values)
@@ -111,7 +111,7 @@ def _model(values, dtype):
 
 
 def _with_training_fields(model, values):
-    """`model` with the fields of its configuration that change no network; UsageError if flags change another one."""
+    """`model` with the flags' configuration; UsageError if the flags change a field that changes a network."""
     wanted = config(values)
     training = (
         *("name", "size", "field_of_view", "discriminator_channels"),
@@ -121,7 +121,7 @@ def _with_training_fields(model, values):
     for name in found.keys() - training:
         if found[name] != asked[name]:
             raise UsageError(
-                f"--weights={values['weights']} holds networks with {name} {found[name]}, --zoom_config={wanted.name} "
+                f"--weights={values['weights']} holds networks with {name} {found[name]}; --zoom_config={wanted.name} "
                 f"with these flags asks for {asked[name]}"
             )
     model.config = wanted
@@ -129,7 +129,7 @@ def _with_training_fields(model, values):
 
 
 def check_start(values: Mapping) -> None:
-    """UsageError unless a stage's start is named: pretrained networks, or random ones in so many words.
+    """UsageError unless the flags name the stage's initial weights: pretrained networks, or 'none' for random ones.
 
     values: {flag: value}.
     """
@@ -142,7 +142,7 @@ def check_start(values: Mapping) -> None:
     for flag in given + ["discriminator_weights"] * bool(values["discriminator_weights"]):
         if stage != "joint" and flag not in needed:
             others = f"--{needed[0]} or --weights" if needed else "--weights"
-            raise UsageError(f"--{flag} does not go with --stage={stage}, which takes {others}")
+            raise UsageError(f"--{flag} does not work with --stage={stage}, which takes {others}")
     if values["discriminator_weights"] and not values["gan_weight"]:
         raise UsageError("--discriminator_weights: with --gan_weight=0 there is no discriminator")
     if weights and given:
@@ -160,13 +160,13 @@ def check_start(values: Mapping) -> None:
 
 
 def _check_statistics(stage, weights):
-    """UsageError where --frozen_batch_norm would have no averages to normalise with."""
+    """UsageError if --frozen_batch_norm has no trained averages to normalise with."""
     if stage == "pretrain_sr":
         raise UsageError("--frozen_batch_norm: the SR network has no batch norm")
-    if stage != "joint" and not weights:  # joint training always starts from what was named
+    if stage != "joint" and not weights:  # joint training always starts from named weights
         raise UsageError(
-            "--frozen_batch_norm normalises with averages that a new network has not learned yet (its gates would "
-            f"close: docs/training.md); --stage={stage} needs --weights with it"
+            "--frozen_batch_norm normalises with averages that a new network has not learned yet, so its gates would "
+            f"close (docs/training.md); --stage={stage} needs --weights with it"
         )
 
 
@@ -200,7 +200,7 @@ def _recipe(stage, model, trainer, chosen):
 
 
 def _save_joint(model, discriminator, path):
-    """weights.npz for inference and, beside it, what joint training on large masks goes on with."""
+    """Writes weights.npz for inference and discriminator.npz, from which joint training on large masks continues."""
     model.save(path)
     if discriminator is None:
         return

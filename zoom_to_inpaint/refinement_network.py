@@ -1,10 +1,10 @@
-"""Refinement network f_r: corrects the zoomed image with what surrounds the hole (section 3.1.3, A.3, Figure 10).
+"""Refinement network f_r: refines the zoomed image, with contextual attention (section 3.1.3, A.3, Figure 10).
 
     bottleneck x = encoder(image, mask);   x = G(4ch)[x, CA(x)];   f_r = image + decoder(x)
 
 Input: the zoomed coarse result [B, sH, sW, 3] in [0, 1] and the zoomed mask [B, sH, sW, 1], sides multiples of 8.
-Output: f_r [B, sH, sW, 3], float32 and unbounded, before the blend of eq. 4 or 7. That the decoder's output is added
-to the input image is the release's; the paper does not say.
+Output: f_r [B, sH, sW, 3], float32 and unbounded, before the blend of eq. 4 or 7. The decoder's output is added to
+the input image as in the release; the paper does not say.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ class RefinementNetwork(Composite):
         )
         self.merge = GatedConv2D(4 * config.channels, dtype=policy)
         self.decoder = Decoder(config.channels, config.last_initializer, dtype=policy)
-        # Bicubic zooming out with antialiasing sees 2s pixels around; in cells of 4 pixels.
+        # Bicubic zoom-out with antialiasing reads 2s pixels around a pixel; in cells of 4 pixels.
         self._margin = -(-2 * config.scale // 4)
 
     def call(self, inputs, training=None, hole_only=False):
-        """hole_only: spares what does not reach the hole after zooming out; there the result is the input image."""
+        """hole_only: skips what does not affect the hole after zoom-out; there the result is the input image."""
         image, mask = inputs
         x = self.encoder(tf.cast(tf.concat(inputs, axis=-1), self.compute_dtype), training=training)
         attended = self.attention((x, mask), training=training)

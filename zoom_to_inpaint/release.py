@@ -1,12 +1,12 @@
-"""Import of the authors' published weights (Z; their TensorFlow 2 release) into a `ZoomToInpaint`.
+"""Import of the authors' published weights (a TensorFlow 2 release) into a `ZoomToInpaint`.
 
 Sources: the prefix of a TensorFlow 2 checkpoint (object graph), or a dict of arrays under its names, such as
-"model/layer_with_weights-0/kernel". The models are "model" (coarse), "model_sr" and "model_refine"; every gated
-convolution is two numbered layers, the convolution and its batch normalization. Channels and scale are read from
-the shapes; a checkpoint without "model_sr" becomes the ablation without a trained zoom.
+"model/layer_with_weights-0/kernel". The networks are "model" (coarse), "model_sr" and "model_refine". Every gated
+convolution is two numbered layers, the convolution and its batch normalization. Channels and scale are read from the
+shapes; a checkpoint without "model_sr" becomes the ablation without a trained zoom.
 
-Strict: an array that is missing, unknown or of another shape is an error that names it. Optimizer slots, step counters
-and the discriminator of a checkpoint are known and ignored; `load_release_discriminator` imports the latter.
+A missing or unknown array, or one of another shape, is an error that names the array. Optimizer slots and step
+counters are ignored; `load_release_discriminator` imports the discriminator.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ _DISCRIMINATOR = [
     for variable in _DISCRIMINATOR_VARIABLES
 ]
 _KNOWN = {*_COARSE, *_REFINEMENT, *_SUPER_RESOLUTION, *_DISCRIMINATOR}
-# Training state, not weights. In an object graph slots hang below the variable they belong to; optimizers
-# ("optimizer", "optimizer_d") and counters, which are scalars, stand beside the models.
+# Training state, not weights. In an object graph an optimizer's slots are below their variable; optimizers
+# ("optimizer", "optimizer_d") and counters (scalars) are beside the networks.
 _SLOT = "/.OPTIMIZER_SLOT/"
 _OPTIMIZER = re.compile(r"optimizer(_\w+)?/")
 _COUNTER = re.compile(r"(ckpt|epoch|step|global_step|save_counter|iter|best)(_\w+)?$")
@@ -104,7 +104,7 @@ def load_release(source, dtype="float32") -> ZoomToInpaint:
 def load_release_discriminator(source, size: int = 512) -> Discriminator:
     """The authors' discriminator, "model_d", with its vectors of power iteration.
 
-    size: side of the images it will see; it sets nothing but the number of patches.
+    size: side of the input images; it affects only the number of patches.
     """
     arrays, label = _read(source)
     arrays = _needed(arrays, _DISCRIMINATOR, label)
@@ -118,7 +118,7 @@ def load_release_discriminator(source, size: int = 512) -> Discriminator:
         kernel, bias = layer.layer.kernel, layer.layer.bias
         (vector,) = (v for v in layer.weights if v is not kernel and v is not bias)
         ours = {"kernel": kernel, "layer/bias": bias, "spectral_norm_u": vector}
-        # The other vector is no state: every step computes it from this one.
+        # The other vector is not state: every step computes it from this one.
         other = np.empty([1, int(np.prod(kernel.shape[:-1]))])
         weights.check({**ours, "spectral_norm_v": other}, found, f"{label}, {prefix}")
         for name, variable in ours.items():
@@ -135,7 +135,7 @@ def _config(arrays, with_sr, label):
         for model, i in names
     )
     if not with_sr:
-        # Bicubic and no zoom leave no trace in the weights; the paper's better one is taken.
+        # The weights do not tell bicubic zoom from no zoom; bicubic scores better in the paper.
         return _changed(label, zoom="bicubic", channels=channels)
     sr_channels, spread = of_sr
     scale = round((spread / sr_channels) ** 0.5)
@@ -151,7 +151,7 @@ def _changed(label, **changes):
 
 
 def _channels(arrays, kernel, bias, label) -> int:
-    """Output channels of a layer; where its kernel and its bias disagree, that is the error to report."""
+    """Output channels of a layer; UserError if its kernel and its bias disagree."""
     shapes = arrays[kernel].shape, arrays[bias].shape
     if len(shapes[0]) != 4 or shapes[0][-1:] != shapes[1] or 0 in shapes[0]:
         raise UserError(
@@ -162,7 +162,7 @@ def _channels(arrays, kernel, bias, label) -> int:
 
 
 def _needed(arrays, names, label) -> dict:
-    """{name: float32 array} of `names`, or a UserError: one is missing, or `arrays` holds what nobody knows."""
+    """{name: float32 array} of `names`; UserError if one is missing or `arrays` holds an unknown array."""
     unknown = [n for n, a in arrays.items() if n not in _KNOWN and not _is_training_state(n, a)]
     release.check_names(arrays, names, unknown, label)
     return {name: _as_floats(arrays[name], name, label) for name in names}

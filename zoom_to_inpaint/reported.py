@@ -1,10 +1,10 @@
-"""The numbers that Zoom-to-Inpaint ("Z") prints, digit for digit: Tables 1-5 and 7-10. Nothing here is measured.
+"""The numbers that the Zoom-to-Inpaint paper prints, digit for digit: Tables 1-5 and 7-10. Nothing here is measured.
 
-Data sets and masks are named as everywhere: "div2k", "places2"; "small", "large". PSNR is in dB, SSIM and MS-SSIM are
-at most 1, L1 is a fraction of the full range, parameters are in millions, times in milliseconds.
+Data sets are named "div2k" and "places2", masks "small" and "large". PSNR is in dB, SSIM and MS-SSIM are at most 1, L1
+is a fraction of the full range, parameters are in millions, times in milliseconds.
 
-Not here: Table 6 is prose; what Table 7 has measured under small and large masks is Table 2; the last column of Table 2
-is that of Table 8.
+Left out: Table 6 is prose; the part of Table 7 for small and large masks repeats Table 2; the last column of Table 2
+repeats Table 8.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Scores(NamedTuple):
 
 
 class HoleShare(NamedTuple):
-    """Per cent of the picture that is hole, over 10,000 random masks."""
+    """Hole in per cent of the image, over 10,000 random masks."""
 
     mean: float
     max: float
 
 
 class Cost(NamedTuple):
-    """Parameters in millions, those of [48], [53] and [50] copied from their papers; milliseconds per image."""
+    """Parameters in millions and milliseconds per image."""
 
     parameters: float
     milliseconds: float
@@ -48,7 +48,7 @@ class Ablation(NamedTuple):
 
 
 class Preference(NamedTuple):
-    """Choices of the other method's picture and of ours in the user study; the per cent for ours as printed."""
+    """Choices of the other method and of ours in the user study, and the per cent for ours as printed."""
 
     other: int
     ours: int
@@ -58,7 +58,7 @@ class Preference(NamedTuple):
 # Table 1, last column: "Invalid pixel ratio".
 TABLE_1 = {"small": HoleShare(4.3, 15.75), "large": HoleShare(15.12, 50.24)}
 
-# Table 2, 256 x 256. The other methods with their released weights, trained on Places2 (section 4.1).
+# Table 2, 256 x 256. The other methods use their released weights, trained on Places2 (section 4.1).
 TABLE_2 = {
     ("places2", "small"): {
         "HiFill [48]": Scores(31.12, 0.9586, 0.9742, 0.00744),
@@ -108,12 +108,12 @@ TABLE_3 = {
 
 
 def _of_table_3(name: str, parameters: float) -> Ablation:
-    """A row of Table 5 that Table 3 has too, of 64 channels."""
+    """A row of Table 5 that repeats Table 3, with 64 channels."""
     return Ablation(name, 64, TABLE_3["small"][name], TABLE_3["large"][name], parameters)
 
 
-# Table 4: time per image on an NVIDIA Tesla T4, files apart; 100 center crops of DIV2K under large masks. HiFill at
-# 512 x 512 with its pre- and post-processing (60 ms without).
+# Table 4: time per image on an NVIDIA Tesla T4 without file access; 100 center crops of DIV2K, large masks. HiFill
+# ran at 512 x 512 with its pre- and post-processing (60 ms without).
 TABLE_4 = {
     "HiFill [48]": Cost(2.7, 127),
     "Pluralistic [53]": Cost(6, 37),
@@ -121,11 +121,11 @@ TABLE_4 = {
     "EdgeConnect [31]": Cost(21.53, 21),
     "Ours": Cost(4.5, 293),
 }
-# Their parameters are from their own papers.
+# Methods whose parameter counts are copied from their papers.
 TABLE_4_COPIED = ("HiFill [48]", "Pluralistic [53]", "DeepFill-v2 [50]")
 HIFILL_NETWORK_MILLISECONDS = 60
 
-# Table 5: Table 3 and networks of 70 channels, with their size.
+# Table 5: the rows of Table 3 and networks with 70 channels, with parameter counts.
 TABLE_5 = (
     _of_table_3("No zoom", 4.03),
     _of_table_3("Bicubic zoom", 4.03),
@@ -146,8 +146,8 @@ TABLE_5 = (
 )
 
 # Table 7, "Values copied from the publications": what others printed for Places2 at other sizes and masks (Table 6).
-# The paper calls them not directly comparable (appendix C.2). None: not given. HiFill's L1 is 5.439 in its own paper,
-# without a unit; as per cent of the full range, as it is copied here, it cannot be (docs/departures.md).
+# The paper calls them not directly comparable (appendix C.2). None: not given. HiFill's own paper prints an L1 of
+# 5.439 without a unit; it cannot be per cent of the full range, as copied here (docs/departures.md).
 TABLE_7_COPIED = {
     "HiFill [48]": Scores(None, None, 0.8840, 0.05439),
     "Pluralistic [53]": Scores(None, None, None, None),
@@ -155,7 +155,8 @@ TABLE_7_COPIED = {
     "EdgeConnect [31]": Scores(27.95, 0.9200, None, 0.01500),
 }
 
-# Table 8: user study (appendix D), the other method against ours. The counts say 75 pairs per participant and method.
+# Table 8: user study (appendix D), the other method against ours. The counts imply 75 pairs per participant and
+# method.
 TABLE_8 = {
     "small": {
         "HiFill [48]": Preference(239, 736, 75.49),
@@ -190,19 +191,19 @@ TABLE_9 = {
     },
 }
 
-# Table 10: SSIM of the levels of a Laplacian pyramid, "high" being level 0; small masks (Figure 6). The data set is not
-# named; the ablations around it are of DIV2K.
+# Table 10: SSIM of the levels of a Laplacian pyramid, "high" = level 0; small masks (Figure 6). The paper names no
+# data set; the neighbouring ablations use DIV2K.
 TABLE_10 = {
     "low": {"No zoom": 0.9858, "Bicubic zoom": 0.9870, "SR zoom": 0.9888, "SR zoom+L∇": 0.9907},
     "mid": {"No zoom": 0.9730, "Bicubic zoom": 0.9756, "SR zoom": 0.9772, "SR zoom+L∇": 0.9793},
     "high": {"No zoom": 0.9674, "Bicubic zoom": 0.9717, "SR zoom": 0.9727, "SR zoom+L∇": 0.9743},
 }
 
-# Section 4.1: "For DIV2K, 256x256 patches were center-cropped"; Places2 is of 256 x 256.
+# Section 4.1: "For DIV2K, 256x256 patches were center-cropped"; Places2 images are 256 x 256.
 # Values: `common.scoring.protocol.FITS`.
 FITS = {"div2k": "crop", "places2": "resize"}
-SIZE = 256  # side of the pictures of Table 2
-IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; of Places2, 100 each of validation and test
+SIZE = 256  # side of the images of Table 2
+IMAGES = {"div2k": 100, "places2": 200}  # section 4.1; Places2: 100 of validation, 100 of test
 SCOPE = (
     "Zoom-to-Inpaint, Table 2, scores --dataset=div2k and places2 (held-out images) with --masks=small and large "
     f"at --size={SIZE}"
@@ -210,9 +211,9 @@ SCOPE = (
 
 
 def rows(dataset: str, split: str, masks: str, size: int) -> list[Reference]:
-    """Table 2's rows of the same data set, kind of masks and size of picture; empty if it has none.
+    """Rows of Table 2 for a data set, kind of masks and image size; empty if the table has none.
 
-    DIV2K with large masks is what Table 4 times, so these rows have "seconds" too.
+    Table 4 gives times for DIV2K with large masks, so these rows have "seconds" too.
     """
     if split == "train" or size != SIZE:
         return []

@@ -1,15 +1,15 @@
-"""Progressive learning as one command: the stages of sections 3.2 and 4.1, each a flagfile, one after the other.
+"""Progressive learning as one command: runs the stages of sections 3.2 and 4.1 in turn, each from a flagfile.
 
     pretrain_coarse                        Places2, small masks
-    pretrain_refinement                    the same, on what the coarse network gives
+    pretrain_refinement                    the same, on the results of the coarse network
     pretrain_sr                            DIV2K patches
     joint_small                            DIV2K, small masks, from the three networks above
     joint_large                            DIV2K, large masks, from joint_small
 
-Every stage is a run of its own below the output folder, started as a person would: train.py with the stage's flagfile,
-then the flags that were given, then the weights of the stages before. Its optimizers are fresh; the
-discriminator of joint_small goes on in joint_large. A stage that is finished says so and the next begins, so the same
-command goes on where it was interrupted. SIGTERM is handed on to the stage that runs; no other begins.
+Each stage is a separate train.py run with its own run folder below the output folder. Its command line holds the
+stage's flagfile, then the given flags, then the weights of earlier stages. Each stage starts with new optimizers;
+joint_large continues the discriminator of joint_small. Finished stages are skipped, so the same command continues an
+interrupted one. SIGTERM is passed on to the running stage; no other stage starts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STAGES = {
 ALL = "all"
 FLAGFILES = "configs/zoom_to_inpaint"
 MODEL = "zoom_to_inpaint"
-# Flags of the chain itself; the stages have their own.
+# Flags of the chain; they are not passed on to the stages.
 _CHAIN = ("stages", "flagfiles", "output", "model")
 _WEIGHTS = {flag for needed in STAGES.values() for flag in needed}
 
@@ -55,51 +55,51 @@ def run(
     """Runs the stages `wanted` in the order of `STAGES`.
 
     Args:
-      wanted: names, or "all". A stage takes the weights of those before it that are wanted too; of others it
-        takes what the flags and its flagfile say.
-      folder: of the flagfiles; None: the paper's.
+      wanted: names, or "all". A stage starts from the weights of earlier wanted stages; flags and flagfile name the
+        weights of other stages.
+      folder: folder of the flagfiles; None: the paper's.
       output: folder for one run folder per stage.
-      arguments: the command line; everything but the chain's own flags goes to every stage, flags that name weights
-        to the stages that start from them.
+      arguments: the command line. Every stage gets all flags but the chain's; a flag that names weights goes only to
+        stages that start from these weights.
       stop: set by SIGTERM and Ctrl-C.
-      dry_run: the stages only plan, so weights of earlier ones need not exist: random ones stand in.
-      check: called before the first stage with {stage: its command line}, random weights standing in likewise; raises
-        what is missing for any of them, or for the chain where there is no `output`.
+      dry_run: the stages only plan; random weights replace the missing weights of earlier stages.
+      check: called before the first stage with {stage: its command line}, missing weights replaced likewise; raises
+        a UserError for anything that a stage or, without `output`, the chain lacks.
 
     Raises:
       KeyboardInterrupt: Ctrl-C was pressed; the stage that ran has saved.
-      UsageError: an unknown stage, no output, or a flag that no stage would heed.
-      UserError: a stage failed; its message stands above.
+      UsageError: an unknown stage, no output, or a flag that no stage uses.
+      UserError: a stage failed; its own message was printed before.
     """
     names = _names(wanted)
     given = _flags(command_line.expand(arguments))
     _check(given, names)
 
     def command(name, stand_in):
-        """The command line of a stage, and the files of earlier ones that random weights stand in for."""
+        """The command line of a stage, and the missing weights files that random weights replace."""
         return _command(name, names, given, folder or FLAGFILES, output or "runs", stand_in)
 
     if check:
         check({name: command(name, True)[0] for name in names})
     if not output:
-        raise UsageError("--output is missing: name a folder for the stages' runs")
+        raise UsageError("--output is missing: name a folder for the stages' run folders")
     for number, name in enumerate(names, start=1):
         print(f"stage {number} of {len(names)}: {name}", flush=True)
         words, absent = command(name, dry_run)
         for path in absent:
-            print(f"{path} is not there yet; random weights stand in", flush=True)
+            print(f"{path} does not exist yet; random weights are used", flush=True)
         code = signals.run([*command_line.program("train"), *words], stop)
         if stop.signal == signal.SIGINT:
             raise KeyboardInterrupt
         if code:
             raise UserError(f"stage {name} ended with exit code {code}; its message is above")
         if stop:
-            print(f"terminated in stage {name}; the same command goes on from there", flush=True)
+            print(f"terminated in stage {name}; the same command continues from there", flush=True)
             return
 
 
 def _command(name, names, given, folder, output, stand_in):
-    """See `run`."""
+    """(command line, missing files) of a stage, as in `run`."""
     words, absent = [f"--flagfile={folder}/{name}.cfg"], []
     for flag, of_flag in given:
         if flag not in _CHAIN and (flag not in _WEIGHTS or flag in _asked(name, names)):
@@ -122,7 +122,7 @@ def _names(wanted):
 
 
 def _flags(arguments):
-    """[(name, its words)] of a command line; the value may be part of the flag's word or the next one."""
+    """[(flag, its words)] of a command line: --flag=value or --flag value."""
     found = []
     for word in arguments:
         if word.startswith("-") or not found:
@@ -133,17 +133,17 @@ def _flags(arguments):
 
 
 def _asked(name, names):
-    """Flags of weights that a stage takes from the command line, because the stage that writes them does not run."""
+    """Weight flags that a stage takes from the command line, because the stage that writes them does not run."""
     return [flag for flag, earlier in STAGES[name].items() if earlier not in names]
 
 
 def _check(given, names):
-    """UsageError for a flag that contradicts the chain, or that no stage of it would heed."""
+    """UsageError for a flag that contradicts the chain, or that none of its stages uses."""
     last = {flag: "=".join(words).partition("=")[2] for flag, words in given}
     if last.get("model", MODEL) != MODEL:
-        raise UsageError(f"--stages are those of --model={MODEL}, not of {last['model']}")
+        raise UsageError(f"--stages needs --model={MODEL}, not {last['model']}")
     if "stage" in last:
-        raise UsageError("--stage is one of the stages that --stages runs; give one of the two")
+        raise UsageError("--stage and --stages exclude each other; give one of the two")
     heeded = {flag for name in names for flag in _asked(name, names)}
     for flag in sorted(_WEIGHTS - heeded):
         if last.get(flag):

@@ -1,9 +1,8 @@
-"""Convolutions on one strip of rows after the other: bounded memory, the same result.
+"""Convolutions on one strip of rows after the other: the same result with bounded memory.
 
-A feature map of a 2048 x 2048 image with 64 channels takes a gigabyte, and a layer needs several. Where nothing ties
-distant rows together, which is so for convolutions, pooling and enlarging outside training, a strip with as many
-rows around it as its convolutions see gives the rows that the whole image would. At the image's own border the
-zero padding of 'same' convolutions is the whole image's too.
+A feature map of a 2048 x 2048 image with 64 channels takes a gigabyte, and a layer needs several. At inference a row of
+the result depends only on nearby rows of the input. A strip extended by these rows (its halo) therefore gives the same
+rows as the whole image; at the image's border the zero padding of 'same' convolutions is also the same.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ _STRIP_VALUES = 16 << 20
 
 
 class Strips(NamedTuple):
-    """How a function of 'same' convolutions, pooling and enlarging is computed on strips of rows.
+    """Sizes for computing a function of 'same' convolutions, pooling and enlarging on strips of rows.
 
     rows_in, rows_out: rows of input and result per unit; strips start at whole units.
-    halo: units beyond a strip that its result depends on.
+    halo: units above and below a strip that its result depends on.
     width: values of the largest feature map per position of the input.
     """
 

@@ -2,11 +2,11 @@
 
     conv ch ReLU - 4 x (x + conv ReLU conv ReLU) - conv ch*s*s ReLU - pixel shuffle - conv 3  + bicubic(x)
 
-All kernels 3x3, initialised Glorot-normal, or with zeros the last of a model that adds to a start
-(`ZoomConfig.start`). [B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels
-are changed too, so that the refinement network can carry sharp patches into the hole.
+All kernels are 3x3 and Glorot-normal; with a membrane start (`ZoomConfig.start`) the last kernel starts at zero.
+[B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels change too, so that the refinement network
+can copy sharp patches into the hole.
 
-`zoom_in` is what stands between the two inpainting networks: this network, bicubic interpolation, or nothing.
+`zoom_in` makes the layer between the two inpainting networks: this network, bicubic interpolation, or an identity.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.strips import Strips
 
 _BLOCKS = 4
-# Rows that the convolutions before and after the pixel shuffle see beyond their own.
+# Halo of the convolutions before and after the pixel shuffle, in rows.
 _SPREAD_HALO = 2
 
 
@@ -56,7 +56,7 @@ class SuperResolution(Composite):
 
     def _spread(self, x):
         """Features [B, H, W, ch] -> detail [B, sH, sW, 3]."""
-        # The ReLU of `spread` is taken after the shuffle, which it does not mind: the backward pass needs one map less.
+        # ReLU and pixel shuffle commute; with the ReLU last, the backward pass keeps one feature map less.
         x = tf.nn.relu(tf.nn.depth_to_space(self.spread(x), self.scale))
         return tf.cast(self.last(x), tf.float32)
 

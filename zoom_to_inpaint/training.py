@@ -1,14 +1,14 @@
-"""Training of Zoom-to-Inpaint (sections 3.1, 3.2, 4.1): what its stages share. Each is a Keras model whose
-`train_step` is one update: `zoom_to_inpaint.pretraining`, `zoom_to_inpaint.joint_training`.
+"""Training of Zoom-to-Inpaint (sections 3.1, 3.2, 4.1): the common base of its stages. Each stage
+(`zoom_to_inpaint.pretraining`, `zoom_to_inpaint.joint_training`) is a Keras model whose `train_step` is one update.
 
-SR and joint training take crops of a photograph, of which the labels at both resolutions are reductions
-(`ZoomConfig.crop_size`); the other stages take labels at the low resolution.
+SR and joint training take crops of a photograph (`ZoomConfig.crop_size`) and reduce them to labels at both
+resolutions; the other stages take labels at the low resolution.
 
-A stage holds its networks, its forward pass, its loss terms, what validation measures and the pictures it shows. It
-reports the terms it has under the names of `TERMS`, unweighted, and their weighted sum as `generator`. Losses are sums
-over samples divided by the global batch, because gradients are summed over replicas. Validation has the same terms, at
-inference and as means over the image; it leaves out what the discriminator says, since its scale moves while training,
-and the VGG term, which would cost more than the networks.
+A stage defines its networks, forward pass, loss terms, validation terms and preview pictures. It reports its unweighted
+terms under the names of `TERMS`, and their weighted sum as `generator`. Losses are sums over samples divided by the
+global batch size, because gradients are summed over replicas. Validation computes the same terms at inference, as means
+over the image, without the adversarial loss, whose scale changes during training, and without the VGG loss, which would
+cost more than the networks.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TERMS = (
 
 
 class Compared(NamedTuple):
-    """A result [B, S, S, 3] and its label; mask [B, S, S, 1] of the hole outside of which they are the same."""
+    """A result [B, S, S, 3] and its label; mask: [B, S, S, 1] if they are equal outside the hole, else None."""
 
     result: tf.Tensor
     label: tf.Tensor
@@ -39,12 +39,12 @@ class Compared(NamedTuple):
 
 
 class Trainer(trainer.Trainer):
-    """What the stages share. Make it inside `strategy.scope()`.
+    """The base class of the stages. Make it inside `strategy.scope()`.
 
     Args:
-      model: the whole `ZoomToInpaint`; a stage changes its own networks alone.
+      model: the whole `ZoomToInpaint`; a stage trains only its own networks.
       options: coefficients.
-      vgg: `vgg.VGGFeatures`, or None for training without that term.
+      vgg: `vgg.VGGFeatures`, or None to train without the VGG loss.
     """
 
     def __init__(self, model: ZoomToInpaint, options: TrainingOptions, vgg=None, **kwargs):
@@ -54,7 +54,7 @@ class Trainer(trainer.Trainer):
             if options.frozen_batch_norm:
                 freeze_statistics(network)
             if options.batch_norm_warmup:
-                # From the count that a checkpoint holds, so a run that goes on has the same momentum.
+                # The checkpoint holds `self.step`, so a resumed run has the same momentum.
                 warm_up_statistics(network, lambda: self.step)
         self.add_part("generator", list(self.networks().values()), average=True)
 
@@ -92,11 +92,11 @@ class Trainer(trainer.Trainer):
         return {"generator": found}, {"generator": loss, **terms}
 
     def forward(self, image, mask, training: bool) -> dict:
-        """{name: picture} of one pass over images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1], labels included."""
+        """{name: image} of one pass over images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; labels included."""
         raise NotImplementedError
 
     def compared(self, found: dict) -> dict[str, Compared]:
-        """{name of an L1 term: what it compares} of a forward pass."""
+        """{name of an L1 term: result and label} of a forward pass."""
         raise NotImplementedError
 
     def term_weights(self) -> dict:
@@ -108,7 +108,7 @@ class Trainer(trainer.Trainer):
         return self.terms(self.forward(image, mask, training=True)), self.term_weights()
 
     def terms(self, found: dict) -> dict:
-        """{term: value} of a forward pass; the VGG term of every result with a hole, if there is a VGG."""
+        """{term: value} of a forward pass; with a VGG, results with a hole have a VGG term too."""
         terms = {}
         for name, pair in self.compared(found).items():
             terms[name] = self.mean(self._l1(pair))
@@ -129,21 +129,21 @@ class Trainer(trainer.Trainer):
         return {name: float(tf.reduce_mean(x)) for name, x in self.validated(found).items()}
 
     def validated(self, found: dict) -> dict:
-        """{term: one value an image} of a forward pass."""
+        """{term: one value per image} of a forward pass."""
         pairs = self.compared(found).items()
         return {name: losses.l1(pair.result, pair.label) for name, pair in pairs}
 
     def preview(self, image, mask) -> dict:
-        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as of `validation_terms`."""
+        """{column: [B, S, S, 3] in [0, 1]} to show beside input and truth; arguments as in `validation_terms`."""
         shown = self.shown(image, mask).items()
         return {name: np.clip(np.asarray(picture), 0.0, 1.0) for name, picture in shown}
 
     def shown(self, image, mask) -> dict:
-        """{column: picture of any range}; arguments as of `validation_terms`."""
+        """{column: image of any range}; arguments as in `validation_terms`."""
         raise NotImplementedError
 
     def at_inference(self, image, mask) -> dict:
-        """`forward` of arrays or tensors, without an update of statistics."""
+        """`forward` of arrays or tensors, without updating statistics."""
         return self.forward(*map(tf.convert_to_tensor, (image, mask)), training=False)
 
 
@@ -159,13 +159,13 @@ def masked(image, mask):
 def labels(image, config) -> tuple:
     """(X [B, size, size, 3], X~ [B, label_size, label_size, 3]) of crops [B, S, S, 3], all in [0, 1].
 
-    Both are reductions of the crop itself: with one field of view all scales have the same X.
+    Both are reduced from the crop, so all scales with the same field of view have the same X.
     """
     return tuple(reduced_to(image, side) for side in (config.size, config.label_size))
 
 
 def reduced_to(image, side):
-    """[B, S, S, 3] -> [B, side, side, 3] in [0, 1], bicubic with antialiasing; of the same side it is the image."""
+    """[B, S, S, 3] -> [B, side, side, 3] in [0, 1], bicubic with antialiasing; unchanged if S = side."""
     if image.shape[1] == side:
         return image
     small = tf.image.resize(image, [side, side], "bicubic", antialias=True)

@@ -1,12 +1,12 @@
-"""VGG19 features of the perceptual term: phi_{1,4}, the first convolution of the fourth block (eq. 3 and 5).
+"""VGG19 features of the VGG loss: phi_{1,4}, the first convolution of the fourth block (eq. 3 and 5).
 
-Images [B, H, W, 3] float32 RGB in [0, 1] of any size -> [B, 28, 28, 512] float32, after the layer's ReLU. They are
-resized to 224x224, bilinear with antialiasing, and preprocessed as Keras' VGG19 was trained (8-bit levels, BGR, minus
-ImageNet's mean). The network ends there: 3.5 of VGG19's 20 million convolution weights. It is frozen, and computes
-in float32 whatever the global policy; gradients flow to the images.
+Images [B, H, W, 3] float32 RGB in [0, 1] of any size -> [B, 28, 28, 512] float32, after the layer's ReLU. Images are
+resized to 224x224, bilinear with antialiasing, and preprocessed as for Keras' VGG19 (8-bit levels, BGR, minus
+ImageNet's mean). The network ends at that convolution and has 3.5 of VGG19's 20 million convolution weights. The
+network is frozen and always computes in float32; gradients flow to the images.
 
-The weights are ImageNet's and come from outside (`load`). A random VGG19 has the same shapes and no meaning, so every
-array has to be found in the file, and doing without the term has to be asked for.
+The weights are trained on ImageNet and not part of the package (`load`). Random weights would be useless, so every
+array must be in the file, and only --vgg_weights=none trains without the VGG loss.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from common.images.convert import WHITE
 from zoom_to_inpaint.options import IMAGENET
 
 NONE = "none"
-PUBLISHED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # Keras' name of its file
-# What is said of weights that Keras has yet to fetch.
+PUBLISHED = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"  # Keras' file name
+# Message about weights that Keras has not downloaded yet.
 DOWNLOAD = (
     f"--vgg_weights={IMAGENET} will be downloaded by Keras; where it cannot be, name Keras' file with "
     f"--vgg_weights=FILE, or train without the VGG loss: --vgg_weights={NONE}"
@@ -83,13 +83,13 @@ class VGGFeatures(keras.layers.Layer):
 
 
 def load(weights: str) -> VGGFeatures | None:
-    """The features that `--vgg_weights` asks for.
+    """The VGG features that `--vgg_weights` names.
 
     weights:
       FILE      a Keras VGG19 weights file with or without its top: the published .h5, a model saved as .h5, or
                 a .weights.h5
-      imagenet  the published weights from Keras' cache, downloaded by Keras where they are not there yet
-      none      no perceptual term: returns None
+      imagenet  the published weights from Keras' cache; Keras downloads them if needed
+      none      no VGG loss: returns None
 
     Raises:
       UserError: nothing given, no such file, a file without all the layers, or a download that failed.
@@ -101,10 +101,10 @@ def load(weights: str) -> VGGFeatures | None:
 
 
 def check(weights: str) -> None:
-    """UserError where `load` could not find what --vgg_weights names; what is to be downloaded is not looked for."""
+    """UserError if the file that --vgg_weights names is missing; a download is not checked."""
     if not weights:
         raise UserError(
-            f"--vgg_weights is empty; give a Keras VGG19 weights file, {IMAGENET}, or {NONE} for no VGG term"
+            f"--vgg_weights is empty; give a Keras VGG19 weights file, {IMAGENET}, or {NONE} for no VGG loss"
         )
     if weights not in (NONE, IMAGENET) and not pathlib.Path(weights).is_file():
         raise UserError(
@@ -124,13 +124,13 @@ def _cache():
 
 
 def _published():
-    """Keras finds, downloads and checks the file; the layers behind block4_conv1 are dropped again."""
+    """Keras finds, downloads and checks the file; layers after block4_conv1 are discarded."""
     try:
         model = keras.applications.VGG19(include_top=False, weights="imagenet")
     except Exception as error:  # Keras raises a bare Exception when a download fails
         raise UserError(
             f"--vgg_weights={IMAGENET}: Keras could not download the weights; fetch {PUBLISHED} elsewhere and put it "
-            f"into {_cache()}, or name it with --vgg_weights=FILE, or train without the term: --vgg_weights={NONE}"
+            f"into {_cache()}, or name it with --vgg_weights=FILE, or train without the VGG loss: --vgg_weights={NONE}"
         ) from error
     return {name: model.get_layer(name).get_weights() for name, _ in convolutions()}
 
@@ -142,14 +142,14 @@ def _read(path):
                 name: _pair(path, file, index, name, shape)
                 for index, (name, shape) in enumerate(convolutions())
             }
-    except (OSError, RuntimeError) as error:  # what HDF5 raises, at once or at an array
+    except (OSError, RuntimeError) as error:  # HDF5 raises these on opening or on reading an array
         raise UserError(
             f"--vgg_weights={path} is not an HDF5 file, or is cut short; give Keras' {PUBLISHED}"
         ) from error
 
 
 def _pair(path, file, index, name, shape):
-    """(kernel, bias) of one convolution. Names within a layer changed over Keras' history; shapes did not."""
+    """(kernel, bias) of one convolution, found by shape, because names within a layer depend on Keras' version."""
     arrays = sorted(_arrays(file, index, name), key=np.ndim, reverse=True)
     if [array.shape for array in arrays] != [shape, shape[-1:]]:
         found = " and ".join(str(list(array.shape)) for array in arrays) or "nothing"
@@ -166,7 +166,7 @@ def _arrays(file, index, name):
     """All arrays that a file holds for one convolution."""
     if "layers" in file:  # .weights.h5 counts the layers of a class: conv2d, conv2d_1, ...
         key = f"layers/conv2d_{index}/vars" if index else "layers/conv2d/vars"
-    else:  # .h5: by name, and below model_weights where a whole model was saved
+    else:  # .h5: by name, below model_weights if a whole model was saved
         key = f"model_weights/{name}" if "model_weights" in file else name
     found = []
     if key in file and isinstance(file[key], h5py.Group):

@@ -1,9 +1,8 @@
-"""What the commands' weight flags may name (`common.models.weights_source`), for Zoom-to-Inpaint.
+"""Values of the commands' weight flags for Zoom-to-Inpaint (`common.models.weights_source`).
 
-A file is of the whole model, or of one network, as the pretraining stages write it, or of the discriminator, as joint
-training writes it. The authors' release is a TensorFlow 2 checkpoint without its suffix.
-
-A file of one network is `PARTS[network]`; where one network is asked for, a file of the whole model will do.
+A weights file holds the whole model, one network (`PARTS`, written by the pretraining stages) or the discriminator
+(written by joint training). The authors' release is a TensorFlow 2 checkpoint, named without its suffix. A flag for one
+network also takes a file of the whole model.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from common.storage import PathLike
 from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
 from zoom_to_inpaint.release import load_release, load_release_discriminator
 
-# Names of the model in a file that holds one of its networks.
+# Model names in files of one network.
 PARTS = {
     network: f"{MODEL_NAME}, {network} network alone"
     for network in ("coarse", "super_resolution", "refinement")
@@ -24,7 +23,7 @@ DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
 
 
 def check_files(given: dict[str, str | None]) -> None:
-    """UserError that names every file of {flag: what it names} that is not there."""
+    """UserError that names every missing file of {flag: file}."""
     files = [(flag, file) for flag, file in given.items() if file]
     missing = [f"--{flag}={file}" for flag, file in files if weights_source.is_missing(file)]
     if missing:
@@ -35,7 +34,7 @@ def check_files(given: dict[str, str | None]) -> None:
 
 
 def load(weights: str, dtype: str = "float32") -> ZoomToInpaint:
-    """The whole model that `weights` names; errors as of `common.models.weights_source.load`."""
+    """The whole model that `weights` names; errors as in `common.models.weights_source.load`."""
     return weights_source.load(ZoomToInpaint, load_release, weights, dtype)
 
 

@@ -1,12 +1,11 @@
-"""Decoded photographs kept in memory for their next use.
+"""A cache of decoded photographs in memory.
 
-A cache does not change samples: with or without it, full or empty, pixels are those of the file. `fetch(index, decode)`
-returns the pixels of photograph `index`, kept ones or else `decode()`, whose errors pass through and leave nothing
-behind. Many threads may share a cache.
+A cache does not change samples. `fetch(index, decode)` returns the cached pixels of photograph `index`, or else the
+result of `decode()`, whose errors pass through. Many threads may share a cache.
 
-A full cache keeps what it has: every pass over the photographs has another order, so dropping the least recently used
-would drop nearly everything just before it is wanted again. With three times as many photographs as fit, 6% would be
-found instead of a third.
+A full cache keeps its photographs and drops none. Every epoch has another order, so a least-recently-used cache would
+drop most photographs before their next use: with three times as many photographs as fit, it would find 6% instead of a
+third.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ Decode = Callable[[], np.ndarray]
 
 
 class NoCache:
-    """Keeps nothing: every use of a photograph decodes it."""
+    """No cache: every use of a photograph decodes it."""
 
     def fetch(self, index: int, decode: Decode) -> np.ndarray:
         """uint8 [H, W, 3] of `decode()`."""
@@ -40,7 +39,7 @@ class MemoryCache(NoCache):
         self._lock = threading.Lock()
 
     def fetch(self, index: int, decode: Decode) -> np.ndarray:
-        """uint8 [H, W, 3], read-only if it is kept."""
+        """uint8 [H, W, 3], read-only if cached."""
         with self._lock:
             image = self._images.get(index)
         if image is not None:
@@ -59,8 +58,8 @@ class MemoryCache(NoCache):
             return None
         return (
             f"warning: decoded, the photographs take about {_gigabytes(needed)}; --cache_gb={self._limit / 2**30:g} "
-            f"holds {self._limit / needed:.0%} of them and the others are decoded at every use; raise it, or train on "
-            "copies that are reduced to the size you need"
+            f"holds {self._limit / needed:.0%} of them and the others are decoded at every use; raise --cache_gb, or "
+            "train on copies reduced to the size you need"
         )
 
 

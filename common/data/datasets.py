@@ -1,20 +1,21 @@
-"""Where photographs come from: `sample`, `folder`, `div2k` and `places2`, each with its splits.
+"""Data sets of photographs: `sample`, `folder`, `div2k` and `places2`, each with its splits.
 
-`files(name, data_dir, split)` lists the photographs of one split in a fixed order. The layouts are those the
-archives unpack to; when nothing is found the error prints the tree that was expected and who publishes the data.
+`files(name, data_dir, split)` lists the photographs of a split in a fixed order. The layouts are those of the unpacked
+archives. If nothing is found, the error gives the expected folders and the publisher of the data.
 
-    sample   photographs that come inside the scikit-image package; nothing to download
-    folder   every image below data_dir is each split (train/, validation/ and test/ are used as splits when they exist)
+    sample   photographs inside the scikit-image package; nothing to download
+    folder   the folders train/, validation/ and test/ if they exist, else every image below data_dir in each split
     div2k    DIV2K_train_HR/, DIV2K_valid_HR/
-    places2  the directory names of the MIT archives, see `_PLACES2`
+    places2  the folder names of the MIT archives, see `_PLACES2`
 
-`place` says where a data set lies: --data_dir, its own flag or its environment variable.
+`place` finds a data set's folder: from --data_dir, the data set's own flag or its environment variable.
 
-What is trained on is never validated on: `training(name, data_dir)` gives both lists, and holds a share out of the
-training photographs where no others are there for validation (`common.data.held_out`).
+`training(name, data_dir)` lists the photographs for training and for validation. The two lists never overlap, unless
+there is a single photograph: without validation photographs a share of the training photographs is held out
+(`common.data.held_out`).
 
-A folder that holds image/, mask/small/ and mask/large/ (the layout of the Zoom-to-Inpaint authors' test package)
-is accepted as the test or validation split of any of the last three; `package_masks` finds its masks.
+A folder with image/, mask/small/ and mask/large/ (the test package of the Zoom-to-Inpaint authors) is accepted as the
+test or validation split of `folder`, `div2k` and `places2`; `package_masks` finds its masks.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ _SAMPLE = {
 _DIV2K = {
     "train": ("DIV2K_train_HR",),
     "validation": ("DIV2K_valid_HR",),
-    # The test images are not public; the papers score on the validation images.
+    # The test photographs are not public; the papers score on the validation photographs.
     "test": ("DIV2K_valid_HR",),
 }
 _PLACES2 = {
@@ -56,7 +57,7 @@ _PLACES2 = {
     "validation": ("places365_standard/val", "val_large", "val_256", "val"),
     "test": ("test_large", "test_256", "test"),
 }
-# Data sets with a flag and an environment variable of their own: --div2k_dir and DIV2K_DIR.
+# Data sets with their own flag and environment variable, such as --div2k_dir and DIV2K_DIR.
 _WITH_OWN_FLAG = ("div2k", "places2")
 _PUBLISHERS = {
     "div2k": "DIV2K is published by ETH Zurich's computer vision lab (NTIRE 2017 challenge)",
@@ -66,30 +67,30 @@ _PUBLISHERS = {
 
 @dataclasses.dataclass(frozen=True)
 class DatasetOptions:
-    """Which data set, and where it lies."""
+    """The data set and its folder."""
 
-    dataset: str = option("sample", "where photographs come from", choices=NAMES)
-    data_dir: str | None = option(None, "where --dataset lies")
+    dataset: str = option("sample", "data set of photographs", choices=NAMES)
+    data_dir: str | None = option(None, "folder of --dataset")
     places2_dir: str | None = option(
         None,
-        "where Places2 lies if --data_dir is not given; default: PLACES2_DIR of the environment",
+        "folder of Places2, unless --data_dir is given; default: environment variable PLACES2_DIR",
     )
     div2k_dir: str | None = option(
-        None, "where DIV2K lies if --data_dir is not given; default: DIV2K_DIR of the environment"
+        None, "folder of DIV2K, unless --data_dir is given; default: environment variable DIV2K_DIR"
     )
 
 
 class Place(NamedTuple):
-    """Where a data set lies, or None, and what said so: "--data_dir", or such as "--div2k_dir" or "DIV2K_DIR"."""
+    """A data set's folder, or None, and its source: "--data_dir", or for example "--div2k_dir" or "DIV2K_DIR"."""
 
     folder: str | None
     said_by: str = "--data_dir"
 
 
 def place(name: str, given: Mapping[str, str | None]) -> Place:
-    """Where the data set `name` lies: as --data_dir says, else the flag named after it, else its environment variable.
+    """The folder of data set `name`: from --data_dir, else the data set's own flag, else its environment variable.
 
-    given: {"data_dir", "div2k_dir", "places2_dir": what the flag says}; others are not looked at.
+    given: {"data_dir", "div2k_dir", "places2_dir": value of the flag}; other keys are ignored.
     """
     if name in _WITH_OWN_FLAG and not given.get("data_dir"):
         own = f"{name}_dir"
@@ -107,19 +108,19 @@ def files(
 
     Args:
       name: of `NAMES`.
-      data_dir: where it lies; None for "sample".
+      data_dir: the data set's folder; None for "sample".
       split: of `SPLITS`.
-      said_by: what `data_dir` was given with, for messages; see `place`.
+      said_by: source of `data_dir` for messages; see `place`.
 
     Raises:
-      UsageError: no `data_dir`; names all that can say it.
-      UserError: unknown name, or nothing found; says which tree was expected.
+      UsageError: no `data_dir`; the message lists the flags and the variable that set it.
+      UserError: unknown name, or nothing found; the message gives the expected folders.
     """
     return _listed(name, data_dir, split, said_by)[1]
 
 
 class Training(NamedTuple):
-    """The photographs of a run: paths to train on, others for validation, and a line that says how many of which."""
+    """The photographs of a run: paths for training, paths for validation, and a line with their numbers."""
 
     train: Sequence[str]
     validation: Sequence[str]
@@ -127,20 +128,22 @@ class Training(NamedTuple):
 
 
 def training(name: str, data_dir: str | None, said_by: str = "--data_dir") -> Training:
-    """What a run trains on and what it validates on: the data set's splits, or its training photographs in two parts.
+    """Photographs for training and validation: the data set's splits, or its training photographs in two parts.
 
-    A single photograph is both. Arguments and errors: as of `files`.
+    A single photograph is used for both. Arguments and errors are those of `files`.
     """
     folder, train = _listed(name, data_dir, "train", said_by)
     try:
         other, validation = _listed(name, data_dir, "validation", said_by)
-    except UserError:  # a data set may come without
+    except UserError:  # there may be no validation photographs
         other, validation = folder, []
     if other != folder or name == "sample":
         note = f"{len(train):,} photographs to train on, {len(validation):,} for validation"
     elif len(train) == 1:
         validation = train
-        note = "a single photograph: validation scores what is trained on, and says nothing about other photographs"
+        note = (
+            "a single photograph: validation uses it too, and says nothing about other photographs"
+        )
     else:
         train, validation = held_out.split(train, folder)
         note = (
@@ -151,7 +154,7 @@ def training(name: str, data_dir: str | None, said_by: str = "--data_dir") -> Tr
 
 
 def _listed(name, data_dir, split, said_by):
-    """(the folder that photographs were found in, `files`)."""
+    """(folder of the photographs, their paths)."""
     if name not in NAMES:
         raise UserError(f"--dataset={name} is not known; choose one of {', '.join(NAMES)}")
     if split not in SPLITS:
@@ -175,7 +178,7 @@ def _listed(name, data_dir, split, said_by):
 
 
 def check_output(name: str, place: Place, output: str | None) -> None:
-    """UserError if what is written to `output` would be listed among the data set's photographs."""
+    """UserError if files in `output` would be listed among the data set's photographs."""
     if name == "sample" or not place.folder or not output:
         return
     written = pathlib.Path(output).resolve()
@@ -189,7 +192,7 @@ def check_output(name: str, place: Place, output: str | None) -> None:
 
 
 def wanted(name: str) -> str:
-    """What has to say where the data set `name` lies, for messages."""
+    """The flags and the variable that set the folder of data set `name`, for messages."""
     if name not in _WITH_OWN_FLAG:
         return "--data_dir=FOLDER"
     own = f"{name}_dir"
@@ -197,7 +200,7 @@ def wanted(name: str) -> str:
 
 
 def expected_tree(name: str) -> str:
-    """One line that says how the data of `name` is laid out and who publishes it."""
+    """One line with the expected folders of data set `name` and its publisher."""
     if name == "folder":
         return "Expected: any tree of .jpg/.png/.webp/.bmp/.tif images"
     layout = {"div2k": _DIV2K, "places2": _PLACES2}[name]
@@ -206,10 +209,9 @@ def expected_tree(name: str) -> str:
 
 
 def images_below(folder: os.PathLike) -> list[str]:
-    """Sorted paths of the image files in a directory tree, by their names alone.
+    """Sorted paths of the files below a folder whose names have an image extension.
 
-    Hidden files and folders are left out, links to folders are not followed, folders that cannot be read count as
-    empty.
+    Hidden files and folders are left out, links to folders are not followed, unreadable folders count as empty.
     """
     found = []
     for parent, folders, names in os.walk(folder):
@@ -236,7 +238,7 @@ def _is_package(root):
 
 def _candidates(name, root, split):
     if _is_package(root) and (split != "train" or name == "folder"):
-        return [root / "image"]  # its masks are no photographs
+        return [root / "image"]  # leaves the masks out
     if name == "folder":
         has_splits = any((root / s).is_dir() for s in SPLITS)
         return [root / split] if has_splits else [root]
@@ -247,5 +249,5 @@ def _sample_files(split):
     folder = pathlib.Path(importlib.util.find_spec("skimage").origin).parent / "data"
     found = [str(folder / name) for name in _SAMPLE[split] if (folder / name).is_file()]
     if not found:
-        raise UserError(f"scikit-image at {folder} came without its photographs; reinstall it")
+        raise UserError(f"scikit-image at {folder} has no photographs; reinstall scikit-image")
     return folder, found

@@ -1,9 +1,9 @@
-"""Which photographs are kept from training where a data set has none for validation: a share of them, by name.
+"""Holds a share of the photographs out of training, for data sets without validation photographs.
 
-A photograph is held out if the hash of its path below the folder lies in the lowest `SHARE` of all hashes. So the
-choice is the same in every run, with every seed and on every machine, and a photograph keeps its side when others are
-added or taken away. If none lies there, as in small folders, the one with the lowest hash is held out; one at least
-stays to train on.
+A photograph is held out if the hash of its path below the folder lies in the lowest `SHARE` of all hash values. The
+choice is the same in every run, with every seed and on every machine, and does not change when photographs are added or
+removed. If no hash lies there, as in small folders, the photograph with the lowest hash is held out. At least one
+photograph stays for training.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ SHARE = 0.05
 
 
 def split(paths: list[str], folder: os.PathLike) -> tuple[list[str], list[str]]:
-    """(those to train on in their order, those held out in the order of their hashes).
+    """(paths for training in their order, held-out paths in the order of their hashes).
 
-    That order mixes the sub-folders, so the first few stand for all of them.
+    The order of hashes mixes the subfolders, so the first few paths represent all of them.
 
     Args:
-      paths: of the photographs below `folder`, two at least.
-      folder: what the names that are hashed are relative to.
+      paths: of photographs below `folder`, at least two.
+      folder: hashes are of paths relative to this folder.
     """
     start = len(os.path.join(folder, ""))
     hashes = np.fromiter((_hash(path[start:]) for path in paths), np.uint64, len(paths))
@@ -36,7 +36,7 @@ def split(paths: list[str], folder: os.PathLike) -> tuple[list[str], list[str]]:
 
 
 def _hash(name: str) -> int:
-    """64 bits of a relative path, whatever a system's separator and form of accented letters."""
+    """64-bit hash of a relative path, independent of the system's separator and form of accented letters."""
     text = unicodedata.normalize("NFC", name.replace(os.sep, "/"))
     digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8)
     return int.from_bytes(digest.digest(), "big")

@@ -1,12 +1,12 @@
-"""One tf.data pipeline for training: photographs, random crops and fresh holes.
+"""The tf.data pipeline for training: photographs, random crops and fresh holes.
 
-Sample i of a run is a function of (seed, i) alone: which photograph, where it is cropped, which hole. So step n
-sees the same batch in a run that was interrupted as in one that was not, whatever the number of workers. Holes are
-drawn for every sample in Python while the pipeline runs (drawing them while it is traced would freeze one hole
-for the whole run). A photograph that cannot be read is skipped, with a warning; more than 1% stop the run.
+The photograph, crop and hole of sample i are a function of (seed, i) alone. So step n has the same batch in an
+interrupted and an uninterrupted run, with any number of threads. Holes are drawn in Python while the pipeline runs;
+drawn during tracing, one hole would stay for the whole run. A photograph that cannot be read is skipped with a warning.
+If more than 1% cannot be read, the run stops.
 
-Memory: the cache's limit, and while a photograph is decoded about 3.5 times its pixels and its file for every
-worker (one a core), and four batches.
+Memory: the cache's limit, four batches, and for each thread (one per core) about 3.5 times the pixels of a photograph
+plus its file while it is decoded.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from common.errors import UserError
 from common.images import files as image_files
 from common.images.convert import read_rgb
 
-MOST_SKIPPED = 0.01  # of the photographs may be unreadable; more stop the run
+MOST_SKIPPED = 0.01  # largest share of unreadable photographs; more stop the run
 _ORDER, _CROP, _MASK = 1, 2, 3  # independent random streams of one seed
 
 
 class Photographs:
-    """Reads photographs, keeps them decoded in `cache` and counts those that cannot be read.
+    """Reads photographs, caches them decoded, and counts the photographs that cannot be read.
 
     Args:
       paths: of the photographs; a sequence, not copied.
       cache: of `common.data.cache`; by default 2 GiB of memory.
-      reduce_to: photographs whose shorter side is longer are reduced to it before they are kept.
+      reduce_to: a photograph with a longer shorter side is reduced to this side before it is cached.
 
     Attributes:
-      skipped: {number: why} of the photographs that could not be read, in this process and, after `restore`, before.
-      warn: is told, once a photograph, what is skipped.
+      skipped: {index: reason} of photographs that could not be read in this process, or in an earlier one (`restore`).
+      warn: function that is called with a line once per skipped photograph.
     """
 
     def __init__(self, paths: Sequence[str], cache=None, reduce_to: int | None = None):
@@ -48,7 +48,7 @@ class Photographs:
         self.paths, self.reduce_to = paths, reduce_to
         self.cache = MemoryCache(2 << 30) if cache is None else cache
         self.skipped: dict[int, str] = {}
-        self._to_try: set[int] = set()  # skipped by an earlier process: may be mended by now
+        self._to_try: set[int] = set()  # skipped by an earlier process, possibly repaired since
         self.warn: Callable[[str], None] = lambda line: print(line, file=sys.stderr)
         self._lock = threading.Lock()
 
@@ -59,16 +59,16 @@ class Photographs:
         """uint8 [H, W, 3] RGB, reduced to `reduce_to`.
 
         Raises:
-          UserError: it cannot be read.
+          UserError: the photograph cannot be read.
         """
         path = self.paths[index]
         return self.cache.fetch(index, lambda: reduced(read_rgb(path), self.reduce_to))
 
     def get(self, index: int) -> np.ndarray | None:
-        """As [index], or None if it cannot be read, of which `warn` is told.
+        """As [index], or None with a warning if the photograph cannot be read.
 
         Raises:
-          UserError: more than 1% of all photographs could not be read.
+          UserError: more than 1% of all photographs cannot be read.
         """
         if index not in self.skipped or index in self._to_try:
             try:
@@ -99,12 +99,12 @@ class Photographs:
                 self.skipped.pop(index, None)
 
     def state(self) -> list:
-        """[[number, path, why]] of the photographs skipped so far, for a checkpoint."""
+        """[[index, path, reason]] of the photographs skipped so far, for a checkpoint."""
         with self._lock:
             return [[index, self.paths[index], why] for index, why in sorted(self.skipped.items())]
 
     def restore(self, state: list) -> None:
-        """Counts what an earlier process skipped, if the list still has it; each is tried again when its turn comes."""
+        """Counts photographs that an earlier process skipped, if `paths` still has them; each is tried again once."""
         with self._lock:
             for index, path, why in state:
                 if index < len(self) and self.paths[index] == path and index not in self.skipped:
@@ -121,7 +121,7 @@ class Photographs:
         )
 
     def decoded_bytes(self, looks: int = 64) -> int:
-        """About how much memory all photographs take, by the headers of up to `looks` of them."""
+        """Estimated bytes of all photographs when decoded, from the headers of up to `looks` photographs."""
         step = -(-len(self) // looks)
         sizes = [image_files.size(self.paths[i]) for i in range(0, len(self), step)]
         known = [self._bytes(*size) for size in sizes if size]
@@ -133,13 +133,13 @@ class Photographs:
 
 
 def reduced(image: np.ndarray, size: int | None) -> np.ndarray:
-    """uint8 [H, W, 3] whose shorter side is at most `size`; None leaves all as they are."""
+    """uint8 [H, W, 3], reduced so that its shorter side is at most `size`; None: unchanged."""
     short = min(image.shape[:2])
     return image if size is None or short <= size else _resized(image, size)
 
 
 def _resized(image, size):
-    """The shorter side becomes `size`."""
+    """The image scaled so that its shorter side is `size`."""
     scale = size / min(image.shape[:2])
     height, width = (max(size, round(side * scale)) for side in image.shape[:2])
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -149,22 +149,22 @@ def _resized(image, size):
 def random_crop(image: np.ndarray, size: int, rng, resize: bool, flip: bool) -> np.ndarray:
     """uint8 [H, W, 3] -> [size, size, 3].
 
-    resize: the shorter side is first reduced to `size` (HiFill section 4: DIV2K is down-sampled); otherwise the crop
-    is taken at the photograph's own scale (HiFill: Places2 is cropped). Smaller photographs are always enlarged.
+    resize: reduce the shorter side to `size` before cropping (HiFill section 4: DIV2K is down-sampled); otherwise crop
+      at the photograph's own scale (HiFill: Places2 is cropped). Smaller photographs are always enlarged.
     """
     short = min(image.shape[:2])
     if short < size or (resize and short > size):
         image = _resized(image, size)
     top, left = (int(rng.integers(side - size + 1)) for side in image.shape[:2])
     crop = image[top : top + size, left : left + size]
-    # Copying crop[:, ::-1] takes seven times as long, longer than all else where the photograph is kept decoded.
+    # A copy of crop[:, ::-1] takes seven times as long, longer than the rest of a sample with a cached photograph.
     return cv2.flip(crop, 1) if flip and rng.integers(2) else crop
 
 
 class Samples:
     """Sample i -> (image uint8 [size, size, 3], mask uint8 [mask_size, mask_size, 1]); see the module docstring.
 
-    mask_size: side of the masks, where images are labels of a higher resolution; by default the images'.
+    mask_size: side of the masks, if the images are labels of a higher resolution; by default `size`.
     """
 
     def __init__(
@@ -185,9 +185,9 @@ class Samples:
         return np.ascontiguousarray(image), mask[..., np.newaxis]
 
     def _photograph(self, epoch, position):
-        """The photograph at a position of an epoch's order, or the next one there that can be read.
+        """The photograph at a position of an epoch's order, or the next photograph that can be read.
 
-        So a damaged file changes no other sample, and whether this run has met it before makes no difference.
+        A damaged file thus changes no other sample, whether or not the run has tried it before.
         """
         order = self._order(epoch)
         while True:  # ends: `get` raises when too many cannot be read
@@ -198,7 +198,7 @@ class Samples:
 
     def _order(self, epoch):
         known, order = self._permutation
-        if known != epoch:  # permuting 1.8 million names for every sample would be slow
+        if known != epoch:  # a new permutation of 1.8 million names per sample would be slow
             order = np.random.default_rng((self.seed, _ORDER, epoch)).permutation(
                 len(self.photographs)
             )
@@ -210,13 +210,13 @@ def training_dataset(samples: Samples, batch_size: int, first_sample: int = 0) -
     """Endless batches (image [B, S, S, 3] float32 in [0, 1], mask [B, M, M, 1] float32, 1 = hole).
 
     Args:
-      samples: random access to (seed, i) samples.
+      samples: random access to samples.
       batch_size: images of one element, over all replicas and critic steps.
-      first_sample: where to go on after an interruption.
+      first_sample: number of the first sample, for a resumed run.
     """
     size, mask_size = samples.size, samples.mask_size
 
-    @tf.autograph.experimental.do_not_convert  # which would call it by way of the converter every time
+    @tf.autograph.experimental.do_not_convert  # AutoGraph would run `load` through its converter every time
     def load(index):
         image, mask = tf.numpy_function(
             lambda i: samples[int(i)], [index], (tf.uint8, tf.uint8), stateful=True
@@ -232,6 +232,6 @@ def training_dataset(samples: Samples, batch_size: int, first_sample: int = 0) -
     dataset = numbers.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     dataset = dataset.batch(batch_size, drop_remainder=True).map(to_float)
     options = tf.data.Options()
-    # A range of sample numbers is no list of files: let every worker see all of it.
+    # The elements are sample numbers, not files: every worker reads all of them.
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     return dataset.prefetch(2).with_options(options)

@@ -1,21 +1,20 @@
-"""A user's photograph: read it, fill its hole, write it back, harm nothing else.
+"""Reads a user's photograph and writes it with its hole filled; everything else stays as it was.
 
-`read_photograph` keeps the pixels as the file has them (gray, palette, alpha, 1, 8 or 16 bits), oriented by EXIF, and
-offers `.rgb` to the networks. `write_photograph` puts the filled pixels into the hole, converted to the photograph's
-own mode, and leaves every other pixel as it was, level for level. Size, mode, bit depth, colour profile and resolution
-are kept; JPEG, PNG and WebP also keep EXIF, without the orientation, which is applied, and without the thumbnail, which
-would still show what was removed. XMP is dropped: it may repeat the old orientation.
+`read_photograph` keeps the file's pixels (gray, palette, alpha, 1, 8 or 16 bits), with EXIF orientation applied.
+Networks use `.rgb`. `write_photograph` converts the filled pixels to the photograph's mode, puts them into the hole and
+leaves the levels of every other pixel unchanged. Size, mode, bit depth, colour profile and resolution are kept. JPEG,
+PNG and WebP also keep EXIF, except for the orientation, which is applied, and the thumbnail, which would still show the
+removed object. XMP is dropped, because it may repeat the old orientation.
 
-The ending of the path decides the format. PNG, TIFF, BMP and WebP are written lossless; JPEG
-loses a little everywhere, which is the caller's choice. A format that lacks the photograph's mode
-gets the next one that holds the same pixels (gray in WebP becomes RGB); where there is none (16
-bits or transparency in JPEG) nothing is written. BMP has no place for a profile.
+The path's extension decides the format. PNG, TIFF, BMP and WebP are lossless; JPEG changes all pixels a little. If a
+format lacks the photograph's mode, the next mode that holds the same pixels is written (gray in WebP becomes RGB). If
+there is none (16 bits or transparency in JPEG), nothing is written. BMP cannot hold a profile.
 
-`.note` tells what could not be kept: CMYK comes back as RGB, transparent colours and palettes as
-RGBA, 16-bit colour without its profile and EXIF. Without a note, 16-bit colour loses its
-resolution, gray of 2 or 4 bits becomes 8 bits and 16-bit gray with alpha RGBA.
+`.note` tells what could not be kept: CMYK becomes RGB, transparent colours and palettes become RGBA, 16-bit colour
+loses its profile and EXIF. Three losses have no note: 16-bit colour loses its resolution, gray of 2 or 4 bits becomes
+8 bits, and 16-bit gray with alpha becomes RGBA.
 
-Its mask comes from `read_mask`, which stands in `common.masks.files`.
+`read_mask` comes from `common.masks.files`.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from common.masks.files import coverage_warning as coverage_warning
 from common.masks.files import read_mask as read_mask
 from common.storage import PathLike
 
-# Modes that a format holds, and that every reader understands.
+# Modes that a format holds and that every reader supports.
 _HOLDS = {
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA"),
@@ -46,7 +45,7 @@ _GRAY = ("1", "L", "LA")
 _OPTIONS = {
     "PNG": {"compress_level": 1},
     "TIFF": {"compression": "tiff_adobe_deflate"},
-    # quality is the effort here; `exact` keeps the colours of transparent pixels
+    # in lossless WebP, quality is the effort; `exact` keeps the colours of transparent pixels
     "WEBP": {"lossless": True, "exact": True, "method": 0, "quality": 20},
 }
 _LONGEST_EXIF = 65533  # bytes in a JPEG file
@@ -54,12 +53,12 @@ _LONGEST_EXIF = 65533  # bytes in a JPEG file
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Photograph:
-    """A photograph's pixels and what its file said of them.
+    """A photograph's pixels and metadata.
 
-    pixels, mode, palette, note: as `image_files.Decoded`.
+    pixels, mode, palette, note: as in `image_files.Decoded`.
     name: the file's path, for messages.
-    metadata: what there is of icc_profile, dpi and exif, as Pillow's `save` takes them.
-    jpeg: arguments that make Pillow compress as the file was; {} for other formats.
+    metadata: icc_profile, dpi and exif as far as the file has them, as arguments of Pillow's `save`.
+    jpeg: Pillow's arguments for the file's own compression; {} for other formats.
     """
 
     pixels: np.ndarray
@@ -82,19 +81,19 @@ class Photograph:
 
     @property
     def depth(self) -> int:
-        """Bits a channel: 8 (also for 1-bit images) or 16."""
+        """Bits per channel: 8 (also for 1-bit images) or 16."""
         return 8 * self.pixels.itemsize
 
     @property
     def transparent(self) -> np.ndarray | None:
-        """[H, W] uint8, 1 where alpha is at most half; None if the file has no alpha, or all of it is opaque."""
+        """[H, W] uint8, 1 where alpha is at most half; None if no pixel is transparent."""
         if self.opaque:
             return None
         return (convert.to_eight_bits(self.pixels[..., -1]) <= convert.THRESHOLD).astype(np.uint8)
 
     @property
     def opaque(self) -> bool:
-        """Nothing in it is transparent."""
+        """Whether no pixel is transparent."""
         full = convert.WHITE if self.depth == 8 else convert.DEEP * convert.WHITE
         return not self.mode.endswith("A") or bool(self.pixels[..., -1].min() == full)
 
@@ -103,10 +102,10 @@ _PROFILE_FITS = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B")
 
 
 def read_photograph(path: PathLike) -> Photograph:
-    """Reads a JPEG, PNG, WebP, TIFF or BMP file, whatever its ending.
+    """Reads a JPEG, PNG, WebP, TIFF or BMP file, whatever its extension.
 
     Raises:
-      UserError: the file is missing, unreadable, cut off, or no such image.
+      UserError: the file is missing, unreadable, truncated or not such an image.
     """
     decoded = image_files.read(path)
     metadata, note = _metadata(decoded), decoded.note
@@ -130,7 +129,7 @@ def _metadata(decoded):
     profile = header.info.get("icc_profile")
     if (
         profile and header.mode in _PROFILE_FITS
-    ):  # one for CMYK or LAB would be wrong for RGB pixels
+    ):  # a profile for CMYK or LAB would be wrong for RGB pixels
         found["icc_profile"] = profile
     dpi = tuple(map(float, header.info.get("dpi", ())))
     if dpi and min(dpi) > 0:
@@ -142,23 +141,23 @@ def _metadata(decoded):
 
 
 def _exif(header):
-    """EXIF written anew, without its thumbnail; None if there is none or a damaged one."""
+    """The EXIF data without its thumbnail; None if missing or damaged."""
     try:
         exif = header.getexif()
         return exif.tobytes() if len(exif) else None
-    except Exception:  # Pillow's parser stumbles in many ways over what cameras write
+    except Exception:  # Pillow raises many types for damaged EXIF
         return None
 
 
 def _jpeg_arguments(decoded):
     header = decoded.header
-    # The tables of a CMYK file do not fit RGB.
+    # The quantisation tables of a CMYK file do not fit RGB.
     if header.format not in ("JPEG", "MPO") or decoded.mode != header.mode:
         return {}
     sampling = JpegImagePlugin.get_sampling(header)
     return {
         "qtables": header.quantization,
-        # Turned by 90 degrees, 4:2:2 would become 4:4:0, which Pillow cannot write.
+        # 4:2:2 turned by 90 degrees would be 4:4:0, which Pillow cannot write.
         "subsampling": 0 if sampling == 1 and decoded.turned else sampling,
         "progressive": bool(header.info.get("progressive")),
     }
@@ -171,17 +170,17 @@ def write_photograph(
     mask: np.ndarray,
     quality: int = 95,
 ) -> None:
-    """Writes the photograph with its hole filled, at once or not at all.
+    """Writes the photograph with its hole filled, whole or not at all.
 
     Args:
-      path: its ending decides the format.
-      filled: [H, W, 3] uint8 RGB; used inside the hole only, there opaque.
+      path: its extension decides the format.
+      filled: [H, W, 3] uint8 RGB; used inside the hole only, which becomes opaque.
       mask: [H, W] uint8, hole where it is not 0.
-      quality: 1 .. 100, for JPEG made from another format; a JPEG file's own quantisation tables
-        are used again, so that compressing twice changes its known pixels least.
+      quality: 1 .. 100, for a JPEG made from another format. A JPEG photograph keeps its own quantisation tables, which
+        changes its known pixels least.
 
     Raises:
-      UserError: arrays of another size or type, an ending or a combination that cannot be written.
+      UserError: arrays of another size or type, an unknown extension, or a format that cannot hold the photograph.
     """
     kind = output_format(path)
     convert.check_array(filled, mask)
@@ -202,7 +201,7 @@ def write_photograph(
 
 
 def output_format(path: PathLike) -> str:
-    """The format that the ending of `path` names; UserError if it is none that can be written."""
+    """The format of the extension of `path`; UserError if no such format can be written."""
     ending = pathlib.Path(path).suffix.lower()
     if ending not in image_files.EXTENSIONS:
         known = " ".join(image_files.EXTENSIONS)
@@ -215,10 +214,10 @@ def _size(size):
 
 
 def _mode_for(kind, photograph, path):
-    """The mode to write: the photograph's own, or the next that holds the same pixels."""
+    """The mode to write: the photograph's own, or the next mode that holds the same pixels."""
     if photograph.depth == 16 and kind not in _HOLD_16_BITS:
         raise UserError(
-            f"cannot write {path}: {photograph.name} has 16 bits a channel and {kind} keeps 8; "
+            f"cannot write {path}: {photograph.name} has 16 bits per channel and {kind} keeps 8; "
             "write a .png or .tif"
         )
     wider = ("RGBA",)
@@ -234,7 +233,7 @@ def _mode_for(kind, photograph, path):
 
 
 def _fill(photograph, filled, mask):
-    """The photograph's pixels with `filled`, converted to its mode and depth, inside the hole."""
+    """The photograph's pixels, with `filled` in the hole, converted to their mode and depth."""
     fill = Image.fromarray(filled)
     if photograph.mode == "P":
         palette = image_files.as_image(photograph.pixels[:1, :1], photograph.palette)
@@ -249,10 +248,10 @@ def _fill(photograph, filled, mask):
 
 
 def _options(kind, photograph, mode, quality):
-    """Pillow's arguments for this format: metadata and compression."""
+    """Pillow's arguments for the format: metadata and compression."""
     options = {**_OPTIONS.get(kind, {}), **photograph.metadata}
     if mode != photograph.mode and photograph.mode in _GRAY and mode.startswith("RGB"):
-        options.pop("icc_profile", None)  # one for gray
+        options.pop("icc_profile", None)  # a profile for gray
     if kind == "TIFF" or (kind == "JPEG" and len(options.get("exif", b"")) > _LONGEST_EXIF):
         options.pop("exif", None)
     if kind == "JPEG" and photograph.jpeg and mode == photograph.mode:

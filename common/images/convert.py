@@ -1,9 +1,8 @@
-"""Numbers at the program's edges: the one module that knows 255.
+"""Conversion between the values in files and in the program: the only module with the number 255.
 
-Inside the program images are float32 RGB in [0, 1] and masks are 0 / 1 with 1 = hole; in files
-images are integer levels and masks are white where the hole is. This module converts the one into
-the other and checks arrays that come from outside; `read_rgb` and `write_png` are the short way
-between a file and uint8 RGB. What else a file holds is kept by `common.filling.photographs`.
+In the program images are float32 RGB in [0, 1], and masks are 0 or 1 with 1 = hole. In files images have integer
+levels, and the hole of a mask is white. This module converts between the two and checks arrays of public functions.
+`read_rgb` and `write_png` read and write uint8 RGB; `common.filling.photographs` also keeps alpha, depth and metadata.
 """
 
 from __future__ import annotations
@@ -22,17 +21,17 @@ _EIGHT_BITS = ((np.arange(WHITE * DEEP + 1) + DEEP // 2) // DEEP).astype(np.uint
 
 
 def to_unit(image: np.ndarray) -> np.ndarray:
-    """Levels to the networks' range: uint8 in 0 .. 255 -> float32 in [0, 1], any shape."""
+    """uint8 levels 0 .. 255 -> float32 in [0, 1], any shape."""
     if image.dtype != np.uint8:
         raise UserError(f"expected 8-bit levels (uint8), got {image.dtype}")
     return np.divide(image, np.float32(WHITE), dtype=np.float32)
 
 
 def to_uint8(image: np.ndarray) -> np.ndarray:
-    """[0, 1] to levels: any float shape -> uint8, rounded to the nearest level, clipped.
+    """Floats in [0, 1], any shape -> uint8 levels, rounded to nearest, clipped.
 
     Raises:
-      UserError: not a float type, or it holds NaN or infinity (the text says how many).
+      UserError: not a float type, or NaN or infinite values (the message gives their number).
     """
     image = np.asarray(image)
     if not np.issubdtype(image.dtype, np.floating):
@@ -51,7 +50,7 @@ def to_eight_bits(image: np.ndarray) -> np.ndarray:
 def to_rgb(pixels: np.ndarray, mode: str, palette: bytes | None = None) -> np.ndarray:
     """Pixels as in `image_files.Decoded` -> [H, W, 3] uint8, alpha dropped.
 
-    Of 8-bit RGB and RGBA a view of the pixels, not a copy.
+    For 8-bit RGB and RGBA the result is a view of `pixels`, not a copy.
     """
     if pixels.dtype == np.uint16:
         pixels = to_eight_bits(pixels)
@@ -83,7 +82,7 @@ def check_array(image: np.ndarray, mask: np.ndarray) -> None:
     """Checks a public function's arrays: image uint8 [H, W, 3], mask uint8 [H, W] (not 0: hole).
 
     Raises:
-      UserError: another type, shape or content; the text says which was found.
+      UserError: another type, shape or content; the message says what was found.
     """
     _check_one(image, "image", "[H, W, 3]", lambda shape: len(shape) == 3 and shape[2] == 3)
     _check_one(mask, "mask", "[H, W]", lambda shape: len(shape) == 2)

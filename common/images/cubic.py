@@ -1,4 +1,4 @@
-"""Bicubic interpolation as OpenCV has it: Keys' kernel with A = -0.75, where TensorFlow's has -0.5."""
+"""OpenCV's bicubic interpolation: Keys' kernel with A = -0.75 (TensorFlow's has A = -0.5)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _A = -0.75
 
 
 def kernel(distance, where=np.where):
-    """Weights of distances >= 0 in pixels, float; an array, or a tensor with where=tf.where."""
+    """Weights at distances >= 0 in pixels, float arrays; with where=tf.where also tensors."""
     near = ((_A + 2) * distance - (_A + 3)) * distance * distance + 1
     far = _A * (((distance - 5) * distance + 8) * distance - 4)
     return where(distance <= 1, near, where(distance < 2, far, 0.0))

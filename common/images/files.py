@@ -1,9 +1,9 @@
-"""Image files and their pixels: JPEG, PNG, WebP, TIFF and BMP, whatever the file's ending says.
+"""Reads and writes the pixels of JPEG, PNG, WebP, TIFF and BMP files; the content, not the extension, is the format.
 
-Pillow reads and writes; OpenCV does so for 16 bits a channel, where Pillow keeps 8 of a colour's. EXIF orientation is
-applied, the channel order is RGB, the first frame of an animation or page of a document is taken. A file that ends too
-early or cannot be decoded to its last row is refused, never filled up. Levels stay as they are stored;
-`common.images.convert` converts them, `common.filling.photographs` knows what else a photograph's file says.
+Pillow reads and writes 8-bit files. OpenCV reads and writes 16-bit files, since Pillow reduces 16-bit colour to 8 bits.
+EXIF orientation is applied, the channel order is RGB, and the first frame of an animation or page of a document is
+read. A truncated or damaged file is refused. Levels stay as they are stored: `common.images.convert` converts them, and
+`common.filling.photographs` keeps a photograph's metadata.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from common.errors import UserError
 from common.storage import PathLike, atomic_path
 
-MAX_PIXELS = 10**9  # more is taken for a decompression bomb; OpenCV's own limit is 2**30
+MAX_PIXELS = 10**9  # larger images count as decompression bombs; OpenCV's own limit is 2**30
 
-# Endings of files that are taken for images where a folder is read.
+# Extensions of image files in a folder.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
@@ -30,7 +30,7 @@ _NATIVE = ("1", "L", "LA", "P", "RGB", "RGBA")
 _BITS, _PHOTOMETRIC, _PLANAR, _ALPHA, _ORIENTATION = 258, 262, 284, 338, 274  # TIFF and EXIF tags
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this number
-# A file is read or refused with one line; Pillow's own remarks on it would come on top.
+# Errors of a file are reported here in one line, so Pillow's own warnings are hidden.
 for _category in (UserWarning, Image.DecompressionBombWarning):
     warnings.filterwarnings("ignore", category=_category, module=r"PIL\.")
 
@@ -43,8 +43,8 @@ class Decoded:
       mode "P".
     mode: "1", "L", "LA", "P", "RGB" or "RGBA", for 16 bits too.
     palette: 256 RGB triples for mode "P", else None.
-    note: what was changed in reading, "" if nothing.
-    turned: the orientation exchanged rows and columns.
+    note: what reading changed, "" if nothing.
+    turned: whether the orientation swapped rows and columns.
     header: Pillow's image, for its metadata.
     """
 
@@ -72,16 +72,16 @@ def decode(data: bytes, name: str) -> Decoded:
         raise UserError(
             f"{name} is not a readable JPEG, PNG, WebP, TIFF or BMP image; convert it to PNG"
         ) from error
-    except Exception as error:  # decoders raise whatever the damage makes them stumble over
+    except Exception as error:  # decoders raise many types for a damaged file
         raise _damaged(name, error) from error
 
 
 def _decode(data, name):
     if data.startswith(b"\xff\xd8"):
-        data = data.rstrip(b"\0")  # of a broken download: libjpeg would take zeros for gray
+        data = data.rstrip(b"\0")  # of a broken download: libjpeg would decode zeros as gray
     header = Image.open(io.BytesIO(data), formats=_FORMATS)
     deep, frames = _is_deep(header, name), getattr(header, "n_frames", 1)
-    if header.format == "PNG":  # whose checksums `load` does not look at
+    if header.format == "PNG":  # `load` does not check the checksums of PNG
         Image.open(io.BytesIO(data)).verify()
     orientation = _load_upright(header)
     note, palette = "", None
@@ -104,7 +104,7 @@ def _damaged(name, reason):
 
 
 def _is_deep(header, name):
-    """Whether the file has 16 bits a channel; UserError for what neither library can keep."""
+    """Whether the file has 16 bits per channel; UserError for layouts that neither library can keep."""
     if header.format == "PNG":
         return "16" in header.tile[0][3]  # the layout of the file's pixels, as "RGB;16B"
     if header.format != "TIFF":
@@ -123,25 +123,25 @@ def _is_deep(header, name):
 
 
 def _load_upright(header):
-    """Decodes all of it and turns it, in place; returns the orientation (1 .. 8) that it had."""
+    """Decodes the image and applies its orientation, in place; returns the old orientation (1 .. 8)."""
     if header.format == "TIFF":
         orientation = header.tag_v2.get(_ORIENTATION, 1)
-        header.load()  # which turns TIFF
+        header.load()  # applies the orientation of TIFF
         return orientation
     header.load()
     try:
         orientation = header.getexif().get(_ORIENTATION, 1)
         ImageOps.exif_transpose(header, in_place=True)
-    except Exception:  # EXIF that cannot be read says nothing of the orientation
+    except Exception:  # unreadable EXIF: no orientation
         return 1
     return orientation
 
 
 def _decode_deep(data, header, orientation, name):
     """[H, W] or [H, W, C] uint16; gray with alpha and transparent colours become RGBA."""
-    flag = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # which drops alpha
+    flag = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR  # drops alpha
     if header.mode in ("LA", "RGBA") or "transparency" in header.info:
-        flag = cv2.IMREAD_UNCHANGED  # which ignores the orientation of PNG
+        flag = cv2.IMREAD_UNCHANGED  # ignores the orientation of PNG
         if orientation != 1 and header.format == "PNG":
             raise UserError(f"{name} has 16 bits, alpha and an orientation; save it upright")
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
@@ -151,7 +151,7 @@ def _decode_deep(data, header, orientation, name):
 
 
 def _swapped(pixels):
-    """RGB to OpenCV's BGR, or back; gray as it is."""
+    """RGB(A) to OpenCV's BGR(A), or back; gray stays."""
     if pixels.ndim == 2:
         return pixels
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
@@ -170,7 +170,7 @@ def _native(image):
 
 
 def _from_cmyk(image):
-    try:  # by the file's own profile
+    try:  # with the file's own profile
         profile = io.BytesIO(image.info["icc_profile"])
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
@@ -179,7 +179,7 @@ def _from_cmyk(image):
 
 
 def as_image(pixels: np.ndarray, palette: bytes | None = None) -> Image.Image:
-    """`Decoded.pixels` of 8 bits, or 16-bit gray, as Pillow's image."""
+    """8-bit `Decoded.pixels`, or 16-bit gray, as a Pillow image."""
     image = Image.fromarray(pixels)
     if palette is not None:
         image.putpalette(palette)
@@ -190,7 +190,7 @@ def read(path: PathLike) -> Decoded:
     """Reads a file as `decode` does.
 
     Raises:
-      UserError: the file is missing, unreadable, empty or a folder, or as `decode`.
+      UserError: the file is missing, unreadable, empty or a folder; or as in `decode`.
     """
     path = pathlib.Path(path)
     if path.is_dir():
@@ -200,7 +200,7 @@ def read(path: PathLike) -> Decoded:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist{_namesakes(path)}") from None
     except PermissionError:
-        raise UserError(f"{path} may not be read; change its permissions") from None
+        raise UserError(f"no permission to read {path}; change its permissions") from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if not data:
@@ -209,20 +209,20 @@ def read(path: PathLike) -> Decoded:
 
 
 def size(path: PathLike) -> tuple[int, int] | None:
-    """(width, height) by the file's header, as they are stored; None if it cannot be read."""
+    """(width, height) in the file's header, before orientation; None if the header cannot be read."""
     try:
         with Image.open(path, formats=_FORMATS) as header:
             return header.size
-    except Exception:  # decoders raise whatever the damage makes them stumble over
+    except Exception:  # decoders raise many types for a damaged file
         return None
 
 
 def has_alpha(path: PathLike) -> bool:
-    """Whether a file's header says that its pixels may be transparent; False if it cannot be read."""
+    """Whether pixels may be transparent, by the file's header; False if the header cannot be read."""
     try:
         with Image.open(path, formats=_FORMATS) as header:
             return header.has_transparency_data
-    except Exception:  # as of `size`: whoever reads the file says what is wrong with it
+    except Exception:  # as in `size`; reading the file reports the damage
         return False
 
 
@@ -235,12 +235,14 @@ def _namesakes(path):
 
 
 def write(path: PathLike, image: Image.Image, kind: str, **options) -> None:
-    """Writes an image in format `kind` with Pillow's `options`, at once or not at all.
+    """Writes an image in format `kind` with Pillow's `options`, whole or not at all.
 
     Raises:
-      UserError: the format cannot hold the image (its size), or the file cannot be written.
+      UserError: the image is too large for the format, or the file cannot be written.
     """
-    encoded = io.BytesIO()  # not the file itself: encoders report a full disk as "encoder error"
+    encoded = (
+        io.BytesIO()
+    )  # not the file itself: encoders would report a full disk as "encoder error"
     try:
         image.save(encoded, kind, **options)
     except (OSError, ValueError) as error:
@@ -249,7 +251,7 @@ def write(path: PathLike, image: Image.Image, kind: str, **options) -> None:
 
 
 def write_deep(path: PathLike, pixels: np.ndarray, kind: str) -> None:
-    """Writes [H, W] or [H, W, C] uint16 as a "PNG" or "TIFF" file, at once or not at all."""
+    """Writes [H, W] or [H, W, C] uint16 as a "PNG" or "TIFF" file, whole or not at all."""
     options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if kind == "PNG" else []
     written, encoded = cv2.imencode(f".{kind.lower()}", _swapped(pixels), options)
     if not written:

@@ -1,9 +1,8 @@
-"""Picture grids like the papers' figures: one picture a row, columns input, results, truth.
+"""Picture grids like the papers' figures: one picture per row, columns input, results, truth.
 
-All arrays are uint8 RGB [H, W, 3], masks uint8 [H, W] of 0 and 1 (1 = hole). Nothing is written
-here; a grid goes to `common.images.convert.write_png`. Pictures are only ever made smaller (area
-averaging, so thin seams and ghosts still show, if fainter), never larger: set `cell` to the longer
-side for pixel-true columns.
+All arrays are uint8 RGB [H, W, 3], masks uint8 [H, W] of 0 and 1 (1 = hole). `common.images.convert.write_png` writes
+a grid. Pictures are reduced by area averaging, which keeps thin seams visible, and never enlarged. With `cell` equal to
+the longer side, pictures keep their pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ MAGENTA = (WHITE, 0, WHITE)
 
 _INK = (0x30, 0x30, 0x30)
 _FONT, _FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.5
-_MARGIN = 5  # Above and below a label, in pixels.
+_MARGIN = 5  # pixels above and below a label
 
 
 def paint_hole(
@@ -32,7 +31,7 @@ def paint_hole(
 
 
 def _shrink(image: np.ndarray, cell: int) -> np.ndarray:
-    """`image`, or its area average whose longer side is `cell`."""
+    """`image`, reduced if its longer side is above `cell`."""
     height, width = image.shape[:2]
     scale = cell / max(height, width)
     if scale >= 1:
@@ -42,7 +41,7 @@ def _shrink(image: np.ndarray, cell: int) -> np.ndarray:
 
 
 def _text_size(label: str) -> tuple[int, int, int]:
-    """Width, height above the baseline and depth below it, in pixels."""
+    """(width, height above the baseline, depth below it) in pixels."""
     (width, height), depth = cv2.getTextSize(label, _FONT, _FONT_SCALE, 1)
     return width, height, depth
 
@@ -53,22 +52,21 @@ def grid(
     """Lays pictures out in rows and labelled columns on white.
 
     Args:
-      rows: at least one row; each row holds one uint8 picture [H, W, 3] per label, equal in size
-        within the row (rows may differ).
-      labels: column titles, ASCII (OpenCV's letters); an empty title is allowed.
-      cell: longer side in pixels to which larger pictures are reduced, aspect ratio kept.
+      rows: at least one row. A row has one uint8 picture [H, W, 3] per label, all of one size; rows may differ.
+      labels: column titles, ASCII (OpenCV's font) or empty.
+      cell: longer side in pixels to which larger pictures are reduced; the aspect ratio stays.
       gap: white pixels between pictures.
 
     Returns:
       uint8 [H, W, 3] RGB. Columns are as wide as the widest picture or their title, pictures are centred.
 
     Raises:
-      ValueError: a row of another length than `labels`, or with pictures of several sizes.
+      ValueError: a row's length differs from `labels`, or its pictures differ in size.
     """
     small = [[_shrink(image, cell) for image in row] for row in rows]
     for row in small:
         if len(row) != len(labels) or len({image.shape for image in row}) != 1:
-            raise ValueError(f"a row of {len(labels)} pictures of one size is expected")
+            raise ValueError(f"expected a row of {len(labels)} pictures of one size")
     heights = [row[0].shape[0] for row in small]
     widest = max(row[0].shape[1] for row in small)
     texts = [_text_size(label) for label in labels]

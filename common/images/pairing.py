@@ -1,9 +1,8 @@
-"""Which mask belongs to which photograph.
+"""Pairs of photograph and mask.
 
-A mask file belongs to all photographs that are given. In a folder a mask belongs to the photograph of the same stem
-(`dog.jpg`, `dog.png`) or, as LaMa names them, `dog_mask000.png`; a photograph may have several of the latter, and they
-may lie in the photographs' own folder. Every pair is one result, named after the photograph or, when it has numbered
-masks, after the mask.
+A single mask file belongs to all photographs. In a folder of masks, the mask of `dog.jpg` is `dog.png` or, as LaMa
+names masks, `dog_mask000.png`. A photograph may have several numbered masks; they may lie in the photographs' folder.
+Every pair gives one result, named after the photograph or after its numbered mask.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _NUMBERED = re.compile(r"(.+)_mask\d*$")
 class Pair(NamedTuple):
     """A photograph, its mask and the path of the result.
 
-    mask: None: the hole is what is transparent in the photograph.
+    mask: None if the hole is the transparent part of the photograph.
     """
 
     image: pathlib.Path
@@ -30,16 +29,16 @@ class Pair(NamedTuple):
 
 
 def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
-    """The work that --image, --mask and --output describe, sorted by name.
+    """The pairs that --image, --mask and --output describe, sorted by name.
 
     Args:
       image: a file or a folder.
-      mask: a file or a folder; without it, numbered masks beside the photographs, and of a photograph that has none
-        what is transparent.
-      output: a file with an image's extension (for one photograph) or a folder, which gets lossless PNGs.
+      mask: a file or a folder. Without it the numbered masks beside a photograph are used, or else its transparent
+        part.
+      output: an image file (for one photograph), or a folder for lossless PNGs.
 
     Raises:
-      UserError: a path does not exist, a photograph has no mask, or several results have one file to go to.
+      UserError: a path does not exist, a photograph has no mask, or several results would have one name.
     """
     image_path = pathlib.Path(image)
     mask_path = pathlib.Path(mask) if mask else _folder_of(image_path)
@@ -64,8 +63,8 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
     for source in (image_path, mask_path):
         if source.is_dir() and target.is_dir() and target.samefile(source):
             raise UserError(
-                f"--output={output} is the folder of --image or --mask: results would be taken for photographs the "
-                "next time; name another folder"
+                f"--output={output} is the folder of --image or --mask: the next run would read results as "
+                "photographs; name another folder"
             )
     return _distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
 
@@ -75,7 +74,7 @@ def _folder_of(path):
 
 
 def _matches(image_path, mask_path, needed):
-    """[(photograph, mask or None, stem of the result)]; without a mask only if none is `needed`."""
+    """[(photograph, mask, stem of the result)]; the mask may be None unless it is `needed`."""
     images = [image_path] if image_path.is_file() else _image_files(image_path)
     if mask_path.is_file():
         return _some([(image, mask_path, image.stem) for image in images], image_path)

@@ -1,1 +1,1 @@
-"""Holes: random ones, the shapes of objects, and mask files."""
+"""Masks: random holes, object silhouettes, and mask files."""

@@ -1,11 +1,10 @@
-"""Where masks come from: a file, a folder of files, object templates, the random kinds of `masks`.
+"""Masks from files and folders, and of the random kinds of `common.masks.random`.
 
-Files: white = hole (gray level above 127), of any format that `common.images.files` reads; those of
-a folder are found at any depth and ordered by path. Arrays: [H, W] uint8 of 0 and 1, 1 = hole. A
-resized mask is sampled by nearest neighbour, so it stays binary.
+Files: white = hole (gray level above 127), in any format that `common.images.files` reads. A folder's masks are found
+at any depth and sorted by path. Arrays: [H, W] uint8 of 0 and 1, 1 = hole. Masks are resized by nearest neighbour.
 
-`mask_source(spec)` is what training and scoring use: a callable `(height, width, seed) -> [H, W]`
-whose result has at least one hole and one known pixel and depends on its arguments alone.
+Training and scoring use `mask_source(spec)`, a callable `(height, width, seed) -> [H, W]`. Its result has at least one
+hole pixel and one known pixel, and depends on the arguments alone.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ OBJECT_KINDS = ("object", "mixed", "union", "any")
 _ANY = ("small", "large", "irregular", "object")
 KINDS = (*random_masks.STROKE_KINDS, "irregular", *OBJECT_KINDS)
 
-_CACHED_MASKS = 64  # at most, one bit a pixel: 64 masks of 8192x8192 are 512 MiB
+_CACHED_MASKS = 64  # at one bit per pixel, 64 masks of 8192x8192 are 512 MiB
 
 
 def list_masks(folder: PathLike) -> list[pathlib.Path]:
@@ -56,14 +55,15 @@ def read_mask(
 ) -> np.ndarray:
     """Reads a mask file of any mode: white (gray level above 127) is hole.
 
-    Alpha is ignored, but for a mask that was drawn in one colour on a transparent layer: if all
-    pixels have the same colour and alpha varies, what is opaque is hole.
+    Alpha is ignored, with one exception: if all pixels have one colour and alpha varies, the opaque pixels are the
+    hole. Such a mask was drawn in one colour on a transparent layer.
 
     Args:
-      size: (height, width) that it must have; None accepts any.
+      size: (height, width) that the mask must have; None accepts any.
       invert: black is hole instead.
-      dilate: after that, grow the hole by this many pixels (Euclidean distance).
-      of: whose size it is, for the error's text.
+      dilate: then grow the hole by this many pixels (Euclidean distance).
+      of: owner of `size`, for the error message.
+
     Returns:
       [H, W] uint8, 1 = hole, 0 = known. May be empty or full: see `coverage_warning`.
 
@@ -82,7 +82,7 @@ def read_mask(
 
 
 def _mask_levels(decoded):
-    """[H, W] uint8: alpha if it alone varies, else gray."""
+    """[H, W] uint8: alpha if only alpha varies, else gray."""
     rgb = convert.to_rgb(decoded.pixels, decoded.mode, decoded.palette)
     if decoded.mode in ("LA", "RGBA"):
         alpha = convert.to_eight_bits(decoded.pixels[..., -1])
@@ -106,10 +106,10 @@ class MaskSource:
     """Draws masks of one kind.
 
     Args:
-      spec: 'small' or 'large' (Zoom-to-Inpaint Table 1); 'irregular', 'object', 'mixed' (either of the two) or
-        'union' (both in one mask) (HiFill section 3.5); 'any' (one of the first four with equal probability); or the
-        path of a folder of mask files, which are drawn with equal probability and resized, if need be, to the size
-        asked for.
+      spec: 'small' or 'large' (Zoom-to-Inpaint Table 1); 'irregular', 'object', 'mixed' (irregular or object) or
+        'union' (irregular and object in one mask) (HiFill section 3.5); 'any' (small, large, irregular or object with
+        equal probability); or the path of a folder of mask files, drawn with equal probability and resized to the
+        requested size.
       folder: object templates (white = object) for 'object', 'mixed', 'union' and 'any'; by default
         `builtin_templates`.
     """
@@ -120,7 +120,7 @@ class MaskSource:
         self._templates: tuple[np.ndarray, ...] = ()
         if folder and self.spec not in OBJECT_KINDS:
             raise UserError(
-                f"template folder {folder} has no use with masks '{self.spec}'; "
+                f"template folder {folder} is not used with masks '{self.spec}'; "
                 f"it goes with {', '.join(OBJECT_KINDS)}"
             )
         if self.spec in OBJECT_KINDS:
@@ -135,10 +135,10 @@ class MaskSource:
         self._packed = functools.lru_cache(maxsize=_CACHED_MASKS)(self._read)
 
     def __call__(self, height: int, width: int, seed: random_masks.Seed) -> np.ndarray:
-        """The seed's mask: [height, width] uint8 of 0 and 1, with hole and known pixels.
+        """The mask of a seed: [height, width] uint8 of 0 and 1, with hole and known pixels.
 
         Raises:
-          UserError: the size is too small, or no file has both hole and known pixels at that size.
+          UserError: the size is too small, or no file has both hole and known pixels at this size.
         """
         if self.files:
             return random_masks.sample(
@@ -161,10 +161,10 @@ class MaskSource:
         return random_masks.stroke_mask(height, width, kind, seed)
 
     def fixed(self, index: int, height: int, width: int) -> np.ndarray:
-        """Mask `index` for scoring: file `index` modulo their number; a random kind's seed `index`.
+        """Mask `index` for scoring: file `index` (modulo the number of files), or for a random kind the seed `index`.
 
         Raises:
-          UserError: as a call; or that file has no hole or nothing else at this size.
+          UserError: as `__call__`, or the file has no hole or no known pixel at this size.
         """
         if not self.files:
             return self(height, width, index)

@@ -1,12 +1,11 @@
 """Random holes: brush strokes (Zoom-to-Inpaint), irregular damage and object shapes (HiFill).
 
-Every function returns a new `[H, W]` uint8 array of 0 and 1, 1 = hole, with at least one hole pixel
+Every mask function returns a new `[H, W]` uint8 array of 0 and 1, 1 = hole, with at least one hole pixel
 and at least one known pixel, or raises `UserError`. x runs along the width, y along the height.
 
-Seeds: a non-negative int or a sequence of them, e.g. `(run_seed, epoch, index)`; `5` is `(5,)`,
-while `(5,)` and `(5, 0)` are different seeds. One seed is one mask, the same on every platform and
-NumPy; a seed says nothing about its neighbours. A draw that comes out empty or all hole is repeated
-from the same generator.
+A seed is a non-negative int or a sequence of them, e.g. `(run_seed, epoch, index)`. `5` equals `(5,)`;
+`(5,)` and `(5, 0)` differ. A seed gives the same mask on every platform and NumPy version, and masks of
+different seeds are independent. An empty or full mask is drawn again from the same generator.
 
 `stroke_mask` follows Zoom-to-Inpaint Table 1 (`d` is the image diagonal; thickness is in pixels whatever the
 image size):
@@ -16,20 +15,21 @@ image size):
 | small | U{1,12}  | U(1, d/12)    | U{5,30}   | U(0, 2pi)          | a + U(3pi/4, 5pi/4) |
 | large | U{4,12}  | N(d/8, d/16)  | U{12,40}  | 2pi/5 + U(-2pi/15, 2pi/15) | 2pi - a             |
 
-The table leaves open, and here was chosen: a stroke is a start point, uniform over the image, plus
-one piece per vertex; lengths and angles are real numbers; large lengths are clipped to [0, d/4] and
-each vertex draws its own a; each large stroke is mirrored in x and in y with probability 1/2 (else
-all would run to the right); a stroke may leave the image, where it is cut off. One to four strokes
-a mask: small with equal probability; large with 0.34, 0.30, 0.21, 0.15, the only numbers that were
-fitted to the table's mean hole. Below 80 pixels the thickness is capped at half the shorter side,
-so that something stays known.
+Choices that the table leaves open:
+- A stroke is a start point, uniform over the image, plus one piece per vertex. It is cut off at the image's border.
+- Lengths and angles are real numbers. Large lengths are clipped to [0, d/4], and each vertex draws its own a.
+- Each large stroke is mirrored in x and in y with probability 1/2; otherwise all would run to the right.
+- A mask has one to four strokes: small masks with equal probabilities, large masks with 0.34, 0.30, 0.21, 0.15. Only
+  these numbers were fitted, to the table's mean hole.
+- In images below 80 pixels the thickness is at most half the shorter side, so that known pixels remain.
 
 `irregular_mask` (HiFill section 3.5: tears, scratches, spots, manual erasing) adds elements, sized relative to sqrt(H *
-W), until a share of the image drawn from U(2%, 25%) is reached; none may take the hole beyond 25% (HiFill section 4.3).
-`object_mask` (HiFill section 3.5) moves object templates. The papers give no further numbers.
+W), until the hole reaches a share of the image drawn from U(2%, 25%). An element that would enlarge the hole beyond 25%
+(HiFill section 4.3) is dropped. `object_mask` (HiFill section 3.5) moves object templates. The papers give no further
+numbers.
 
-Polygons are filled by `cv2.fillConvexPoly`: thick `cv2.polylines` are one to two pixels too wide
-and differ between OpenCV 4 and 5.
+Polygons are filled by `cv2.fillConvexPoly`, because thick `cv2.polylines` are one to two pixels too wide and differ
+between OpenCV 4 and 5.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _CIRCLE = np.exp(2j * np.pi * np.arange(32) / 32)
 
 
 def _generator(seed: Seed) -> np.random.Generator:
-    # SeedSequence pads with zeros: without the length, (5,) and (5, 0) would be one seed.
+    # SeedSequence pads with zeros; the length makes (5,) and (5, 0) differ.
     words = tuple(seed) if np.ndim(seed) else (int(seed),)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((len(words), *words))))
 
@@ -65,10 +65,10 @@ def _generator(seed: Seed) -> np.random.Generator:
 def sample(
     draw: Callable[[np.random.Generator], np.ndarray], height: int, width: int, seed: Seed
 ) -> np.ndarray:
-    """The first of `draw(generator)`'s masks that has both hole and known pixels.
+    """The first mask of `draw(generator)` with both hole and known pixels.
 
     Raises:
-      UserError: there is none in 100 draws.
+      UserError: no such mask in 100 draws.
     """
     if min(height, width) >= 2:
         rng = _generator(seed)
@@ -95,13 +95,13 @@ def _capsules(start: np.ndarray, end: np.ndarray, thickness: float | np.ndarray)
     length = np.abs(piece)
     still = length == 0
     heading = np.where(still, 1, piece) / np.where(still, 1, length)
-    # OpenCV fills all pixels that the outline touches: t of them lie within (t - 1) / 2.
+    # OpenCV also fills the outline's own pixels, so a half-width of (t - 1) / 2 gives t pixels.
     side = (heading * (np.maximum(thickness, 1) - 1) / 2)[:, None] * _HALF_CIRCLE
     return np.concatenate([start[:, None] + side, end[:, None] - side], axis=1)
 
 
 def _small_pieces(rng: np.random.Generator, diagonal: float) -> tuple[np.ndarray, int]:
-    """One small stroke of Zoom-to-Inpaint Table 1: its pieces [vertices] as complex steps, and its thickness."""
+    """One small stroke of Zoom-to-Inpaint Table 1: (pieces [vertices] as complex steps, thickness)."""
     vertices = rng.integers(1, 13)
     length = rng.uniform(1, max(1, diagonal / 12), vertices)
     angle = rng.uniform(0, 2 * np.pi, vertices)
@@ -147,7 +147,7 @@ def stroke_mask(height: int, width: int, kind: str, seed: Seed) -> np.ndarray:
     """One to four brush strokes of Zoom-to-Inpaint Table 1: 'small' (at 256 pixels 4.3% hole on average) or 'large'.
 
     Raises:
-      UserError: another kind, or an image too small to have both hole and known pixels.
+      UserError: the image is too small to have both hole and known pixels.
     """
     draw = functools.partial(_strokes, height=height, width=width, kind=kind)
     return sample(draw, height, width, seed)
@@ -156,7 +156,7 @@ def stroke_mask(height: int, width: int, kind: str, seed: Seed) -> np.ndarray:
 def _path(
     rng: np.random.Generator, start: complex, length: float, pieces: int, turn: float
 ) -> np.ndarray:
-    """Corners [pieces + 1] complex of a path that turns by N(bend, turn) radians at each."""
+    """Corners [pieces + 1] complex of a path that turns by N(bend, turn) radians at each corner."""
     bend = rng.uniform(-turn, turn) / 2
     headings = rng.uniform(0, 2 * np.pi) + np.cumsum(rng.normal(bend, turn, pieces))
     return start + np.concatenate([[0], np.cumsum(np.exp(1j * headings))]) * (length / pieces)
@@ -172,7 +172,7 @@ def _damage(rng: np.random.Generator, start: complex, scale: float) -> np.ndarra
         path = _path(rng, start, scale * rng.uniform(0.2, 0.7), 8, 0.8)
         taper = np.sin(np.pi * (np.arange(8) + 0.5) / 8)
         return _capsules(path[:-1], path[1:], scale * rng.uniform(0.02, 0.06) * taper)
-    if what < 4:  # free-hand curve of an eraser, twice as often as the others
+    if what < 4:  # free-hand curve of an eraser, with twice the probability of the other kinds
         path = _path(rng, start, scale * rng.uniform(0.3, 1.0), 12, 0.45)
         return _capsules(path[:-1], path[1:], scale * rng.uniform(0.03, 0.11))
     spots = rng.integers(1, 6)
@@ -219,12 +219,12 @@ def _object(
     left, top, box_width, box_height = cv2.boundingRect(template)
     half_x = (abs(turn.real) * box_width + abs(turn.imag) * box_height) * factor / 2
     half_y = (abs(turn.imag) * box_width + abs(turn.real) * box_height) * factor / 2
-    # Anywhere inside the image; an object that became larger than the image covers it instead.
+    # A uniform position inside the image; an object larger than the image covers it.
     x, y = half_x + u * (width - 2 * half_x), half_y + v * (height - 2 * half_y)
     x0, x1 = max(0, int(x - half_x)), min(width, int(x + half_x) + 1)
     y0, y1 = max(0, int(y - half_y)), min(height, int(y + half_y) + 1)
     mask = np.zeros((height, width), np.uint8)
-    # Template coordinates of the window's pixel centres; remap looks integers up, exactly.
+    # Template coordinates of the window's pixel centres, as integers, which remap looks up exactly.
     back = turn.conjugate() / factor
     column, row = np.arange(x0, x1) + 0.5 - x, np.arange(y0, y1) + 0.5 - y
     across = (back.real * column)[None, :] - (back.imag * row)[:, None]
@@ -241,12 +241,12 @@ def _object(
 def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: Seed) -> np.ndarray:
     """One object template, mirrored, turned, scaled and moved at random (HiFill section 3.5).
 
-    The template's frame is fitted into the image (its aspect ratio is kept) and scaled by U(0.8, 1); it is mirrored
-    left-right with probability 1/2, turned by U(-90, 90) degrees about the object and put uniformly where the object's
-    box stays inside the image. Sampled by nearest neighbour.
+    The template's frame is fitted into the image, with its aspect ratio, and scaled by U(0.8, 1). The template is
+    mirrored left-right with probability 1/2, turned by U(-90, 90) degrees about the object, and placed uniformly such
+    that the object's box stays inside the image. Sampling is by nearest neighbour.
 
     Args:
-      templates: [h, w] uint8 each, non-zero = object, sides below 32768; drawn equally often.
+      templates: [h, w] uint8 each, non-zero = object, sides below 32768; drawn with equal probability.
 
     Raises:
       UserError: no templates, or templates that are empty.
@@ -258,7 +258,7 @@ def object_mask(height: int, width: int, templates: Sequence[np.ndarray], seed: 
 def mixed_mask(
     height: int, width: int, templates: Sequence[np.ndarray], seed: Seed, union: bool = False
 ) -> np.ndarray:
-    """An irregular or an object mask with probability 1/2 each; with `union`, always both.
+    """An irregular or an object mask with probability 1/2 each; with `union` both in one mask.
 
     HiFill section 3.5: the two methods "can be combined or separated". A union may cover more than 25%.
     """
@@ -276,14 +276,10 @@ def mixed_mask(
 
 
 def dilate(mask: np.ndarray, pixels: int) -> np.ndarray:
-    """Grows the hole of [H, W] uint8 to every pixel within `pixels` (Euclidean distance); may end all hole.
-
-    Raises:
-      UserError: a negative radius or another shape.
-    """
+    """Grows the hole of [H, W] uint8 to all pixels within `pixels` (Euclidean distance), up to the whole image."""
     hole = (mask > 0).astype(np.uint8)
     if pixels == 0 or not hole.any():
         return hole
     distance = cv2.distanceTransform(1 - hole, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    # Squared distances are integers: half-way to the next one, rounding of the root cannot matter.
+    # Squared distances are integers; the limit lies half-way between two of them, so rounding cannot matter.
     return (distance <= np.sqrt(pixels**2 + 0.5)).astype(np.uint8)

@@ -1,8 +1,8 @@
 """Object silhouettes for random holes: people, animals, vehicles, plants, vessels, blobs, polygons.
 
-They stand in for HiFill's object segmentation masks (section 3.5: "single, multiple or crowded
-objects"), which the paper did not publish as a list, and are made of ellipses, rounded boxes and
-polygons. An outline is [corners] complex, x + iy; a sketch, a list of outlines in about [-1, 1].
+They replace HiFill's object segmentation masks (section 3.5: "single, multiple or crowded objects"),
+which were not published with the paper. They are made of ellipses, rounded boxes and polygons.
+An outline is [corners] complex, x + iy. A sketch is a list of outlines in about [-1, 1].
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ANGLES = 2 * np.pi * np.arange(48) / 48
 def _oval(
     x: float, y: float, rx: float, ry: float, power: float = 2, turn: float = 0
 ) -> np.ndarray:
-    """Outline [48] complex of |x / rx|^power + |y / ry|^power = 1; above 2 a rounded box."""
+    """Outline [48] complex of |x / rx|^power + |y / ry|^power = 1, a rounded box for powers above 2."""
     c, s = np.cos(_ANGLES), np.sin(_ANGLES)
     across = rx * np.sign(c) * np.abs(c) ** (2 / power)
     down = ry * np.sign(s) * np.abs(s) ** (2 / power)
@@ -74,9 +74,9 @@ _OBJECTS = (_person, _animal, _vehicle, _plant, _vessel, _blob, _polygon)
 
 
 def _template(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
-    """[256, 256] uint8: `count` objects side by side, at most a quarter of the frame.
+    """[256, 256] uint8: `count` objects side by side on at most a quarter of the frame.
 
-    Five and more are of one kind: a crowd.
+    Five or more objects are a crowd, all of one kind.
     """
     middle = 0.5 + 0.5j
     size = rng.uniform(0.7, 0.95) * 0.5 / count**0.6
@@ -100,9 +100,9 @@ def _template(rng: np.random.Generator, first: int, count: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=1)
 def builtin_templates() -> tuple[np.ndarray, ...]:
-    """30 object silhouettes, [256, 256] uint8 of 0 and 1; always the same, made once, read-only.
+    """30 fixed object silhouettes, [256, 256] uint8 of 0 and 1, read-only; made once.
 
-    14 are single objects, 9 groups of two to four, 7 crowds of five to eight.
+    14 single objects, 9 groups of two to four, 7 crowds of five to eight.
     """
     counts = [1] * 14 + [2, 3, 4] * 3 + [5, 6, 7, 8, 5, 6, 7]
     made = []

@@ -1,1 +1,1 @@
-"""What the networks of both papers share: layers made of layers, weights files, SavedModels, the membrane."""
+"""Shared by both papers' networks: layers made of layers, weights files, SavedModels, the membrane."""

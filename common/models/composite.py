@@ -1,4 +1,4 @@
-"""Layers made of layers, in either Keras and in little time."""
+"""Layers made of layers, for Keras 2 and 3."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from tensorflow import keras
 
 
 class BuiltByCalling:
-    """Mixed into a layer or model whose parts make their variables when it is first called, eagerly.
+    """Mixin of a layer or model whose inner layers make their variables at the first eager call.
 
-    Left alone Keras 3 traces the call of every such layer to build it, those within once for every layer around
-    them: two seconds for a Zoom-to-Inpaint, five for a HiFill.
+    Without it, Keras 3 traces each such layer to build it, and an inner layer once per outer layer. This takes two
+    seconds for Zoom-to-Inpaint and five for HiFill.
     """
 
     def build(self, input_shape=None):
-        """Makes nothing; see the class."""
+        """Makes no variables; see the class."""
         del input_shape
         self.built = True
 
 
 class Composite(BuiltByCalling, keras.layers.Layer):
-    """A layer made of layers, which cast for themselves unless `autocast` is set."""
+    """A layer made of layers. The inner layers cast their inputs, unless `autocast` is set."""
 
     def __init__(self, autocast=False, **kwargs):
         super().__init__(autocast=autocast, **kwargs)

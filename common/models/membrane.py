@@ -1,13 +1,13 @@
-"""A membrane over the hole: what known pixels say about a hole when nothing is known of pictures.
+"""A membrane over the hole: the smoothest surface through the known pixels, without learning.
 
-    Laplace's equation in the hole, known pixels as they are, no flow across the picture's border
+    Laplace's equation in the hole, known pixels unchanged, no flow across the image's border
 
-as operations of a graph, so that a network can start from it and an exported model contains it. Images are
-[B, H, W, C] float32 of any range, masks [B, H, W, 1] with 1 = hole; what lies under the hole has no influence.
+It consists of TensorFlow ops, so a network can start from it and an exported model contains it. Images are
+[B, H, W, C] float32 of any range, masks [B, H, W, 1] with 1 = hole. The content of the hole has no influence.
 
-Full multigrid: the picture is halved down to one pixel (a cell is known if one of its pixels is). On the way back
-every level starts from the smaller one's solution and is corrected by V-cycles. How far that stays from the exact
-solution is a test (`tests/common/models/test_membrane.py`).
+Full multigrid: the image is halved down to one pixel (a cell is known if one of its pixels is). On the way back, every
+level starts from the solution of the smaller level and is corrected by V-cycles.
+`tests/common/models/test_membrane.py` bounds the distance from the exact solution.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CYCLES = 3
 def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """[B, H, W, C], [B, H, W, 1] -> [B, H, W, C]: known pixels unchanged, the hole filled with the membrane.
 
-    A graph may know H and W when it is traced or not. Without any known pixel the picture is 0.
+    H and W may be unknown when a graph is traced. Without a known pixel the result is 0.
     """
     solve = _fill_in_loops if None in image.shape[1:3] else _fill
     return solve(tf.where(mask > 0, 0.0, image), 1.0 - mask)
@@ -31,7 +31,7 @@ def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
 
 def _fill(values, known):
     if max(values.shape[1:3]) == 1:
-        return values  # 0 where nothing is known
+        return values  # 0 if unknown
     below = _fill(*_halved(values, known))
     hole = 1.0 - known
     x = _from_below(below, values, known)
@@ -41,20 +41,20 @@ def _fill(values, known):
 
 
 def _from_below(below, values, known):
-    """A level's first solution."""
+    """The first solution of a level, from the smaller level's."""
     return tf.where(known > 0, values, _doubled(below, *_sides(values)))
 
 
 def _halved(values, known):
-    """Means of the known ones of 2 x 2 pixels, and whether there are any."""
+    """Means of the known pixels in each cell of 2 x 2, and whether a cell has a known pixel."""
     count = _sums(known)
     return _sums(values) / tf.maximum(count, 1.0), tf.cast(count > 0, known.dtype)
 
 
 def _cycle(x, source, hole):
-    """One V-cycle for: four neighbours' sum - 4 x = source, in the hole.
+    """One V-cycle for: sum of the four neighbours - 4 x = source, in the hole.
 
-    In a graph all cycles of one size share one function: 135 copies for 512x512 took most of a command's start.
+    In a graph all cycles of one size share a function: 135 copies for 512x512 took most of a command's start-up time.
     """
     cycle = _one_cycle if tf.executing_eagerly() else _shared_cycle(*x.shape[1:3])
     return cycle(x, source, hole)
@@ -62,9 +62,9 @@ def _cycle(x, source, hole):
 
 @functools.cache
 def _shared_cycle(height, width):
-    """A function for one size; a single one for all would warn that it is traced so often."""
+    """A function per size; a single function for all sizes would warn about retracing."""
     del height, width
-    kept_whole = {"_noinline": True}  # by TensorFlow's optimizer too
+    kept_whole = {"_noinline": True}  # TensorFlow's optimizer must not copy it either
     return tf.function(
         lambda *tensors: _one_cycle(*tensors),
         autograph=False,
@@ -81,7 +81,7 @@ def _one_cycle(x, source, hole):
 
 
 def _error_below(x, source, hole):
-    """Source and hole of the equation that the correction of x solves, at half the resolution."""
+    """Source and hole of the equation for the correction of x, at half the resolution."""
     # A cell that holds a known pixel needs no correction.
     return _sums(hole * (source - _laplacian(x))), tf.cast(_sums(1.0 - hole) == 0, x.dtype)
 
@@ -91,9 +91,9 @@ def _corrected(x, hole, correction):
 
 
 def _fill_in_loops(values, known):
-    """`_fill` where the size, and so the number of levels, is known when the graph runs: recursion becomes loops.
+    """`_fill` with loops instead of recursion: the size, and so the number of levels, is known only at run time.
 
-    A function for each possible level instead takes 12 seconds to load.
+    One function per possible level would take 12 seconds to load.
     """
     levels = [_levels_like(values), _levels_like(known)]
 
@@ -134,7 +134,7 @@ def _cycle_in_loops(x, source, hole):
 
 
 def _levels_like(x):
-    """An array for tensors of all sizes with the channels of x."""
+    """A TensorArray for tensors of any size with the channels of x."""
     shape = [None, None, None, x.shape[3]]
     return tf.TensorArray(
         x.dtype,
@@ -147,12 +147,12 @@ def _levels_like(x):
 
 
 def _longer_than(least):
-    """Whether the second of some variables is a picture with a longer side than that."""
+    """A loop condition: the second variable is an image whose longer side is above `least`."""
     return lambda number, x, *_: tf.reduce_max(tf.shape(x)[1:3]) > least
 
 
 def _loop(condition, body, variables):
-    """`tf.while_loop` whose tensors may change their size."""
+    """`tf.while_loop` with tensors that may change their size."""
 
     def shape(x):
         if isinstance(x, tf.TensorArray):
@@ -164,7 +164,7 @@ def _loop(condition, body, variables):
 
 
 def _smoothed(x, source, hole):
-    """One Gauss-Seidel sweep: the fields of a chessboard in turn, each from the four of the other colour beside it."""
+    """One red-black Gauss-Seidel sweep: pixels of one chessboard colour, then of the other."""
     arange = tf.range if None in x.shape[1:3] else np.arange
     rows, columns = (arange(side) for side in _sides(x))
     white = ((rows[:, np.newaxis] + columns) % 2)[np.newaxis, ..., np.newaxis]
@@ -175,7 +175,7 @@ def _smoothed(x, source, hole):
 
 
 def _laplacian(x):
-    """Sum of the four neighbours minus 4 x, the border repeated: no flow across it."""
+    """Sum of the four neighbours minus 4 x; the border is repeated, so nothing flows across it."""
     down, right = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
     down = tf.pad(down, [[0, 0], [1, 1], [0, 0], [0, 0]])
     right = tf.pad(right, [[0, 0], [0, 0], [1, 1], [0, 0]])
@@ -183,7 +183,7 @@ def _laplacian(x):
 
 
 def _sums(x):
-    """Sums of 2 x 2 pixels, sides made even with zeros."""
+    """Sums of 2 x 2 pixels; odd sides are padded with zeros."""
     height, width = _sides(x)
     even = [[0, 0], [0, height % 2], [0, width % 2], [0, 0]]
     return 4.0 * tf.nn.avg_pool2d(tf.pad(x, even), 2, 2, "VALID")
@@ -196,5 +196,5 @@ def _doubled(x, height, width):
 
 
 def _sides(x):
-    """H and W: integers where they are known, scalars int32 elsewhere."""
+    """[H, W]: integers if known, else int32 scalars."""
     return [x.shape[axis] or tf.shape(x)[axis] for axis in (1, 2)]

@@ -1,7 +1,7 @@
-"""The weights that come with the package, checked before they are used.
+"""The weights that come with the package, checked before use.
 
-A paper's folder `weights/` holds one weights file and `SHA256SUMS`, a line of its digest and name, as `sha256sum`
-writes and checks it. A wheel installs both. Nothing here imports TensorFlow.
+The folder `weights/` of a paper's package holds one weights file and `SHA256SUMS`, its digest and name as `sha256sum`
+writes them. A wheel installs both. Nothing here imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FOLDER = "weights"
 
 
 def find(package: PathLike) -> pathlib.Path:
-    """The weights file of a paper's folder; UserError if it is missing or not the one that was published."""
+    """The weights file of a paper's package; UserError if it is missing or not the published file."""
     folder = pathlib.Path(package) / FOLDER
     digest, name = (folder / "SHA256SUMS").read_text(encoding="ascii").split()
     path = folder / name
@@ -25,5 +25,5 @@ def find(package: PathLike) -> pathlib.Path:
     except OSError as error:
         raise UserError(f"{path} cannot be read; install the package again: {error}") from error
     if found != digest:
-        raise UserError(f"{path} is not the file that was published; install the package again")
+        raise UserError(f"{path} is not the published file; install the package again")
     return path

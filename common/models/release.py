@@ -1,4 +1,4 @@
-"""Reading the authors' releases: the arrays of a TensorFlow checkpoint, and whether all their names are known."""
+"""Reads the authors' releases: the arrays of a TensorFlow checkpoint, with a check of their names."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from common.storage import PathLike
 
 
 def read_checkpoint(prefix: PathLike) -> dict[str, np.ndarray]:
-    """{name: array} of the checkpoint of TensorFlow 1 or 2 with this prefix."""
+    """{name: array} of a TensorFlow 1 or 2 checkpoint with this prefix."""
     if not pathlib.Path(f"{prefix}.index").is_file():
         raise UserError(
-            f"no checkpoint {prefix}: {prefix}.index is missing; give the prefix, without suffix"
+            f"no checkpoint {prefix}: {prefix}.index is missing; give the prefix without a suffix"
         )
     try:
         reader = tf.train.load_checkpoint(str(prefix))
@@ -27,7 +27,7 @@ def read_checkpoint(prefix: PathLike) -> dict[str, np.ndarray]:
 
 
 def check_names(found: Iterable[str], needed: Iterable[str], unknown: list[str], label: str):
-    """UserError where names that are needed were not found in `label`, or some are unknown; says the first five."""
+    """UserError if needed names were not found in `label`, or if some are unknown; lists the first five."""
     missing = sorted(set(needed) - set(found))
     for problem, names in (("lacks", missing), ("holds unknown", sorted(unknown))):
         if names:

@@ -1,11 +1,11 @@
-"""What every SavedModel that fills holes has in common: signatures, checks, file formats, folder, README.txt.
+"""SavedModels that fill holes: signatures, checks, file formats, folder, README.txt.
 
     serving_default   image uint8 [H, W, 3] RGB, mask uint8 [H, W], nonzero = hole  ->  image uint8 [H, W, 3]
     encoded           image_bytes, mask_bytes: scalar strings, PNG or JPEG          ->  png_bytes, image
 
-A model gives a function of TensorFlow ops that fills a photograph's hole (`build_module`). It is not called without a
-hole; different sizes, sides that are too short and a mask without known pixels fail before with
-`tf.errors.InvalidArgumentError` and a text that says why. What is written needs nothing but TensorFlow.
+A model provides a function of TensorFlow ops that fills a photograph's hole (`build_module`). Without a hole the
+function is not called. Image and mask of different sizes, sides that are too short, and a mask without known pixels
+raise `tf.errors.InvalidArgumentError` with the reason. The SavedModel needs TensorFlow only.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from common.errors import UserError
 from common.images.convert import THRESHOLD
 from common.storage import PathLike
 
-# All that a SavedModel written here may hold; a folder with anything else is somebody's.
+# Contents of a SavedModel written here; a folder with other files is never replaced.
 _CONTENT = {"saved_model.pb", "variables", "assets", "fingerprint.pb", "README.txt"}
 
 _README = """{title}: fills holes in photographs. A TensorFlow 2 SavedModel; needs no other package.
@@ -31,7 +31,7 @@ Weights: {weights}
 Signature "encoded"
   image_bytes  scalar string: PNG or JPEG file. EXIF orientation is not applied, alpha is dropped.
   mask_bytes   scalar string: PNG or JPEG file of the same size. White (above {threshold}) is the hole. If all
-               pixels have one colour and alpha varies, what is opaque is the hole.
+               pixels have one colour and alpha varies, the opaque part is the hole.
   -> png_bytes scalar string: PNG file, 8-bit RGB.   image: uint8 [H, W, 3], the same pixels.
 
 Signature "serving_default"
@@ -39,7 +39,7 @@ Signature "serving_default"
   mask         uint8 [H, W], nonzero = hole. At least one pixel must be known.
   -> image     uint8 [H, W, 3]; equal to the input wherever the mask is 0.
 
-One photograph a call, of any size. Wrong input raises tf.errors.InvalidArgumentError.
+One photograph per call, of any size. Wrong input raises tf.errors.InvalidArgumentError.
 
 Example:
 {example}"""
@@ -53,11 +53,11 @@ tf.io.write_file("filled.png", filled["png_bytes"])
 
 
 def build_module(title: str, variables, fill: Callable, min_side: int = 1) -> tf.Module:
-    """A module with the functions `inpaint` and `inpaint_encoded`: the two signatures of the module docstring.
+    """A module with the functions `inpaint` and `inpaint_encoded`, the two signatures of the module docstring.
 
     Args:
       title: the model's name in error messages.
-      variables: all that `fill` uses.
+      variables: all variables that `fill` uses.
       fill: (image uint8 [H, W, 3], hole bool [H, W]) -> uint8 [H, W, 3], equal to `image` outside the hole. There is
         at least one hole and one known pixel.
       min_side: the shortest side that `fill` takes.
@@ -75,7 +75,7 @@ def build_module(title: str, variables, fill: Callable, min_side: int = 1) -> tf
     mask = tf.TensorSpec([None, None], tf.uint8, "mask")
     files = [tf.TensorSpec([], tf.string, name) for name in ("image_bytes", "mask_bytes")]
     module = tf.Module()
-    # The variables alone are tracked: the model itself would bring Keras into the SavedModel.
+    # Only the variables are tracked; the model itself would bring Keras into the SavedModel.
     module.model_variables = variables
     module.inpaint = tf.function(inpaint, input_signature=[image, mask], autograph=False)
     module.inpaint_encoded = tf.function(inpaint_encoded, input_signature=files, autograph=False)
@@ -83,7 +83,7 @@ def build_module(title: str, variables, fill: Callable, min_side: int = 1) -> tf
 
 
 def check_folder(folder: PathLike) -> None:
-    """UserError if `folder` is there and is neither empty nor a SavedModel that `export` wrote."""
+    """UserError if `folder` exists and is neither empty nor a SavedModel of `export`."""
     path = pathlib.Path(folder)
     if not path.exists():
         return
@@ -92,21 +92,21 @@ def check_folder(folder: PathLike) -> None:
     found = {entry.name for entry in path.iterdir()}
     if found and ("saved_model.pb" not in found or found - _CONTENT):
         raise UserError(
-            f"{folder} is not empty and holds other files than a SavedModel "
+            f"{folder} is not empty and holds files other than a SavedModel's "
             f"({sorted(found - _CONTENT or found)[0]}); name another folder"
         )
 
 
 def export(module: tf.Module, folder: PathLike, title: str, sizes: str, weights: str) -> None:
-    """Writes the SavedModel and its README.txt to `folder`, at once or not at all.
+    """Writes the SavedModel and its README.txt to `folder`, whole or not at all.
 
-    A SavedModel that was exported to `folder` before is replaced; UserError if it holds other files, or cannot be
+    An older SavedModel of `export` in `folder` is replaced. UserError if `folder` holds other files or cannot be
     written.
 
     Args:
-      module: what `build_module` gave.
-      title, sizes, weights: for README.txt: the model's name, a sentence on the sizes it takes, and where its weights
-        came from.
+      module: result of `build_module`.
+      title, sizes, weights: for README.txt: the model's name, a sentence on accepted sizes, and the origin of its
+        weights.
     """
     check_folder(folder)
     signatures = {
@@ -128,7 +128,7 @@ def export(module: tf.Module, folder: PathLike, title: str, sizes: str, weights:
 
 @contextlib.contextmanager
 def _replaced_folder(target):
-    """Yields a new folder beside `target` that takes its place on success and is removed on failure."""
+    """Yields a new folder beside `target`; it replaces `target` on success and is removed on failure."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.new")
     previous = target.with_name(f".{target.name}.{os.getpid()}.old")
@@ -158,7 +158,7 @@ def _checks(title, min_side, image, hole):
     small = f"the image is too small: {title} takes sides of {min_side} or more pixels; got (height, width)"
     different = "image and mask must have the same size (height, width); got"
     covered = "the mask covers the whole image, so there is nothing to continue from"
-    # An empty image has all of its pixels in the hole; it is reported as too small.
+    # An empty image is reported as too small, not as covered.
     has_context = tf.logical_or(tf.equal(tf.size(hole), 0), tf.reduce_any(~hole))
     return [
         tf.debugging.Assert(same, [different, sides, tf.shape(hole)]),
@@ -168,8 +168,8 @@ def _checks(title, min_side, image, hole):
 
 
 def _decode(data):
-    """File's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 or 4."""
-    return tf.io.decode_png(data)  # JPEG too
+    """A file's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA)."""
+    return tf.io.decode_png(data)  # also decodes JPEG
 
 
 def _to_rgb(pixels):
@@ -179,12 +179,12 @@ def _to_rgb(pixels):
 
 
 def decode_image(data: tf.Tensor) -> tf.Tensor:
-    """A PNG or JPEG file's bytes -> [H, W, 3] uint8 RGB, alpha dropped."""
+    """The bytes of a PNG or JPEG file -> [H, W, 3] uint8 RGB, alpha dropped."""
     return _to_rgb(_decode(data))
 
 
 def decode_mask(data: tf.Tensor) -> tf.Tensor:
-    """File's bytes -> [H, W] uint8, 1 = hole, by the rules of `common.masks.files.read_mask`."""
+    """The bytes of a PNG or JPEG file -> [H, W] uint8, 1 = hole, by the rules of `common.masks.files.read_mask`."""
     pixels = _decode(data)
     rgb, channels = _to_rgb(pixels), tf.shape(pixels)[2]
     alpha = pixels[..., -1]

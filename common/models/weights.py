@@ -1,10 +1,10 @@
-"""One file for the weights of one model, readable in every supported TensorFlow.
+"""The weights file of a model, readable in every supported TensorFlow.
 
-The file is an `.npz` archive of plain arrays named by the path of attributes that leads to them
-("refinement/encoder_1/0/feature_kernel"), plus a header: format, model name and configuration. It holds no
-code, so opening one from a stranger is safe, and it is the same under Keras 2 and Keras 3. Arrays are float32, or
-float16 where a file is to be small; models are float32 either way. Loading is strict: a file of another model, a
-missing, unknown or differently shaped array is an error that names it.
+A weights file is an `.npz` archive with a header (format, model name, configuration) and plain arrays. An array's name
+is the path of attributes of its variable ("refinement/encoder_1/0/feature_kernel"), the same under Keras 2 and Keras 3.
+The file holds no code, so a file from a stranger is safe to open. Arrays are float32, or float16 in a small file; a
+model's variables are always float32. Loading is strict: a file of another model, and a missing, unknown or differently
+shaped array, are errors that name it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _FORMAT = "inpainting-weights-1"
 
 
 def named_variables(layer) -> dict:
-    """{path: variable} of a layer or model, in a stable order; paths are made of attribute names."""
+    """{path of attribute names: variable} of a layer or model, in a stable order."""
     found = {}
     _collect(layer, "", found)
     return found
 
 
 def _collect(layer, prefix, found):
-    """Children first, by the names of their attributes; then the variables that are the layer's own."""
+    """Adds the variables of child layers, by attribute name, then the layer's own variables."""
     inherited = set()
     for name, child in _children(layer):
         _collect(child, f"{prefix}{name}/", found)
@@ -52,9 +52,9 @@ def _children(layer):
 
 
 def save(path: PathLike, model_name: str, config: dict, layer, half: bool = False) -> None:
-    """Writes every variable of `layer` with a header; at once or not at all.
+    """Writes every variable of `layer` with a header, whole or not at all.
 
-    half: in float16, half the size. Where a weight is too large for it, UserError.
+    half: in float16, half the size; UserError if a weight is too large for float16.
     """
     arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
     if half:
@@ -73,7 +73,7 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
     """Returns (config, {path: array}) of a weights file of `model_name`.
 
     Raises:
-      UserError: no such file, not a weights file, cut short, or the weights of another model.
+      UserError: as `read_any`, or the file holds weights of another model.
     """
     owner, config, arrays = read_any(path)
     if owner != model_name:
@@ -87,10 +87,10 @@ def read_any(path: PathLike) -> tuple[str, dict, dict]:
     """Returns (model name, config, {path: array}) of a weights file.
 
     Raises:
-      UserError: no such file, not a weights file, or cut short.
+      UserError: the file does not exist, is not a weights file, or is cut short.
     """
     if not pathlib.Path(path).is_file():
-        raise UserError(f"no weights file {path}; give a file that train.py or load_release wrote")
+        raise UserError(f"no weights file {path}; name a file that train.py or load_release wrote")
     try:
         header, arrays = storage.read_arrays(path)
         owner, config, form = (header[name] for name in ("model", "config", "format"))
@@ -106,10 +106,10 @@ def read_any(path: PathLike) -> tuple[str, dict, dict]:
 
 
 def assign(layer, arrays: dict, source: str) -> None:
-    """Gives every variable of `layer` its array; all of them and nothing else.
+    """Assigns every variable of `layer` from `arrays`.
 
     Raises:
-      UserError: as `check`; nothing is assigned then.
+      UserError: as `check`; then nothing is assigned.
     """
     variables = named_variables(layer)
     check(variables, arrays, source)
@@ -118,8 +118,8 @@ def assign(layer, arrays: dict, source: str) -> None:
 
 
 def check(variables: dict, arrays: dict, source: str) -> None:
-    """UserError unless both dicts have the same names and shapes, and the arrays finite numbers; names the first that
-    do not fit.
+    """UserError unless both dicts have the same names and shapes and all arrays are finite; lists the first five
+    problems.
     """
     problems = [f"{name} is missing" for name in variables if name not in arrays]
     problems += [f"{name} is unknown" for name in arrays if name not in variables]
@@ -137,7 +137,7 @@ def check(variables: dict, arrays: dict, source: str) -> None:
 
 
 def _fault(array):
-    """What keeps an array from being weights, or None."""
+    """Why an array cannot be weights, or None."""
     if np.asarray(array).dtype.kind not in "fiub":
         return "holds no numbers"
     return None if np.isfinite(array).all() else "holds values that are not finite"

@@ -1,9 +1,9 @@
-"""What a command's weight flags may name, for either paper's model. Nothing here imports TensorFlow.
+"""Values of the weights flags, for either paper's model. Nothing here imports TensorFlow.
 
 pretrained     the weights that come with the package (docs/weights.md)
-none           random weights, for trying a command out; the caller says so (`is_untrained`)
+none           random weights, to try a command; the caller prints a note (`is_untrained`)
 FILE.npz       a weights file of this package
-FILE, PREFIX   the authors' release, as the paper's module `release` reads it
+FILE, PREFIX   the authors' release, read by the paper's module `release`
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ def is_untrained(weights: str) -> bool:
 
 
 def is_missing(weights: str) -> bool:
-    """Whether `weights` names a file, or a checkpoint's prefix, that is not there."""
+    """Whether `weights` names a file, or a checkpoint's prefix, that does not exist."""
     return weights not in (UNTRAINED, PRETRAINED) and not storage.exists(weights)
 
 
 def check_file(weights: str) -> None:
-    """UserError where --weights names nothing that is there."""
+    """UserError if the file of --weights does not exist."""
     if is_missing(weights):
         raise UserError(
             f"--weights={weights} does not exist; name a weights file that train.py wrote, or the authors' release"
@@ -38,12 +38,12 @@ def check_file(weights: str) -> None:
 
 
 def existing(weights: str, flag: str) -> pathlib.Path:
-    """The path of a file that exists, or the prefix of a checkpoint that does.
+    """The path of an existing file, or the prefix of an existing checkpoint.
 
-    One of a checkpoint's files stands for its prefix: it is what a shell's completion stops at.
+    A checkpoint's own file is taken as its prefix, since a shell completes file names only.
 
     Raises:
-      UserError: neither is there, or a folder.
+      UserError: neither exists, or the path is a folder.
     """
     path = pathlib.Path(weights)
     for suffix in _CHECKPOINT_PARTS:
@@ -64,14 +64,13 @@ def load(model: type, load_release: Callable, weights: str, dtype: str = "float3
     """The model that `weights` names; see the module docstring.
 
     Args:
-      model: class of the model, with `load(path, dtype)` and `pretrained(dtype)`; made without arguments but dtype,
-        it is the paper's.
+      model: class of the model, with `load(path, dtype)` and `pretrained(dtype)`; model(dtype=...) is the paper's.
       load_release: (path, dtype) -> model, reads the authors' release.
-      weights: what a command's --weights names.
+      weights: value of --weights.
       dtype: of the model's computation.
 
     Raises:
-      UserError: nothing given, no such file, or not weights of the model.
+      UserError: empty, no such file, or not weights of the model.
     """
     if not weights:
         raise UserError(
@@ -84,6 +83,6 @@ def load(model: type, load_release: Callable, weights: str, dtype: str = "float3
     path = existing(weights, "--weights")
     if path.suffix not in (".npz", ".pb") and not storage.exists(f"{path}.index"):
         raise UserError(
-            f"--weights={weights} is no weights file; give an .npz of train.py, a .pb or a checkpoint's prefix"
+            f"--weights={weights} is not a weights file; name an .npz of train.py, a .pb or a checkpoint's prefix"
         )
     return model.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)

@@ -1,7 +1,7 @@
-"""Windows around a hole, and the cells of a window that touch it: in NumPy, and as TensorFlow ops that give the same.
+"""Windows around a hole, and the cells of a window that touch the hole, in NumPy and as equal TensorFlow ops.
 
-A window is looked at by a network at `size` cells a side, whatever its pixels. A photograph goes through NumPy; an
-exported model takes it as a tensor, so each function has a twin, `..._op`.
+A network sees a window at `size` cells per side, whatever its size in pixels. Photographs are handled in NumPy; an
+exported model uses the TensorFlow functions `..._op`.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-# OpenCV's INTER_AREA leaves out parts of a cell that are thinner than one pixel in so many.
+# OpenCV's INTER_AREA ignores parts of a cell thinner than 1 / _SLIVERS of a pixel.
 _SLIVERS = 1000
 
 
 def start(first, stop, side, length):
-    """Where a window of `side` pixels begins: in the middle of [first, stop), moved into [0, length) if it fits."""
+    """First pixel of a window of `side` pixels: centred on [first, stop), moved into [0, length) if it fits."""
     return np.maximum(0, np.minimum(first + (stop - first) // 2 - side // 2, length - side))
 
 
@@ -24,18 +24,18 @@ def start_op(first, stop, side, length) -> tf.Tensor:
 
 
 def cell_spans(length: int, cells: int, slivers: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """[cells] first pixels and [cells] ends of the cells that `length` pixels are divided into.
+    """([cells] first pixels, [cells] ends) of the cells into which `length` pixels are divided.
 
-    slivers: False: without the parts of a cell that OpenCV leaves out.
+    slivers: False leaves out the thin parts of a cell that OpenCV ignores.
     """
     edges, thin = np.arange(cells + 1) * length, 0 if slivers else cells // _SLIVERS
     return (edges[:-1] + thin) // cells, -((thin - edges[1:]) // cells)
 
 
 def any_in_spans(pixels: np.ndarray, rows, columns) -> np.ndarray:
-    """[H, W] bool -> [R, C] bool: whether a pixel is set in [first, stop) x [first, stop), for every pair of spans.
+    """[H, W] bool -> [R, C] bool: whether a pixel is set within each row span and column span.
 
-    rows, columns: (first, stop) of int arrays [R] and [C].
+    rows, columns: spans (first, stop), int arrays [R] and [C].
     """
     for first, stop in (rows, columns):
         lines = [pixels[a:b].any(axis=0) for a, b in zip(first, stop)]
@@ -44,7 +44,10 @@ def any_in_spans(pixels: np.ndarray, rows, columns) -> np.ndarray:
 
 
 def cells_touching(pixels: np.ndarray, size, slivers: bool = True) -> np.ndarray:
-    """[H, W] bool -> bool at `size`, (rows, columns) or one number: the cells that hold one of these pixels or more."""
+    """[H, W] bool -> [rows, columns] bool: the cells with at least one set pixel.
+
+    size: (rows, columns), or one number for both.
+    """
     sides = np.broadcast_to(size, 2)
     return any_in_spans(
         pixels, *(cell_spans(n, int(side), slivers) for n, side in zip(pixels.shape, sides))
@@ -74,13 +77,13 @@ def _any_between(pixels, first, last):
 
 
 def span_op(hole: tf.Tensor, axis: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """[H, W] bool with a hole -> (first, length): its extent along an axis, as scalars."""
+    """[H, W] bool with a hole -> (first, length), scalars: the extent of the hole along an axis."""
     lines = tf.cast(tf.where(tf.reduce_any(hole, axis=1 - axis))[:, 0], tf.int32)
     return lines[0], lines[-1] - lines[0] + 1
 
 
 def paste_op(image: tf.Tensor, window: tf.Tensor, top, left) -> tf.Tensor:
-    """[H, W, C] with the part of `window` [h, w, C] that lies inside it, when its corner is put at (top, left)."""
+    """`image` [H, W, C] with `window` [h, w, C] pasted at (top, left); the part outside the image is dropped."""
     inside = window[: tf.shape(image)[0] - top, : tf.shape(image)[1] - left]
     bottom, right = top + tf.shape(inside)[0], left + tf.shape(inside)[1]
     middle = tf.concat([image[top:bottom, :left], inside, image[top:bottom, right:]], axis=1)

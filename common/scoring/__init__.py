@@ -1,1 +1,1 @@
-"""Metrics, the evaluation protocol, tables, and the methods without learning to compare with."""
+"""Metrics, the evaluation protocol, tables, and baselines without learning."""

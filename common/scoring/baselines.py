@@ -1,19 +1,19 @@
-"""Inpainting without learning: what a network has to beat.
+"""Baselines: inpainting without learning.
 
-`inpaint(name, image, mask)` takes a uint8 RGB picture [H, W, 3] and a uint8 mask [H, W] of 0 and 1
-(1 = hole) and returns the filled picture, uint8 [H, W, 3]. Pixels outside the hole come back bit
-for bit, and nothing of what the picture held inside the hole has an influence.
+`inpaint(name, image, mask)` takes a uint8 RGB image [H, W, 3] and a uint8 mask [H, W] of 0 and 1
+(1 = hole) and returns the filled image, uint8 [H, W, 3]. Known pixels come out byte-identical, and
+the content of the hole has no influence.
 
 - `telea`: A. Telea, "An image inpainting technique based on the fast marching method", 2004
   (OpenCV).
 - `ns`: M. Bertalmio et al., "Navier-Stokes, fluid dynamics, and image and video inpainting", 2001
   (OpenCV).
-- `harmonic`: Laplace's equation in the hole (`common.scoring.harmonic`), the smoothest surface through what is known.
-- `mean`: the mean colour of the known pixels, rounded to nearest. The floor.
+- `harmonic`: Laplace's equation in the hole (`common.scoring.harmonic`), the smoothest surface through known pixels.
+- `mean`: the mean colour of the known pixels, rounded to nearest.
 
-Departures from a bare `cv2.inpaint`: the hole is painted in the mean colour first, because OpenCV's `telea` (4.11 and
-5.0) reads unknown pixels where a hole touches the top or left edge, and would leak them; and a picture that is all
-hole, which OpenCV returns as it came, becomes mid-grey, for every name.
+Two departures from `cv2.inpaint`: (1) The hole is painted in the mean colour first, because OpenCV's `telea` (4.11 and
+5.0) reads hole pixels if a hole touches the top or left edge. (2) An image that is all hole becomes mid-gray with every
+method; OpenCV returns it unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NAMES = {
 
 _OPENCV_METHODS = {"telea": cv2.INPAINT_TELEA, "ns": cv2.INPAINT_NS}
 _MID_GREY = 128
-_MAX_RADIUS = 100  # OpenCV clips the radius to this without a word.
+_MAX_RADIUS = 100  # OpenCV silently clips the radius to this
 
 
 def _check(name: str, image: np.ndarray, mask: np.ndarray, radius: float) -> None:
@@ -61,8 +61,7 @@ def _fill_with_mean(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 def harmonic_fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """`common.scoring.harmonic` rounded to 8 bits: uint8 [H, W, 3], bool [H, W] with a known pixel -> uint8 [H, W,
-    3]."""
+    """`common.scoring.harmonic.fill`, rounded to uint8 [H, W, 3]."""
     filled = image.copy()
     filled[hole] = np.rint(harmonic.fill(image, hole)[hole])
     return filled
@@ -73,9 +72,9 @@ def inpaint(name: str, image: np.ndarray, mask: np.ndarray, radius: float = 3) -
 
     Args:
       name: a key of `NAMES`.
-      image: [H, W, 3] uint8 RGB; any content where `mask` is 1.
+      image: [H, W, 3] uint8 RGB; any content in the hole.
       mask: [H, W] uint8, 1 = hole, 0 = known.
-      radius: neighbourhood of `telea` and `ns` in pixels, 1 to 100; unused by the others.
+      radius: neighbourhood of `telea` and `ns` in pixels, 1 to 100; the other methods ignore it.
 
     Returns:
       [H, W, 3] uint8 RGB, a new array, equal to `image` where `mask` is 0.

@@ -1,17 +1,17 @@
-"""Scores of sets of pictures from Inception's outputs: Fréchet Inception Distance and Inception Score (HiFill Table 2).
+"""Scores of sets of images from Inception's outputs: Fréchet Inception Distance and Inception Score (HiFill Table 2).
 
-`common.scoring.inception` makes what goes in; here is arithmetic alone, in float64 NumPy.
+`common.scoring.inception` computes the outputs; this module is float64 NumPy arithmetic only.
 
 - FID (Heusel et al., 2017): |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^1/2) of the means and unbiased covariances of two sets
-  of features. The published code takes the square root of a matrix that is not symmetric, whose rounding errors are
-  complex. tr (C1 C2)^1/2 is also tr (A C2 A)^1/2 with A = C1^1/2, a symmetric matrix whose eigenvalues are real
-  and at least 0: the same number without the errors.
+  of features. The published code takes the square root of the matrix C1 C2, which is not symmetric, so rounding errors
+  may make it complex. Here tr (C1 C2)^1/2 is computed as tr (A C2 A)^1/2 with A = C1^1/2. The two are equal, and the
+  symmetric matrix A C2 A has real eigenvalues of at least 0.
 - IS (Salimans et al., 2016): exp of the mean over images of KL(p(y|x) || p(y)), in 10 splits of the set in its
   order; mean and population standard deviation over the splits, as in the published code.
 
-A covariance of D features from N images has rank N - 1 at most. Below D + 1 images it is singular, the distance depends
-on N more than on the pictures, and `fid` refuses; the authors ask for 2,048 images at least and 10,000 for scores that
-can be compared. FID is biased upwards by a term of order 1 / N, so only sets of the same N compare: `label` prints N.
+The covariance of D features from N images has rank N - 1 at most. With fewer than D + 1 images it is singular, the
+distance depends on N more than on the images, and `fid` raises an error. The authors require 2,048 images and recommend
+10,000. FID is biased upwards by a term of order 1 / N, so compare only sets of the same N; `label` prints N.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RECOMMENDED_IMAGES = 10_000
 
 
 class Gaussian(NamedTuple):
-    """What FID keeps of a set: mean [D], unbiased covariance [D, D], float64, and the number of images."""
+    """Statistics of a set for FID: mean [D] and unbiased covariance [D, D], float64, and the number of images."""
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -53,12 +53,12 @@ def gaussian(features: np.ndarray) -> Gaussian:
 
 
 def smallest_set(width: int) -> int:
-    """The fewest images whose covariance of `width` features can have full rank."""
+    """The smallest number of images whose covariance of `width` features can have full rank."""
     return width + 1
 
 
 def frechet_distance(first: Gaussian, second: Gaussian) -> float:
-    """Squared Fréchet (2-Wasserstein) distance of two Gaussians of one dimension, at least 0."""
+    """Squared Fréchet (2-Wasserstein) distance of two Gaussians of equal dimension, at least 0."""
     root = _square_root(first.covariance)
     values = np.linalg.eigvalsh(_symmetric(root @ second.covariance @ root))
     shared = np.sqrt(np.maximum(values, 0)).sum()
@@ -78,7 +78,7 @@ def _square_root(matrix):
 
 
 def _symmetric(matrix):
-    return (matrix + matrix.T) / 2  # rounding left it symmetric to 16 digits only
+    return (matrix + matrix.T) / 2  # removes asymmetry from rounding
 
 
 def inception_score(probabilities: np.ndarray, splits: int = SPLITS) -> tuple[float, float]:
@@ -87,14 +87,14 @@ def inception_score(probabilities: np.ndarray, splits: int = SPLITS) -> tuple[fl
     probabilities: [N, classes], rows that add up to 1; part k is rows k*N//splits to (k+1)*N//splits.
 
     Raises:
-      UserError: fewer images than splits, or rows that are no distributions.
+      UserError: fewer images than splits, or rows that are not distributions.
     """
     rows = np.asarray(probabilities, np.float64)
     if len(rows) < splits:
         raise UserError(
             f"Inception Score of {len(rows)} images in {splits} splits: a split would be empty"
         )
-    # float32 softmax over a thousand classes; the negation also catches NaN.
+    # The tolerance allows for a float32 softmax over 1,000 classes; the negation also catches NaN.
     if rows.min() < 0 or not np.allclose(rows.sum(axis=1), 1, atol=1e-3):
         raise UserError("Inception Score: rows of class probabilities do not add up to 1")
     edges = [k * len(rows) // splits for k in range(splits + 1)]
@@ -103,7 +103,7 @@ def inception_score(probabilities: np.ndarray, splits: int = SPLITS) -> tuple[fl
 
 
 def _score(rows):
-    """exp of the mean divergence of [N, classes] from its mean; 0 log 0 is 0."""
+    """exp of the mean KL divergence of rows [N, classes] from their mean; 0 log 0 is 0."""
     marginal = rows.mean(axis=0)
     positive = rows > 0
     ratio = np.where(positive, rows, 1) / np.where(positive, marginal, 1)
@@ -111,5 +111,5 @@ def _score(rows):
 
 
 def label(network: str, count: int) -> str:
-    """The column's title: "FID (Inception 2015-12-05, N=36500)"; a score without its network and N says nothing."""
+    """A column's title, such as "FID (Inception 2015-12-05, N=36500)": FID depends on the network and on N."""
     return f"FID ({network}, N={count})"

@@ -1,12 +1,13 @@
-"""Harmonic fill: Laplace's equation in the hole, known pixels as they are, no flow across the picture's border.
+"""Harmonic fill: Laplace's equation in the hole, known pixels unchanged, no flow across the image's border.
 
-The smoothest surface through the known pixels, and the best that can be done without knowing what pictures look like:
-what a network has to beat first. Every part of the hole is solved in a box of its own, one channel after the other, by
-full multigrid: the box is halved until nothing is left of the hole, and every level starts from the smaller one's
-solution. A V-cycle alone overshoots, and may diverge, where a thin line of known pixels bounds a wide part that ends at
-the picture's border: its correction is therefore the preconditioner of flexible conjugate gradients, whose steps never
-increase the error's energy. They go on until nothing changes by more than `TOLERANCE`. float32; beside the result,
-about ten channels of the largest box at once.
+The result is the smoothest surface through the known pixels. Each connected part of the hole is solved in its own box,
+channel by channel, by full multigrid: the box is halved until no hole is left, and every level starts from the solution
+of the smaller level.
+
+A V-cycle alone overshoots or diverges if a thin line of known pixels bounds a wide part of the hole at the image's
+border. Therefore the V-cycle is the preconditioner of flexible conjugate gradients, whose steps never increase the
+energy of the error. The iteration ends when no pixel changes by `TOLERANCE` or more. Arithmetic is float32; memory is
+the result and about ten channels of the largest box.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-TOLERANCE = 0.1  # levels of 255 that the last step may change
+TOLERANCE = 0.1  # largest change of the last step, in levels of 255
 _MOST_STEPS = 100
-_STEPS_BELOW = 2  # of the smaller levels, which only give a start
-_SWEEPS, _DAMPING = 2, 0.8  # of Jacobi's method, before and after the correction from below
+_STEPS_BELOW = 2  # of the smaller levels, which only give a first solution
+_SWEEPS, _DAMPING = 2, 0.8  # of Jacobi's method, before and after the coarse correction
 
 
 def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -39,7 +40,7 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     )
     for part in range(1, count):
         left, top, width, height = boxes[part][:4]
-        # With the known pixels beside it. Other parts in the box touch this one nowhere, so they may hold anything.
+        # The box includes the known pixels beside the part. Other parts in it have no influence: they do not touch it.
         box = slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
         unknown, own = _levels(hole[box]), _levels(labels[box] == part)
         for channel in range(3):
@@ -50,9 +51,10 @@ def fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
 
 
 class _Level(NamedTuple):
-    """weight: what a sweep takes of the residual, 0 where nothing is to be solved; scratch: room for a residual.
+    """One resolution of the multigrid; both arrays are [h, w] float32.
 
-    Both [h, w] float32. Room is made once, as new pages cost as much as the arithmetic.
+    weight: factor of the residual in a sweep, 0 outside the hole.
+    scratch: buffer for a residual, allocated once because new memory pages cost as much as the arithmetic.
     """
 
     weight: np.ndarray
@@ -60,7 +62,7 @@ class _Level(NamedTuple):
 
 
 def _levels(hole):
-    """The levels of a hole [h, w], until none is left: a cell of 2 x 2 is hole if it has no known pixel."""
+    """The levels of a hole [h, w], until no hole is left; a cell of 2 x 2 is hole if it has no known pixel."""
     found, hole = [], hole.astype(np.float32)
     while not found or hole.any():
         found.append(_Level(hole * np.float32(_DAMPING / 4), np.empty_like(hole)))
@@ -71,7 +73,7 @@ def _levels(hole):
 
 
 def _start(values, levels):
-    """A first solution [h, w]: that of the means of what is known in 2 x 2 pixels, at twice the size."""
+    """A first solution [h, w]: the solution for means of known pixels in cells of 2 x 2, enlarged twice."""
     known = (levels[0].weight == 0).astype(np.float32)
     if max(known.shape) == 1 or known.all():
         return values
@@ -82,12 +84,12 @@ def _start(values, levels):
 
 
 def _solved(x, levels, most):
-    """Laplace's equation with x [h, w] where the first level has no weight; at most so many steps, x is changed."""
+    """Solves Laplace's equation in x [h, w], in place, where the first level has a weight; `most` steps at most."""
     source = -_residual(x, 0, levels[0])
     change, flow = None, np.empty_like(x)  # the last step, and what it does to the residual
     for _ in range(most):
         step = _cycle(source, levels)
-        if change is not None:  # conjugate to the last one
+        if change is not None:  # make the step conjugate to the last one
             change *= np.vdot(step, flow) / np.vdot(change, flow)
             step -= change
         change = step
@@ -106,8 +108,8 @@ def _solved(x, levels, most):
 
 
 def _cycle(source, levels):
-    """One V-cycle from 0 for: weight * (sum of the four neighbours - 4 x) = source [h, w], 0 where the weight is."""
-    x = _smoothed(-source, source, levels[0], _SWEEPS - 1)  # the first sweep from 0 gives -source
+    """One V-cycle from 0 for: weight * (sum of the four neighbours - 4 x) = source [h, w]; x = 0 where weight = 0."""
+    x = _smoothed(-source, source, levels[0], _SWEEPS - 1)  # -source is the first sweep from 0
     if len(levels) > 1:
         below = -_sums(_residual(x, source, levels[0]))
         np.copyto(below, 0, where=levels[1].weight == 0)
@@ -133,7 +135,7 @@ def _residual(x, source, level):
 
 
 def _sums(x):
-    """Sums of 2 x 2 pixels of [h, w], sides made even with zeros."""
+    """Sums of 2 x 2 pixels of [h, w]; odd sides are padded with zeros."""
     height, width = x.shape
     even = cv2.copyMakeBorder(x, 0, height % 2, 0, width % 2, cv2.BORDER_CONSTANT, value=0)
     half = even.shape[1] // 2, even.shape[0] // 2

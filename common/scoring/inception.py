@@ -1,17 +1,16 @@
-"""Inception's outputs for FID and IS (`common.scoring.fid`), from weights that the user has.
+"""Inception's outputs for FID and IS (`common.scoring.fid`), from weights that the user provides.
 
 Pictures uint8 [B, H, W, 3] RGB -> features [B, 2048] float32 and class probabilities [B, classes] float32.
 
-- `from_graph`: classify_image_graph_def.pb of 2015-12-05, the network of both published scores. As in their authors'
-  code, pictures are fed to "ExpandDims:0" as levels 0..255, and the graph itself resizes them to 299 x 299 (bilinear,
-  TensorFlow 1's grid, no antialiasing); features are "pool_3:0"; probabilities are the softmax over 1,008 classes of
+- `from_graph`: classify_image_graph_def.pb of 2015-12-05, the network of both published scores. As in the authors'
+  code, pictures are fed to "ExpandDims:0" as levels 0..255, and the graph resizes them to 299 x 299 (bilinear,
+  TensorFlow 1's grid, no antialiasing). Features are "pool_3:0". Probabilities are the softmax over 1,008 classes of
   the features times the weights of "softmax/logits/MatMul", without that layer's bias.
-- `from_keras`: a weights file of Keras' InceptionV3. Another network, trained otherwise: its FID and IS are not the
-  published ones, and `name` says so in every table. Pictures are resized in the same way, so that the network is all
-  that differs. A file without its top gives no probabilities, hence no IS.
+- `from_keras`: a weights file of Keras' InceptionV3, a different network. Its FID and IS are not the published scores,
+  and `name` says so in every table. Pictures are resized in the same way. A file without the top layer gives no
+  probabilities, hence no IS.
 
-Scores of results that were computed at several sizes of picture share these outputs' blindness to what 299 x 299 pixels
-do not show.
+Both scores ignore details that 299 x 299 pixels do not show.
 """
 
 from __future__ import annotations
@@ -33,21 +32,21 @@ GRAPH_NAME = "Inception 2015-12-05"
 KERAS_NAME = "Keras InceptionV3"
 
 _INPUT, _FEATURES, _LOGITS = "ExpandDims", "pool_3", "softmax/logits/MatMul"
-_SIDE = 299  # of the pictures that the network was trained on
-# Pixels in a batch: bounds memory at any size of picture.
+_SIDE = 299  # of the network's input
+# Pixels in a batch, to limit memory for large pictures.
 _BATCH_PIXELS = 4 << 20
 _LARGEST_BATCH = 50
 
 
 class Inception(NamedTuple):
-    """A network: its `name` in tables, and `run`: uint8 [B, H, W, 3] -> (features, probabilities or None)."""
+    """A network: `name` in tables, and the function `run`: uint8 [B, H, W, 3] -> (features, probabilities or None)."""
 
     name: str
     run: Callable
 
 
 def load(graph: str | None = None, weights: str | None = None) -> Inception | None:
-    """What --inception_graph or --inception_weights asks for; None for neither.
+    """The network of --inception_graph or --inception_weights; None if neither is given.
 
     Raises:
       UsageError: both are given.
@@ -64,16 +63,16 @@ def from_graph(path: str) -> Inception:
     """The published network from the frozen graph at `path`.
 
     Raises:
-      UserError: no such file, no frozen graph (or cut short), or a graph without the three tensors, by name.
+      UserError: no such file, not a frozen graph, a truncated one, or a graph without the three named tensors.
     """
     definition = _read_graph(path)
     missing = {_INPUT, _FEATURES, _LOGITS} - {node.name for node in definition.node}
     if missing:
         raise UserError(
-            f"--inception_graph={path} lacks {', '.join(sorted(missing))}: it is cut short or another network; "
+            f"--inception_graph={path} lacks {', '.join(sorted(missing))}: the file is cut short or another network; "
             f"give {GRAPH} of inception-2015-12-05"
         )
-    # A session, because the graph is of a version that lets it hold operations which functions no longer may.
+    # A session, because the old graph has ops that tf.function does not accept.
     network = tf.Graph()
     try:
         with network.as_default():
@@ -81,7 +80,7 @@ def from_graph(path: str) -> Inception:
     except (ValueError, tf.errors.OpError) as error:
         first_line = str(error).splitlines()[0]
         raise UserError(f"--inception_graph={path} cannot be used: {first_line}") from error
-    # Some of them have CPU kernels only.
+    # Some of these ops have CPU kernels only.
     options = tf.compat.v1.ConfigProto(allow_soft_placement=True)
     options.gpu_options.allow_growth = True
     session = tf.compat.v1.Session(graph=network, config=options)
@@ -93,7 +92,7 @@ def from_graph(path: str) -> Inception:
 
 
 def _connect(definition):
-    """Imports the graph for batches of any size: (its input, [B, D] features, [B, classes] probabilities)."""
+    """Imports the graph for batches of any size; returns (input, [B, D] features, [B, classes] probabilities)."""
     pictures = tf.compat.v1.placeholder(tf.float32, [None, None, None, 3])
     pool, product = tf.import_graph_def(
         definition, {f"{_INPUT}:0": pictures}, [f"{_FEATURES}:0", _LOGITS], name=""
@@ -119,10 +118,10 @@ def _read_graph(path):
 
 
 def from_keras(path: str) -> Inception:
-    """Keras' InceptionV3 with the weights file at `path`, with or without its top.
+    """Keras' InceptionV3 with the weights file at `path`, with or without its top layer.
 
     Raises:
-      UserError: no such file, not HDF5 (or cut short), or the weights of another network.
+      UserError: no such file, not HDF5, a truncated file, or the weights of another network.
     """
     if not pathlib.Path(path).is_file():
         raise UserError(
@@ -132,13 +131,13 @@ def from_keras(path: str) -> Inception:
         with h5py.File(path, "r") as file:
             names = []
             file.visit(names.append)
-        # Under its own name in the published .h5, under its class's in a .weights.h5.
+        # The top layer has its own name in the published .h5, its class's name in a .weights.h5.
         top = any(name.split("/")[-1] in ("predictions", "dense") for name in names)
         model = keras.applications.InceptionV3(
             weights=None, include_top=top, pooling=None if top else "avg"
         )
         model.load_weights(path)
-    except (OSError, RuntimeError, ValueError, KeyError) as error:  # what HDF5 and Keras raise
+    except (OSError, RuntimeError, ValueError, KeyError) as error:  # of HDF5 and Keras
         raise UserError(
             f"--inception_weights={path} holds no weights of Keras' InceptionV3, or is cut short"
         ) from error
@@ -159,7 +158,7 @@ def from_keras(path: str) -> Inception:
 
 
 def outputs(network: Inception, paths: Sequence) -> tuple[np.ndarray, np.ndarray | None]:
-    """Features [N, D] and probabilities [N, classes] (or None) of image files, in their order."""
+    """Features [N, D] and probabilities [N, classes] (or None) of image files, in the order of `paths`."""
     features, probabilities = [], []
     for batch in _batches(paths):
         one, other = network.run(batch)
@@ -171,7 +170,7 @@ def outputs(network: Inception, paths: Sequence) -> tuple[np.ndarray, np.ndarray
 
 
 def _batches(paths):
-    """uint8 [B, H, W, 3] of neighbours that have one size, as many as memory allows."""
+    """Batches uint8 [B, H, W, 3] of consecutive images of one size, limited by memory."""
     batch = []
     for path in paths:
         image = convert.read_rgb(path)

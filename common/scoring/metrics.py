@@ -1,28 +1,28 @@
-"""Full-reference scores of 8-bit results, as the user gets them.
+"""Full-reference scores of 8-bit results.
 
 Input: `truth` and `result`, two uint8 arrays [H, W, 3] RGB of one size. Output: Python floats. The scores are those of
-Table 2 of Zoom-to-Inpaint ("Z") and of HiFill ("H"; its FID and IS are scores of sets, see `common.scoring.fid`).
+Table 2 of Zoom-to-Inpaint and of HiFill (except FID and IS, which are scores of sets, see `common.scoring.fid`).
 
-| score         | unit            | best | papers                                       |
-|---------------|-----------------|------|----------------------------------------------|
-| `psnr`        | dB              | inf  | Z                                            |
-| `ssim`        | 1               | 1    | Z; Wang et al., IEEE TIP 13(4), 2004         |
-| `ms_ssim`     | 1               | 1    | Z, H; Wang et al., Asilomar 2003             |
-| `l1_fraction` | fraction of 1   | 0    | Z ("L1 error", 0.00357)                      |
-| `l1_percent`  | per cent        | 0    | the same, times 100                          |
-| `l1_levels`   | levels of 255   | 0    | H ("L1", 5.439, see `hifill.reported`)       |
+| score         | unit            | best | papers                                               |
+|---------------|-----------------|------|------------------------------------------------------|
+| `psnr`        | dB              | inf  | Zoom-to-Inpaint                                      |
+| `ssim`        | 1               | 1    | Zoom-to-Inpaint; Wang et al., IEEE TIP 13(4), 2004   |
+| `ms_ssim`     | 1               | 1    | both papers; Wang et al., Asilomar 2003              |
+| `l1_fraction` | fraction of 1   | 0    | Zoom-to-Inpaint ("L1 error", 0.00357)                |
+| `l1_percent`  | per cent        | 0    | `l1_fraction` times 100                              |
+| `l1_levels`   | levels of 255   | 0    | HiFill ("L1", 5.439, see `hifill.reported`)          |
 
 Choices that the papers leave open:
-- Scores are taken over the whole picture, hole and surroundings alike.
-- PSNR comes from the squared error of all pixels and channels together; identical pictures give infinity.
+- Scores are over the whole image, hole and known pixels.
+- PSNR is computed from the squared error of all pixels and channels together; identical images give infinity.
 - SSIM: Gaussian window 11x11, sigma 1.5, K1 = 0.01, K2 = 0.03, weighted (not sample) covariance, window positions
-  inside the picture only, each channel by itself, then the mean of the three. No conversion to grey.
-- MS-SSIM: five scales, each the 2x2 mean of the one before (an odd row or column is repeated first); contrast terms of
-  the four finer scales, SSIM of the coarsest, negative means counted as 0, each raised to its published power; the
-  product per channel, then the mean of the three. This is `tf.image.ssim_multiscale`.
-- Small pictures: a side shorter than 11 shrinks the window (same sigma) to the largest odd size that fits, and MS-SSIM
-  uses only scales whose shorter side has 11 pixels or more, at least one, with powers rescaled to sum to 1. All five
-  scales need 161 pixels. Compare scores only between pictures of one size.
+  inside the image only. It is computed per channel, then averaged over the three; there is no conversion to gray.
+- MS-SSIM (as `tf.image.ssim_multiscale`): five scales, each the 2x2 mean of the finer scale (an odd row or column is
+  repeated first). The terms are the contrast of the four finer scales and SSIM of the coarsest. Negative means count as
+  0, and each term is raised to its published power. The product is taken per channel, then averaged over the three.
+- Small images: a side shorter than 11 shrinks the window (same sigma) to the largest odd size that fits. MS-SSIM then
+  uses only scales whose shorter side has 11 pixels or more (at least one), with powers rescaled to sum to 1. All five
+  scales need 161 pixels. Compare scores only between images of one size.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _PEAK = float(np.iinfo(np.uint8).max)
 _WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = (0.01 * _PEAK) ** 2, (0.03 * _PEAK) ** 2
 _POWERS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-# Rows at a time: bounds the memory of an 8K picture and keeps the temporaries in cache.
+# Rows at a time: limits the memory of an 8K image and keeps temporaries in cache.
 _STRIP = 64
 
 
 def check_pair(truth: np.ndarray, result: np.ndarray) -> None:
-    """UserError if the pictures differ in size, ValueError if one is not uint8 [H, W, 3]."""
+    """UserError if the images differ in size, ValueError if one is not uint8 [H, W, 3]."""
     for name, image in (("truth", truth), ("result", result)):
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise ValueError(f"{name} must be uint8 [H, W, 3], not {image.dtype} {image.shape}")
@@ -98,7 +98,7 @@ def _halve(image: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     if height % 2 or width % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-    # Summed from strided views: a float32 copy of a whole 8K picture is never made.
+    # Strided views are summed, to avoid a float32 copy of a whole 8K image.
     total = image[0::2, 0::2].astype(np.float32)
     for row, column in ((0, 1), (1, 0), (1, 1)):
         total += image[row::2, column::2]
@@ -122,25 +122,25 @@ def _ms_ssim(x: np.ndarray, y: np.ndarray, finest: tuple[np.ndarray, np.ndarray]
 
 
 def psnr(truth: np.ndarray, result: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, 0 and up; infinity for identical pictures. Errors: as `check_pair`."""
+    """Peak signal-to-noise ratio in dB, at least 0; infinity for identical images. Errors: as `check_pair`."""
     check_pair(truth, result)
     squared = cv2.norm(truth, result, cv2.NORM_L2SQR)
     return float("inf") if squared == 0 else float(10 * np.log10(_PEAK**2 * truth.size / squared))
 
 
 def ssim(truth: np.ndarray, result: np.ndarray) -> float:
-    """Structural similarity in (-1, 1], exactly 1 for identical pictures. Errors: as `check_pair`."""
+    """Structural similarity in (-1, 1], exactly 1 for identical images. Errors: as `check_pair`."""
     check_pair(truth, result)
     return ssim_of_arrays(truth, result)
 
 
 def ssim_of_arrays(truth: np.ndarray, result: np.ndarray) -> float:
-    """`ssim` of arrays [H, W, 3] of one size that are no pictures, on the scale of 8-bit pictures; any real dtype."""
+    """`ssim` of arrays [H, W, 3] of one size and any real dtype, with the constants for 8-bit images."""
     return float(np.mean(_scale_terms(truth, result)[0]))
 
 
 def l1_fraction(truth: np.ndarray, result: np.ndarray) -> float:
-    """Mean absolute error of pictures scaled to [0, 1]: Zoom-to-Inpaint's "L1 error". Errors: as `check_pair`."""
+    """Mean absolute error of images scaled to [0, 1]: Zoom-to-Inpaint's "L1 error". Errors: as `check_pair`."""
     check_pair(truth, result)
     return float(cv2.norm(truth, result, cv2.NORM_L1) / (truth.size * _PEAK))
 

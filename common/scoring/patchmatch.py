@@ -1,8 +1,9 @@
-"""PatchMatch inpainting (Barnes et al., 2009), coarse to fine, by the library patchmatch-cython, which is optional.
+"""PatchMatch inpainting (Barnes et al., 2009), coarse to fine, by the optional library patchmatch-cython.
 
-HiFill is compared (its section 4.5) with commercial programs and an implementation that is not packaged. This one
-copies patches of the picture into the hole, from a pyramid's coarsest level on. With a seed it is deterministic; the
-hole's content has no influence and known pixels stay, which is checked here for every call rather than trusted.
+HiFill section 4.5 compares with commercial programs and with an implementation that has no package; this library is
+another implementation. It copies patches of the image into the hole, from the coarsest level of a pyramid on. With a
+seed it is deterministic. The hole is painted gray before the call and known pixels are copied back afterwards, so the
+hole's content has no influence and known pixels stay.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _MID_GREY = 128
 
 
 def checked_painter() -> Callable:
-    """`inpaint`, or UserError at once where the library is missing."""
+    """`inpaint`, or UserError if the library is missing."""
     if not available():
         raise UserError(_MISSING)
     return inpaint
@@ -38,7 +39,7 @@ def available() -> bool:
 def inpaint(image: np.ndarray, mask: np.ndarray, seed: int = 0) -> np.ndarray:
     """Fills the hole of uint8 [H, W, 3] RGB where uint8 [H, W] is not 0; returns uint8 [H, W, 3].
 
-    Seconds at 512 x 512, minutes at 2048 x 2048. A picture that is all hole becomes mid-grey.
+    Takes seconds at 512 x 512, minutes at 2048 x 2048. An image that is all hole becomes mid-gray.
 
     Raises:
       UserError: the library is not installed, or arrays of another type or size.

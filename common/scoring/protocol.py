@@ -1,11 +1,11 @@
-"""The evaluation protocol: a fixed set of images and holes, painting, and scoring, each apart from the others.
+"""The evaluation protocol: making a fixed set of images and masks, painting it, and scoring the results.
 
-    <output>/<masks>/images/NAME.png        what is to be recovered, 8-bit
+    <output>/<masks>/images/NAME.png        true image, 8-bit
     <output>/<masks>/masks/NAME.png         white = hole; set.json beside it says how the set was made
     <output>/<masks>/predictions/METHOD/NAME.png
 
-Scores are computed from the files as written, so they are those of the 8-bit result that a user gets, over the
-whole picture (both papers' tables). Any other method takes part by writing PNGs of the same names.
+The three steps are independent and communicate through these files. Scores are of the written 8-bit files, over the
+whole picture as in both papers' tables. To score another method, write its PNGs under the same names.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from common.scoring import metrics, tables
 
 
 class Case(NamedTuple):
-    """One image of the set: its name (unique), true pixels [H, W, 3] and hole [H, W] in {0, 1}, as files."""
+    """One image of the set: its unique name, and the files of its true pixels [H, W, 3] and mask [H, W] in {0, 1}."""
 
     name: str
     image: pathlib.Path
@@ -37,7 +37,7 @@ class Case(NamedTuple):
 
 
 def center_crop(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [size, size, 3] from the middle; smaller photographs are enlarged first.
+    """uint8 [H, W, 3] -> center crop [size, size, 3]; smaller photographs are enlarged first.
 
     size 0 keeps the whole photograph.
     """
@@ -52,7 +52,7 @@ def center_crop(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def middle_square(image: np.ndarray, size: int) -> np.ndarray:
-    """uint8 [H, W, 3] -> [size, size, 3]: the middle square, scaled bilinearly, by averaging where it gets smaller.
+    """uint8 [H, W, 3] -> [size, size, 3]: the middle square, reduced by averaging or enlarged bilinearly.
 
     size 0 keeps the whole photograph.
     """
@@ -64,7 +64,7 @@ def middle_square(image: np.ndarray, size: int) -> np.ndarray:
     return cv2.resize(middle, (size, size), interpolation=how)
 
 
-# How a photograph becomes a picture of the set, {--fit: (photograph, size) -> picture}.
+# {--fit: (photograph, size) -> picture of the set}
 FITS = {"crop": center_crop, "resize": middle_square}
 
 
@@ -81,12 +81,12 @@ def make_set(
 
     Args:
       paths: photographs.
-      masks: kind of mask or a folder of masks, see `common.masks.files.mask_source`. In a folder a mask of the
-        photograph's name is taken, otherwise they are taken in turn.
+      masks: kind of mask or a folder of masks, see `common.masks.files.mask_source`. A photograph gets the folder's
+        mask of its own name, or else the mask at its own position in the list (modulo the number of masks).
       mask_folder: object templates, or None.
       size: side of the pictures, 0 for whole photographs.
       fit: of `FITS`: a center crop at the photograph's own scale, or its middle square scaled.
-      seed: of random masks; image i has the hole of (seed, i), whatever else is evaluated.
+      seed: of random masks; image i has the mask of (seed, i), whatever the other images are.
     """
     source = mask_source(masks, mask_folder)
     own = {pathlib.Path(file).stem: index for index, file in enumerate(source.files)}
@@ -114,7 +114,7 @@ def make_set(
 
 
 def _unique_names(paths):
-    """Stems, with a number where two photographs would share one."""
+    """The stems of the paths, with a number added to repeated stems."""
     names = {}  # an ordered set
     for path in paths:
         stem = name = pathlib.Path(path).stem
@@ -127,7 +127,7 @@ def _unique_names(paths):
 
 
 def paint(cases: list[Case], painter: Callable, folder: pathlib.Path, label: str) -> dict:
-    """Fills every case into `folder`/NAME.png; returns {name: seconds of the fill alone, warmed up}."""
+    """Fills every case, writes `folder`/NAME.png, and returns {name: seconds of the fill alone, after a warm-up}."""
     seconds = {}
     painter(convert.read_rgb(cases[0].image), photographs.read_mask(cases[0].mask))
     for case in tqdm(cases, desc=label, unit="image"):
@@ -141,7 +141,7 @@ def paint(cases: list[Case], painter: Callable, folder: pathlib.Path, label: str
 
 
 def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seconds=None) -> list:
-    """Scores `folder`/NAME.png (or another image extension) of every case.
+    """Scores `folder`/NAME.png (or the same name with another image extension) for every case.
 
     Raises:
       UserError: a prediction is missing or has another size.
@@ -165,7 +165,7 @@ def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seco
 
 
 def prediction(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """The result of a picture in a folder, a PNG or another kind of image; UserError if there is none."""
+    """The path of a picture's result in a folder, a PNG or other image file; UserError if there is none."""
     for extension in (".png", *image_files.EXTENSIONS):
         path = pathlib.Path(folder) / f"{name}{extension}"
         if path.is_file():
@@ -174,7 +174,7 @@ def prediction(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 
 def picture_grid(cases: list[Case], folders: dict, path: pathlib.Path, most: int = 12) -> None:
-    """Writes a grid of the first cases: input with its hole, one column per method, truth.
+    """Writes a grid of the first cases: input with its hole painted, one column per method, truth.
 
     folders: {method: folder of predictions}.
     """

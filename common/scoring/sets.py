@@ -1,7 +1,7 @@
-"""FID and Inception Score of sets of files that come some at a time, beside the scores of single images.
+"""FID and Inception Score of whole sets of pictures.
 
-`SetScores` collects Inception's outputs of the true pictures and of every method's, and gives the columns of a table.
-Without a network (None) the columns are empty; `MISSING` says how to fill them.
+`SetScores` collects Inception's outputs for the true pictures and each method's results, in several parts if necessary,
+and gives the columns of a table. Without a network (None) the columns are empty; `MISSING` tells the user why.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from common.scoring import fid, protocol
 
 _TRUTH = None  # a key that no method has
 MISSING = (
-    "FID and IS need Inception: --inception_graph=classify_image_graph_def.pb (of 2015-12-05) gives the published "
-    "scores, --inception_weights=FILE of Keras' InceptionV3 for others of that name."
+    "FID and IS need an Inception network: --inception_graph=classify_image_graph_def.pb (of 2015-12-05) gives the "
+    "published scores; --inception_weights=FILE of Keras' InceptionV3 gives other scores of the same names."
 )
 
 
@@ -31,7 +31,7 @@ class SetScores:
         self._probabilities = collections.defaultdict(list)
 
     def add(self, cases: Sequence[protocol.Case], folders: Mapping[str, pathlib.Path]) -> None:
-        """Takes the true pictures of `cases` and the results in {method: folder}; the files may go afterwards."""
+        """Adds the true pictures of `cases` and the results in {method: folder}; the files are not needed later."""
         if self.network is None:
             return
         from common.scoring import inception
@@ -47,7 +47,7 @@ class SetScores:
                 self._probabilities[method].append(probabilities)
 
     def of(self, method: str) -> tuple[dict[str, float], list[str]]:
-        """({"fid", "inception_score", "inception_score_std"} as far as they exist, why others do not)."""
+        """({"fid", "inception_score", "inception_score_std": value, as far as available}, reasons for missing ones)."""
         found, reasons = {}, []
         if method in self._features:
             try:
@@ -66,18 +66,18 @@ class SetScores:
 
     @property
     def count(self) -> int:
-        """Images so far."""
+        """Number of images so far."""
         return sum(map(len, self._features[_TRUTH]))
 
     def columns(self) -> list[str]:
-        """Titles of the two columns: which network, how many images."""
+        """Titles of the two columns, with the network and the number of images."""
         if self.network is None:
             return ["FID ↓", "IS ↑"]
         name, count = self.network.name, self.count
         return [f"{fid.label(name, count)} ↓", f"IS ({name}) ↑"]
 
     def cells(self, found: dict[str, float]) -> list[str]:
-        """The two cells of a row from what `of` found."""
+        """The two cells of a row, from the scores of `of`."""
         score = "-"
         if "inception_score" in found:
             score = f"{found['inception_score']:.2f} ± {found['inception_score_std']:.2f}"

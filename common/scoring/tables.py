@@ -1,14 +1,14 @@
-"""Tables of an evaluation: from one score per image to the papers' tables.
+"""Tables of an evaluation: from one score per image to tables like the papers'.
 
-A `Score` is one result of one method on one image with one mask; each image counts once, whatever its size. PSNR is
-infinite for a result without any error: its mean and deviation leave such images out, which `table` says below the
-table; its median has them.
+A `Score` is the result of one method on one image with one mask; each image counts once, whatever its size. PSNR is
+infinite for a result without error. Mean and deviation leave such images out, with a note below the table; the median
+includes them.
 
-A few images with tiny holes (60 dB and more) rule a mean of decibels. So PSNR has two columns more: its median, and the
-PSNR of pooled error, 10 log10(1 / mean over images of their squared error), where an image without error counts as 0.
-With images of one size, that is the PSNR of all their pixels together.
+A few images with tiny holes (60 dB and more) dominate a mean of decibels. So PSNR has two more columns: the median, and
+the pooled PSNR, 10 log10(1 / mean over images of the squared error), where an image without error counts as 0. If all
+images have one size, it is the PSNR of all their pixels together.
 
-An infinite value is inf in CSV and the text "inf" in JSON, which knows no infinity; an undefined one (the deviation of
+An infinite value is inf in CSV and the text "inf" in JSON, which has no infinity. An undefined value (the deviation of
 fewer than two images) is null in JSON.
 """
 
@@ -28,7 +28,7 @@ from common.errors import UserError
 
 
 class Column(NamedTuple):
-    """One column of a table: the key in `Score.metrics`, title, decimals, and which field of `Statistic` it shows."""
+    """One column of a table: the key in `Score.metrics`, title, decimals, and the field of `Statistic` to show."""
 
     key: str
     title: str
@@ -37,11 +37,11 @@ class Column(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Its name in `flat` and in a `Reference`, which prints means: "psnr", "psnr_median"."""
+        """The column's name in `flat` and `Reference`: "psnr" for a mean, otherwise such as "psnr_median"."""
         return self.key if self.shows == "mean" else f"{self.key}_{self.shows}"
 
 
-# Of decibels alone: for all else the mean is that of the error.
+# Metrics in decibels: their mean is not that of the errors.
 POOLED = ("psnr",)
 POOLED_NOTE = (
     "PSNR median: over images. PSNR pooled: of the mean squared error over images, each counting once; with images of "
@@ -53,9 +53,9 @@ _PSNR = (
     Column("psnr", "PSNR pooled ↑", 2, "pooled"),
 )
 
-# The columns of Table 2 of each paper, with its decimals (Zoom-to-Inpaint prints times in its Table 4), and PSNR's
-# where it has none. A column that no image has is left out, so FID and the Inception Score, which are of sets, have
-# none.
+# The columns and decimals of Table 2 of each paper (times: Zoom-to-Inpaint Table 4). HiFill's table has no PSNR; it is
+# added. FID and the Inception Score are of sets, not images, and have no column here. A column without values is left
+# out of a table.
 LAYOUTS = {
     "zoom_to_inpaint": (
         *_PSNR,
@@ -72,7 +72,7 @@ LAYOUTS = {
     ),
 }
 
-# Upper edges in per cent of the picture; a hole on an edge belongs to the smaller bin.
+# Upper edges of the bins, in per cent of the picture; a hole on an edge belongs to the lower bin.
 HOLE_AREA_EDGES = (5, 10, 20, 30, 50, 100)
 _AREAS = ("all", *(f"{a}-{b} %" for a, b in zip((0, *HOLE_AREA_EDGES), HOLE_AREA_EDGES)))
 
@@ -83,11 +83,10 @@ class Score:
 
     Attributes:
       name: the image, unique within method and masks.
-      method: what painted it, e.g. "telea".
+      method: e.g. "telea".
       masks: kind of mask, e.g. "small".
-      hole_fraction: part of the picture that is hole, in [0, 1].
-      metrics: finite or +infinite values by name: those of `common.scoring.metrics`, and any other number
-        that an image has, such as "seconds".
+      hole_fraction: share of hole pixels, in [0, 1].
+      metrics: {name: finite or +infinite value}: those of `common.scoring.metrics`, and others such as "seconds".
     """
 
     name: str
@@ -106,9 +105,9 @@ class Score:
 
 @dataclasses.dataclass(frozen=True)
 class Statistic:
-    """Mean and sample standard deviation (n - 1) of `n` finite values; `infinite` others were left out.
+    """Mean and sample standard deviation (n - 1) of `n` finite values; `infinite` is the number of infinite values.
 
-    If all are infinite, so is the mean. median: of all values. pooled: see the module docstring; NaN but for PSNR.
+    The mean is infinite if all values are. median: of all values. pooled: see the module docstring; NaN but for PSNR.
     """
 
     mean: float
@@ -136,10 +135,10 @@ class Summary:
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
-    """A row that was not measured here, such as one of a paper's table: means over `n` images, without spread.
+    """A row that was not measured here, such as a row of a paper's table: means over `n` images, without spread.
 
-    method: as its source names it; masks, metrics: as in `Score`.
-    source: where the values are printed and under which conditions, for a note below the table.
+    method: the source's name for it; masks, metrics: as in `Score`.
+    source: where the values are printed, and their conditions, for a note below the table.
     """
 
     method: str
@@ -150,7 +149,7 @@ class Reference:
 
 
 def pooled_psnr(values: Iterable[float]) -> float:
-    """The PSNR of the mean squared error of images of these PSNRs, in dB; infinite if none has an error."""
+    """The PSNR in dB of the mean squared error of images with these PSNRs; infinite if no image has an error."""
     error = statistics.fmean(10 ** (-value / 10) for value in values)
     return -10 * math.log10(error) if error else math.inf
 
@@ -181,7 +180,7 @@ def _summary(hole_area: str, scores: Sequence[Score]) -> Summary:
 
 
 def _summaries(scores: Sequence[Score], area_of: Callable[[Score], int]) -> list[Summary]:
-    """Groups by kind of mask, number of the area in `_AREAS` and method, in this order."""
+    """Groups scores by kind of mask, index of the area in `_AREAS`, and method, in this order."""
     kinds = list(dict.fromkeys(score.masks for score in scores))
     methods = list(dict.fromkeys(score.method for score in scores))
     groups = collections.defaultdict(list)
@@ -227,7 +226,7 @@ def _number(summary: Summary, column: Column, spread: bool) -> str:
 
 
 def _notes(summaries: Sequence[Summary], columns: Sequence[Column]) -> list[str]:
-    """A line for every mean that leaves images out."""
+    """A line for every mean that leaves infinite values out."""
     notes = []
     for summary in summaries:
         for column in columns:
@@ -259,14 +258,14 @@ def table(
     spread: bool = False,
     references: Sequence[Reference] = (),
 ) -> str:
-    """The rows of `summaries` as an aligned Markdown table in the manner of a paper, with notes below it.
+    """An aligned Markdown table of `summaries`, laid out like a paper's table, with notes below it.
 
     Args:
-      summaries: from `summarise` or `by_hole_area`, printed in their order, all of one kind of masks together.
+      summaries: from `summarise` or `by_hole_area`, printed in their order, grouped by kind of masks.
       layout: a key of `LAYOUTS`; UserError for another.
-      spread: whether to print "mean ± standard deviation" rather than the mean; medians and pooled PSNR stand alone.
-      references: each is printed below the rows of its kind of masks (ValueError if there are none) as "paper: METHOD",
-        in columns that a summary fills.
+      spread: whether to print "mean ± standard deviation"; medians and pooled PSNR have no deviation.
+      references: printed as "paper: METHOD" below the rows of the same kind of masks (ValueError if there are none), in
+        the summaries' columns.
     """
     if layout not in LAYOUTS:
         raise UserError(f"no table is laid out '{layout}'; choose from {', '.join(LAYOUTS)}")
@@ -297,7 +296,7 @@ def write_json(
 ) -> None:
     """Writes {"summaries": [...], "reported": [...], "images": [...]}, fields as in `Summary`, `Reference`, `Score`.
 
-    What was measured is in "summaries" and "images" alone, what was not in "reported" alone.
+    "summaries" and "images" are measured, "reported" is not.
 
     Raises:
       UserError: `target` cannot be written.
@@ -307,7 +306,7 @@ def write_json(
 
 
 def write_csv(target: storage.PathLike, scores: Sequence[Score]) -> None:
-    """Writes one row per image: name, method, masks, hole_fraction, then every metric, empty where it lacks one.
+    """Writes one row per image: name, method, masks, hole_fraction, then every metric (empty if missing).
 
     Raises:
       UserError: `target` cannot be written.

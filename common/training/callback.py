@@ -1,9 +1,8 @@
-"""What happens after every step of a run: counting, checking, reporting, validating, saving, stopping.
+"""The work after every step of a run: checking, reporting, validating, saving, stopping.
 
-The order within a step matters for going on exactly: its lines are written before the checkpoint that says that the
-step is done. Whatever was due and could not be done any more, because the process was asked to stop, is noted in the
-checkpoint and made good by the next start. Of several workers all stop after the same step, whichever was asked: one
-that went on alone would wait for the others for ever.
+The lines of a step are written before its checkpoint, so that a resumed run continues exactly. If a process is asked to
+stop before a due validation, the checkpoint notes this and the next start validates. If one worker is asked to stop,
+all workers stop after the same step: a worker that continued alone would wait for the others for ever.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ class Progress(keras.callbacks.Callback):
     """Callback of one `fit`.
 
     Args:
-      recipe: `runs.Recipe`.
+      recipe: `loop.Recipe`.
       checkpoints: `checkpoints.Checkpoints`.
-      fixed_set: `validation.FixedSet`, or what has its items.
-      schedule: `runs.Schedule`.
+      fixed_set: `validation.FixedSet`, or a sequence of the same items.
+      schedule: `options.Schedule`.
       run: `run_folder.RunFolder`.
       guard: `nonfinite.Guard`.
       stop: `signals.StopRequest`.
-      header: of the checkpoint that the run goes on from; {"step": 0} at the start.
+      header: of the checkpoint from which the run resumes; {"step": 0} for a new run.
     """
 
     def __init__(self, recipe, checkpoints, fixed_set, schedule, run, guard, stop, header):
@@ -51,7 +50,7 @@ class Progress(keras.callbacks.Callback):
         self._since_step = self.step
 
     def start(self) -> None:
-        """Says what a step is, and validates what the last start had no time for."""
+        """Logs the batch size, and makes the validation that the last start skipped."""
         self.run.log(
             f"{self.replicas} replica{'s' * (self.replicas > 1)}, global batch {self._global_batch()}, "
             f"{self.recipe.images_per_step} images a step"
@@ -67,7 +66,7 @@ class Progress(keras.callbacks.Callback):
         self.bar.update(time.monotonic() - self._started)
         if self._due(self.schedule.log_every):
             self._report(values)
-        elif self.step == self._first + 1:  # it traced the graph: no measure of the others
+        elif self.step == self._first + 1:  # the first step also traced the graph: not timed
             self._since, self._since_step = time.monotonic(), self.step
         with self._clock_stopped():
             self._look_and_save()
@@ -79,7 +78,7 @@ class Progress(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def must_stop(self) -> bool:
-        """Whether this process or another worker was asked to stop; all workers call it at the same points."""
+        """Whether this process or another worker was asked to stop. All workers must call it at the same points."""
         if not self._any_worker(bool(self.stop)):
             return False
         if not self.stop:
@@ -89,7 +88,7 @@ class Progress(keras.callbacks.Callback):
     def _look_and_save(self):
         schedule, step = self.schedule, self.step
         scored = self._due(schedule.validate_every or schedule.picture_every)
-        # There may be seconds left: the picture can be missed, the scores are made good.
+        # Only seconds may be left: the picture is skipped, the next start computes the scores.
         if self.must_stop():
             self._validation_is_due = scored
             self.save()
@@ -108,7 +107,7 @@ class Progress(keras.callbacks.Callback):
 
     @contextlib.contextmanager
     def _clock_stopped(self):
-        """What is done in the block does not count as training in images per second."""
+        """Time in the block does not count for images per second."""
         before = time.monotonic()
         yield
         self._since += time.monotonic() - before
@@ -131,7 +130,7 @@ class Progress(keras.callbacks.Callback):
             self.run.log(f"step {self.step}: {rate}, {steps_per_s:.3g} steps/s")
 
     def finish(self):
-        """Shows and saves the last step, unless it was due anyway."""
+        """Validates, draws and saves the last step, unless it is done already."""
         schedule = self.schedule
         scored = not self._due(schedule.validate_every or schedule.picture_every)
         self._look(scored, not self._due(schedule.picture_every))
@@ -139,7 +138,7 @@ class Progress(keras.callbacks.Callback):
             self.save()
 
     def _look(self, scored, shown):
-        """Validates: scores, with a checkpoint of the best so far, and pictures."""
+        """Validates: scores, with a checkpoint of the best so far; and writes the picture grid."""
         if shown and not scored:
             self.run.picture(self.step, validation.grid(self.recipe, self.fixed_set))
         if not scored:
@@ -155,7 +154,7 @@ class Progress(keras.callbacks.Callback):
             self.recipe.save_weights(self.run.folder / BEST_WEIGHTS)
             self.save(last=False, best=True)
             self.run.log(
-                f"step {self.step}: best {metric} so far, {values[metric]:.6g}; kept as {BEST}"
+                f"step {self.step}: best {metric} so far, {values[metric]:.6g}; saved as {BEST}"
             )
 
     def _is_best(self, value):
@@ -178,6 +177,6 @@ class Progress(keras.callbacks.Callback):
             self._saved = self.step
 
     def save_if_missing(self):
-        """Saves a step that is in no checkpoint yet: the process may be asked to stop after saving was not due."""
+        """Saves the current step unless a checkpoint has it: a stop may come where no checkpoint is due."""
         if self._saved != self.step:
             self.save()

@@ -1,12 +1,12 @@
 """Checkpoints of a run: every weight, every optimizer slot and the step, in one file that is whole or absent.
 
-    step-<N>.npz        the last ones, of which `keep` stay
-    milestone-<N>.npz   every so many steps, for good
-    best.npz            the one with the best validation
+    step-<N>.npz        the latest checkpoints; the last `keep` stay
+    milestone-<N>.npz   at the interval --milestone_every; never deleted
+    best.npz            the checkpoint with the best validation
 
 A checkpoint is an `.npz` of plain arrays named "<part>/<path>", where a part is a layer or an optimizer. It is written
-beside its name, flushed to the disk and renamed, so a process that dies while saving leaves the previous one. Restoring
-is strict: a part that is missing, or an array that does not fit, is an error, never a silent fresh start.
+to a temporary file, flushed to the disk and renamed, so a process that is killed while saving leaves the previous
+checkpoint. Restoring is strict: a missing part, or an array that does not fit, is an error.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class Checkpoints:
     """The checkpoints of one run folder.
 
     Args:
-      folder: where they lie; made on the first save.
+      folder: of the checkpoints; made on the first save.
       layers: {part: layer} whose variables are saved by path.
       optimizers: {part: optimizer}, already built, whose variables are saved by position.
-      keep: how many of the last ones stay.
+      keep: number of latest checkpoints that stay.
     """
 
     def __init__(self, folder, layers: dict, optimizers: dict, keep: int = 3):
@@ -39,7 +39,7 @@ class Checkpoints:
         self._layers, self._optimizers = layers, optimizers
 
     def paths(self) -> list[pathlib.Path]:
-        """Whole checkpoints of the last steps, oldest first."""
+        """Paths step-<N>.npz, oldest first."""
         found = [
             (int(m.group(1)), p)
             for p in self.folder.glob("step-*.npz")
@@ -48,32 +48,32 @@ class Checkpoints:
         return [path for _, path in sorted(found)]
 
     def clean(self) -> None:
-        """Removes what a process that was killed while saving has left; for the only process that writes here."""
+        """Removes the temporary files of a process killed while saving; no other process may be writing here."""
         storage.remove_partial(self.folder)
 
     def size(self) -> int:
-        """Bytes of a checkpoint, up to a few per array."""
+        """Bytes of a checkpoint, except for a few bytes per array."""
         return sum(variable.numpy().nbytes for variable in self._variables().values())
 
     def save(
         self, step: int, header: dict, *, last=True, milestone=False, best=False
     ) -> pathlib.Path:
-        """Writes one checkpoint under each of the names that are asked for, and no copy where links are possible.
+        """Writes one checkpoint under each requested name; the names are hard links where the file system has them.
 
         Args:
-          step: that it is of.
-          header: what JSON can hold, besides the step.
-          last: as step-<step>.npz; the oldest of these beyond `keep` are removed.
-          milestone: as milestone-<step>.npz.
-          best: as best.npz.
+          step: number of the step.
+          header: values for JSON, besides the step.
+          last: write step-<step>.npz; the oldest of these beyond `keep` are removed.
+          milestone: write milestone-<step>.npz.
+          best: write best.npz.
 
         Returns:
-          The path of the last name.
+          The path that was written last.
 
         Raises:
-          UserError: it could not be written; every older checkpoint is as it was.
+          UserError: the checkpoint cannot be written; older checkpoints stay as they were.
         """
-        # The step's name is last: going on from it means that the others are there.
+        # step-<N>.npz comes last: if it exists, the other names exist too.
         names = [BEST] * best + [f"milestone-{step:08d}.npz"] * milestone
         names += [f"step-{step:08d}.npz"] * last
         paths = [self.folder / name for name in names]
@@ -94,7 +94,7 @@ class Checkpoints:
         """Assigns every variable from a checkpoint; returns its header (with "step").
 
         Raises:
-          UserError: unreadable, or an array is missing, unknown or of another shape.
+          UserError: the file is unreadable, or an array is missing, unknown or of another shape.
         """
         header, arrays = _read(path)
         variables = self._variables()
@@ -109,14 +109,14 @@ class Checkpoints:
             for name, variable in weights.named_variables(layer).items():
                 found[f"{part}/{name}"] = variable
         for part, optimizer in self._optimizers.items():
-            # Keras 3 lists the learning rate too; it is the command's, not the checkpoint's.
+            # Keras 3 lists the learning rate too, which comes from the command line and not from a checkpoint.
             slots = [v for v in optimizer.variables if "learning_rate" not in v.name]
             found.update({f"{part}/{index}": variable for index, variable in enumerate(slots)})
         return found
 
 
 def _link(path, target):
-    """`target`, an empty file, becomes another name of `path`, or a copy where the file system has no links."""
+    """Replaces the empty file `target` by a hard link to `path`, or by a copy if links are not possible."""
     target.unlink()
     try:
         os.link(path, target)
@@ -125,7 +125,7 @@ def _link(path, target):
 
 
 def _read(path, only_header=False):
-    """(header, {name: array}) of a checkpoint, or no arrays."""
+    """(header, {name: array}) of a checkpoint; no arrays for only_header."""
     try:
         header, arrays = storage.read_arrays(path, only_header)
     except storage.DamagedError:

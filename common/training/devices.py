@@ -1,11 +1,12 @@
-"""Which devices train: one, all of this machine, or those of several machines (docs/distributed.md).
+"""The devices of a training run: one, all of this machine, or those of several machines (docs/distributed.md).
 
     one            a single device
-    mirrored       every GPU of this machine, or several logical CPUs standing in for them
-    multi_worker   every GPU of every machine that the environment variable TF_CONFIG lists, one process each
+    mirrored       every GPU of this machine, or several logical CPUs in their place
+    multi_worker   every GPU of every machine that the environment variable TF_CONFIG lists, one process per machine
 
-Processes of several machines run the same command and do the same steps. The first, the chief, is the only one that
-writes to the run folder; the others have to see it, to go on from its last checkpoint.
+With several machines every process (worker) runs the same command and the same steps. The first worker, the chief, is
+the only one that writes to the run folder. The other workers must be able to read the folder, since they start from its
+last checkpoint.
 """
 
 from __future__ import annotations
@@ -24,15 +25,14 @@ from common.training import signals
 
 
 def strategy(num_replicas: int = 0, name: str | None = None) -> tf.distribute.Strategy:
-    """The strategy that `--strategy` and `--num_replicas` ask for. Call it before anything else touches a device.
+    """The strategy of `--strategy` and `--num_replicas`. Call it before anything else uses a device.
 
     Args:
-      num_replicas: 0 takes every GPU (or the one CPU); N takes the first N GPUs, or N logical CPUs where there is
-        no GPU.
+      num_replicas: 0 takes every GPU (or the one CPU); N takes the first N GPUs, or N logical CPUs without a GPU.
       name: of `common.training.options.STRATEGIES`; None: "mirrored" if there are several devices, else "one".
 
     Raises:
-      UsageError: more GPUs than there are, a number that contradicts the name, or a TF_CONFIG that does not do.
+      UsageError: more GPUs than there are, a number that contradicts the name, or a missing or invalid TF_CONFIG.
     """
     if num_replicas < 0:
         raise UsageError(f"--num_replicas={num_replicas} is negative; 0 takes every GPU")
@@ -61,7 +61,7 @@ def _multi_worker(num_replicas):
     if num_replicas:
         raise UsageError(
             "--num_replicas does not go with --strategy=multi_worker, which takes every GPU of every worker; "
-            "CUDA_VISIBLE_DEVICES hides some"
+            "use CUDA_VISIBLE_DEVICES to hide GPUs"
         )
     given = os.environ.get("TF_CONFIG", "")
     try:
@@ -80,7 +80,7 @@ def _multi_worker(num_replicas):
 
 
 def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """(number of this process, how many processes train together)."""
+    """(index of this process, number of processes that train together)."""
     resolver = strategy.cluster_resolver
     if (
         not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -91,7 +91,7 @@ def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 
 
 def any_worker(strategy: tf.distribute.Strategy):
-    """A function own -> whether any process says yes, for what all have to do or leave alike.
+    """A function (this process' answer) -> whether any process answers yes, for decisions that all make together.
 
     All processes call it at the same points: it waits for them. With one process it is its own answer.
     """
@@ -102,7 +102,7 @@ def any_worker(strategy: tf.distribute.Strategy):
     def count(own):
         def over_all(value):
             context = tf.distribute.get_replica_context()
-            # The identity lies on the replica's device, which says whose the value is.
+            # `identity` puts the value on the replica's device, as `all_reduce` requires.
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(value))
 
         return strategy.experimental_local_results(strategy.run(over_all, args=(own,)))[0]
@@ -111,16 +111,16 @@ def any_worker(strategy: tf.distribute.Strategy):
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process is the one that writes."""
+    """Whether this process is the chief, which writes the run folder."""
     return workers(strategy)[0] == 0
 
 
 @contextlib.contextmanager
 def run_folder(strategy: tf.distribute.Strategy, folder: str):
-    """The folder that this process may write to: `folder` for the chief.
+    """The folder that this process writes to: `folder` for the chief, a temporary folder for the other workers.
 
-    The others do all that the chief does, so that none has to wait for what another left out, but in a folder that
-    is removed afterwards. It starts with the chief's last checkpoint, to go on from the same step.
+    The other workers do everything that the chief does, so that no worker waits for another. Their folder starts with
+    a copy of the chief's last checkpoint and is removed afterwards.
     """
     if is_chief(strategy):
         yield folder
@@ -134,11 +134,11 @@ def run_folder(strategy: tf.distribute.Strategy, folder: str):
 
 
 def distribute(strategy: tf.distribute.Strategy, samples, images_per_step: int, dataset_of):
-    """A function first sample -> what `fit` takes: data sets in which every worker reads its own samples alone.
+    """A function first sample -> data set for `fit`, in which every worker reads its own samples only.
 
     Args:
       samples: random access to samples.
-      images_per_step: samples of one element over all replicas.
+      images_per_step: samples in one element, over all replicas.
       dataset_of: (samples, size of an element, first sample) -> tf.data.Dataset.
     """
     worker, count = workers(strategy)
@@ -152,7 +152,7 @@ def distribute(strategy: tf.distribute.Strategy, samples, images_per_step: int, 
 
 
 class WorkerSamples:
-    """A worker's samples: of every `images_per_step` the part that a single process gives the same replicas."""
+    """One worker's samples: from each `images_per_step`, those that a single process would give the same replicas."""
 
     def __init__(self, samples, images_per_step: int, worker: int, workers: int):
         self._samples, self._step = samples, images_per_step
@@ -163,12 +163,12 @@ class WorkerSamples:
         step, place = divmod(sample, self._own)
         return self._samples[step * self._step + self._offset + place]
 
-    def __getattr__(self, name):  # sizes and whatever else belongs to all samples
+    def __getattr__(self, name):  # sizes and other attributes of all samples
         return getattr(self._samples, name)
 
 
 def check_batch_size(batch_size: int, replicas: int, accumulate: int = 1) -> None:
-    """UsageError unless the global batch can be shared evenly by replicas and micro-batches; names the nearest ones."""
+    """UsageError unless replicas and micro-batches share the global batch evenly; names the nearest batch sizes."""
     parts = replicas * accumulate
     if batch_size < 1 or batch_size % parts:
         below = batch_size // parts * parts

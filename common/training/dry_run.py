@@ -1,8 +1,8 @@
-"""`train.py --dry_run`: everything is checked, the plan is printed, nothing is written.
+"""`train.py --dry_run`: checks everything, prints the plan and writes nothing.
 
-What a run needs is done for real but its end: photographs are listed and read, weights loaded, networks and optimizers
-built, a checkpoint that lies there restored, steps taken on real data (`common.training.step_timing`), a validation
-made. What cannot work is the UserError that the run itself would end with.
+A dry run starts like a real run: it lists and reads photographs, loads weights, builds networks and optimizers,
+restores the last checkpoint if there is one, takes a few steps on real data (`common.training.step_timing`) and
+validates once. It ends with the same UserError as the real run would.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def run(
     """Prints the plan of a run.
 
     Args:
-      recipe, dataset_from, fixed_set, schedule: as for `runs.train`.
+      recipe, dataset_from, fixed_set, schedule: as for `loop.train`.
       output: the run's folder; need not exist.
-      about: {title: text} that only the command knows.
-      budget: seconds for the steps; more are not waited for.
+      about: {title: text}, lines of the plan that the command adds.
+      budget: the longest wait for the steps, in seconds.
 
     Raises:
-      UserError: something the run could not do.
+      UserError: the run would fail.
     """
     nonfinite.check_action(schedule.on_nonfinite, recipe.trainer)
     checkpoints = Checkpoints(
@@ -72,7 +72,7 @@ def run(
 
 
 def leave(timing: step_timing.Timing) -> None:
-    """Ends the process under a step that still runs, since nothing can stop a step."""
+    """Ends the process if a step still runs: a step cannot be stopped otherwise."""
     if timing.running:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -105,7 +105,7 @@ def _steps(recipe, schedule, first):
 
 
 def _validation(recipe, fixed_set, schedule):
-    """Tries it on one picture."""
+    """Validates on one picture."""
     found = validation.scores(recipe, [validation.triples(fixed_set)[0]])
     every = schedule.validate_every or schedule.picture_every
     text = f"every {every} steps on {len(fixed_set)} images: {', '.join(found)}"
@@ -116,10 +116,10 @@ def _validation(recipe, fixed_set, schedule):
 
 
 def _disk(checkpoints, schedule, output):
-    """Says what the run's files take; returns what is wrong with that, if something is."""
+    """Prints the disk space that the run's files need; returns an error text, or None."""
     milestones = schedule.steps // schedule.milestone_every if schedule.milestone_every else 0
     size, best = checkpoints.size(), int(schedule.keep_best is not None)
-    # One more than stay: the new one is written before an old one is removed.
+    # One more than are kept: the new one is written before an old one is removed.
     needed = size * (schedule.keep_checkpoints + 1 + milestones + best)
     existing = storage.existing_part(output)
     free = shutil.disk_usage(existing).free
@@ -157,7 +157,7 @@ def _time(timing, steps, budget, minutes=0):
         return f"unknown: {_reached(timing)}; wait longer with --dry_run_seconds={4 * budget:g}"
     how = f"two of {timing.images} images were timed"
     if timing.first:
-        how = f"at most: the first, of {timing.images} images and with tracing the graph, was timed"
+        how = f"at most: timed on the first step, of {timing.images} images, which also traces the graph"
     speed = f"{timing.step_seconds:.3g} seconds a step ({how}), {timing.whole / timing.step_seconds:.3g} images/s"
     if 0 < 60 * minutes < timing.step_seconds * steps:
         reached = f"{60 * minutes / timing.step_seconds:,.0f} of {steps:,} steps"
@@ -168,14 +168,14 @@ def _time(timing, steps, budget, minutes=0):
 
 
 def _reached(timing):
-    """What of the first step was done when the time was over."""
+    """How far the first step was when the time was over."""
     size = f"the first step, of {timing.images} image{'s' * (timing.images > 1)}"
     if timing.tracing is None:
         return f"TensorFlow still traced the graph of {size}, after {timing.seconds:.0f} seconds"
     since = timing.seconds - timing.tracing
     return (
-        f"the graph of {size}, was traced in {timing.tracing:.0f} seconds; it has run for {since:.0f} seconds since, "
-        "which TensorFlow's optimizing of the graph is part of"
+        f"the graph of {size}, was traced in {timing.tracing:.0f} seconds; the step, which includes TensorFlow's "
+        f"optimization of the graph, has run for {since:.0f} seconds"
     )
 
 
@@ -184,6 +184,6 @@ def _bytes(count):
 
 
 def duration(seconds: float) -> str:
-    """ "3.2 hours"; the largest unit of which there is at least one."""
+    """ "3.2 hours": in the largest unit that gives 1 or more."""
     size, unit = next(((s, u) for s, u in _UNITS if seconds >= s), _UNITS[-1])
     return f"{seconds / size:.1f} {unit}"

@@ -1,6 +1,6 @@
-"""Learning rates: constant, dropping tenfold late in a run as in Zoom-to-Inpaint's release, or along a cosine.
+"""Learning rates: constant, divided by 10 late in a run as in Zoom-to-Inpaint's release, or along a cosine.
 
-Any of them may rise from 0 at first (warm-up). Updates are counted by the optimizer, which counts from 0.
+Each may start with a warm-up from 0. The optimizer counts updates from 0.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ FACTOR = 0.1
 
 
 def schedule(rate: float, drops: Sequence[float], steps: int, name: str | None = None, warmup=0):
-    """What an optimizer takes as its learning rate.
+    """The learning rate of an optimizer, a number or a schedule.
 
     Args:
       rate: the highest.
       drops: shares of the run, ascending in (0, 1), after which the rate is a tenth of what it was.
       steps: length of the run in updates.
-      name: of `common.training.options.SCHEDULES`; None: "drops" where there are any, otherwise "constant".
+      name: of `common.training.options.SCHEDULES`; None: "drops" if there are any, else "constant".
       warmup: updates over which a factor on the rate rises linearly to 1.
 
     Returns:
-      `rate` itself if it never changes, otherwise a Keras schedule of the optimizer's own step count.
+      `rate` itself if it never changes, else a Keras schedule of the optimizer's update count.
 
     Raises:
-      UsageError: drops that are not ascending shares, drops for another schedule, or a warm-up longer than the run.
+      UsageError: drops that are not ascending shares, drops with another schedule, or a warm-up as long as the run.
     """
     if list(drops) != sorted(set(drops)) or any(not 0 < share < 1 for share in drops):
         given = ",".join(f"{share:g}" for share in drops)
@@ -56,7 +56,7 @@ def _dropping(rate, drops, steps):
 
 
 def describe(rate: float, drops: Sequence[float], steps: int, name=None, warmup=0) -> str:
-    """One line of what `schedule` does: "0.001, 0.0001 from step 800"."""
+    """`schedule` in one line: "0.001, 0.0001 from step 800"."""
     later = [
         f"{rate * FACTOR**count:g} from step {round(share * steps) + 1}"
         for count, share in enumerate(drops, start=1)
@@ -68,7 +68,7 @@ def describe(rate: float, drops: Sequence[float], steps: int, name=None, warmup=
 
 
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
-    """Another rate or schedule times (update + 1) / updates, for that many updates."""
+    """A rate or schedule times min(1, (update + 1) / updates)."""
 
     def __init__(self, rate, updates: int):
         self.rate, self.updates = rate, updates

@@ -1,12 +1,12 @@
-"""A training run: what a paper gives to it, its schedule, and the loop around a Keras model's `fit`.
+"""The loop of a training run around a Keras model's `fit`.
 
-`train` knows no paper: a `Recipe` tells it what to step, save and show. The same command goes on with a run that was
-interrupted, killed or terminated, to the same weights, optimizer slots, data and statistics as if it had not been.
+`train` knows neither paper: a `Recipe` gives it what to train, save and show. The same command resumes a run that was
+interrupted, killed or terminated. Weights, optimizer slots, data and statistics are those of an uninterrupted run.
 
     common.training.run_folder    the files of a run
     common.training.callback      what happens after every step
     common.training.validation    scores and pictures of a fixed set
-    common.training.checkpoints   what a run goes on from
+    common.training.checkpoints   the state from which a run resumes
     common.training.nonfinite     numbers that are NaN or infinite
     common.training.signals       SIGTERM and Ctrl-C
 """
@@ -32,21 +32,22 @@ from common.training.run_folder import RunFolder
 
 @dataclasses.dataclass
 class Recipe:
-    """What a paper gives to `train`.
+    """One model's part of a training run.
 
-    trainer: Keras model whose `train_step` returns {loss term: scalar}, with an int64 variable `step`. One that leaves
-      an update out when something is not finite says so with `skips_nonfinite = True`.
-    layers, optimizers: what a checkpoint holds, by name.
-    images_per_step: photographs one step consumes, over all replicas.
+    trainer: Keras model whose `train_step` returns {loss term: scalar}, with an int64 variable `step`. A trainer that
+      skips an update with a value that is not finite has `skips_nonfinite = True`.
+    layers, optimizers: contents of a checkpoint, by name.
+    images_per_step: photographs in one step, over all replicas.
     size: side of the square crops.
-    mask_size, preview_size: side of the masks, and of the images and masks of a preview; by default the crops'.
+    mask_size, preview_size: side of the masks, and of a preview's images and masks; by default `size`.
     holes: whether a preview's images have holes.
-    preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}, last one the result.
+    preview: (image [B, S, S, 3], mask [B, S, S, 1]) in [0, 1] -> {title: [B, S, S, 3] in [0, 1]}; the last is the
+      result.
     save_weights: writes the network for inference to a path.
     batch_size: images of one update, over all replicas; by default `images_per_step`.
-    accumulate: micro-batches of an update.
-    validation_terms: (label [B, size, size, 3] in [0, 1], mask [B, M, M, 1]) -> {loss term: mean over the batch} at
-      inference, changing nothing; or None.
+    accumulate: micro-batches in one update.
+    validation_terms: (label [B, size, size, 3] in [0, 1], mask [B, M, M, 1]) -> {loss term: mean over the batch},
+      computed as at inference; or None.
     """
 
     trainer: keras.Model
@@ -75,13 +76,13 @@ def train(
     """Trains up to `schedule.steps`, from the run's last checkpoint if there is one.
 
     Args:
-      recipe: what is trained.
+      recipe: the model to train.
       dataset_from: first sample number -> tf.data.Dataset of `recipe.images_per_step` samples per element.
       validation_set: `validation.FixedSet`, or (image [N, S, S, 3] float32 in [0, 1], mask [N, S, S, 1]).
       schedule: length and intervals.
-      run: where everything goes.
-      stop: what SIGTERM and Ctrl-C set, if they are watched already. SIGTERM: the step is finished and saved, and this
-        returns; Ctrl-C: the same, and KeyboardInterrupt is raised.
+      run: the run folder.
+      stop: set by SIGTERM and Ctrl-C; by default a new one. After SIGTERM the step is finished and saved, then `train`
+        returns. After Ctrl-C it does the same and raises KeyboardInterrupt.
 
     Raises:
       UserError: a file cannot be read or written, a checkpoint does not fit, or a term is not finite.
@@ -132,7 +133,7 @@ def train(
 
 
 def _fit(recipe, dataset_from, progress):
-    """The steps that are missing, or as many as there is time for."""
+    """Runs the remaining steps, or as many as the time allows."""
     progress.start()
     first, missing = progress.step, progress.schedule.steps - progress.step
     if progress.must_stop() or not missing:
@@ -160,20 +161,20 @@ def _fit(recipe, dataset_from, progress):
 def _say_finished(recipe, run, checkpoint, steps):
     run.log(f"this run is finished ({steps} steps); raise --steps to train on")
     weights = run.folder / "weights.npz"
-    # It may have died between its last checkpoint and its weights.
+    # The run may have been killed between its last checkpoint and its weights.
     if not weights.exists() or weights.stat().st_mtime_ns < checkpoint.stat().st_mtime_ns:
         recipe.save_weights(weights)
 
 
 def _batch(recipe, dataset_from, step):
-    """(number of the first sample, images, masks) that a step saw; steps count from 1."""
+    """(number of the first sample, images, masks) of a step; steps count from 1."""
     first = (step - 1) * recipe.images_per_step
     image, mask = next(iter(dataset_from(first)))
     return first, np.asarray(image), np.asarray(mask)
 
 
 def _from_tensorflow(error):
-    """TensorFlow hides the UserError of the Python that reads photographs, and a full disk, in a long text."""
+    """The UserError inside a TensorFlow error: TensorFlow wraps those of the photograph reader, and a full disk."""
     found = re.search(r"UserError: (.*)", str(error))
     if found:
         return UserError(found.group(1))

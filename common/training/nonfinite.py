@@ -1,13 +1,13 @@
-"""What happens at a loss term or gradient norm that is NaN or infinite: the batch is kept, the run stops or counts.
+"""A loss term or gradient norm that is NaN or infinite: the batch is saved, and the run stops or skips the step.
 
-`<run>/nonfinite/step-<N>/` gets
+Files in `<run>/nonfinite/step-<N>/`:
 
-    batch.npz    images [B, S, S, 3] and masks [B, M, M, 1] float32 as the step saw them, samples [B] int64: their
-                 numbers, from which and `seed` the data comes
-    batch.png    the same to look at, holes painted
+    batch.npz    images [B, S, S, 3] and masks [B, M, M, 1] float32 of the step; samples [B] int64 (sample numbers)
+                 and the seed, which together determine the data
+    batch.png    the batch as a picture, holes painted
     terms.json   every value of the step
 
-The batch is not held while training: it is drawn again, since sample i is a function of (seed, i).
+Training does not hold the batch in memory. The batch is drawn again, since sample i is a function of (seed, i).
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _CELL = 128
 
 
 class Guard:
-    """Looks at every step's values.
+    """Checks the values of every step.
 
     Args:
-      run: `run_folder.RunFolder` that takes the batches.
+      run: `run_folder.RunFolder` for the batches.
       batch_of: step -> (number of its first sample, images, masks).
-      action: "stop", or "skip": go on, for a trainer that leaves such a step's update out.
-      most: how many steps may be left out over the whole run.
-      skipped: how many have been.
+      action: "stop", or "skip": continue, for a trainer that skips the update of such a step.
+      most: number of steps that the whole run may skip.
+      skipped: number of steps skipped so far.
     """
 
     def __init__(self, run, batch_of: Callable, action: str, most: int, skipped: int = 0):
@@ -43,26 +43,24 @@ class Guard:
         self.skipped = skipped
 
     def check(self, step: int, values: dict) -> None:
-        """Raises UserError for a value that is not finite, or counts the step as left out."""
+        """Raises UserError for a value that is not finite, or counts the step as skipped."""
         bad = {name: value for name, value in values.items() if not math.isfinite(value)}
         if not bad:
             return
         folder = self.run.folder / "nonfinite" / f"step-{step:08d}"
         found = ", ".join(f"'{name}' became {value}" for name, value in bad.items())
-        self.run.log(f"step {step}: {found}")  # before anything that could fail too
+        self.run.log(f"step {step}: {found}")  # first, since saving the batch may fail
         self._keep_batch(folder, step, values)
         self.skipped += self.action == SKIP
         if self.action == SKIP and self.skipped <= self.most:
             self.run.log(
-                f"left out ({self.skipped} of at most {self.most}); the batch is in {folder}"
+                f"step skipped ({self.skipped} of at most {self.most}); its batch is in {folder}"
             )
             return
-        why = (
-            f" after {self.most} steps were left out (--max_skipped)" if self.action == SKIP else ""
-        )
+        why = f" after {self.most} skipped steps (--max_skipped)" if self.action == SKIP else ""
         raise UserError(
-            f"the term {found} at step {step}{why}; its batch is in {folder}, what {self.run.folder / 'checkpoints'} "
-            "holds is unharmed: try a lower --learning_rate"
+            f"the term {found} at step {step}{why}; its batch is in {folder}. The checkpoints in "
+            f"{self.run.folder / 'checkpoints'} are intact: try a lower --learning_rate"
         )
 
     def _keep_batch(self, folder, step, values):
@@ -79,7 +77,7 @@ class Guard:
                 seed=np.array(self.run.options.get("seed", -1)),
                 step=np.array(step),
             )
-        shown = convert.to_uint8(np.nan_to_num(image))  # the data may be what is wrong
+        shown = convert.to_uint8(np.nan_to_num(image))  # the images themselves may hold NaN
         rows = [_row(*pair) for pair in zip(shown, mask[..., 0])]
         convert.write_png(folder / "batch.png", grid.grid(rows, ["input", "truth"], _CELL))
 
@@ -91,8 +89,8 @@ def _row(image, mask):
 
 
 def check_action(action: str, trainer) -> None:
-    """UsageError where steps shall be left out by a trainer whose `skips_nonfinite` is not True."""
+    """UsageError for "skip" with a trainer whose `skips_nonfinite` is not True."""
     if action == SKIP and not getattr(trainer, "skips_nonfinite", False):
         raise UsageError(
-            f"--on_nonfinite={SKIP}: {type(trainer).__name__} cannot leave an update out; use --on_nonfinite={STOP}"
+            f"--on_nonfinite={SKIP}: {type(trainer).__name__} cannot skip an update; use --on_nonfinite={STOP}"
         )

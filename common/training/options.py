@@ -1,6 +1,6 @@
-"""Choices of a training of either paper; `common.options` makes the flags of train.py from them.
+"""Options of a training of either paper; `common.options` makes the flags of train.py from them.
 
-A paper's own defaults stand in subclasses. Nothing here imports TensorFlow, so help and wrong flags take no time.
+Subclasses hold a paper's own defaults. Nothing here imports TensorFlow, so --help and wrong flags are answered at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STOP, SKIP = "stop", "skip"
 class DataOptions:
     """How photographs and holes become samples.
 
-    REDUCED: the data sets whose photographs the paper reduces to the crop's size before it crops them.
+    REDUCED: data sets whose photographs the paper reduces to the crop's size before cropping.
     """
 
     REDUCED: ClassVar[tuple] = ()
@@ -34,7 +34,7 @@ class DataOptions:
     )
     flip: bool = option(False, "mirror half of the crops")
     cache: str = option(
-        "ram", "where decoded photographs are kept for their next use", choices=("none", "ram")
+        "ram", "where decoded photographs are kept for reuse", choices=("none", "ram")
     )
     cache_gb: float = option(2.0, "memory for --cache=ram", least=0)
 
@@ -45,11 +45,11 @@ class DataOptions:
 
 @dataclasses.dataclass(frozen=True)
 class CommonOptions:
-    """Optimisation: what does not depend on the paper."""
+    """Options of the optimisation that both papers share."""
 
     steps: int = option(1, "generator updates", least=1)
     batch_size: int = option(8, "images of one update, over all replicas", least=1)
-    learning_rate: float = option(1e-4, "of Adam, the highest", least=0)
+    learning_rate: float = option(1e-4, "the highest rate of Adam", least=0)
     learning_rate_schedule: str | None = option(
         None, "default: drops if --learning_rate_drops is given, else constant", choices=SCHEDULES
     )
@@ -57,35 +57,41 @@ class CommonOptions:
         (), "shares of --steps after which the rate is divided by 10", item=float
     )
     warmup_steps: int = option(0, "updates over which the learning rate rises", least=0)
-    adam_beta_1: float = option(0.9, "of Adam", least=0, most=1)
-    adam_beta_2: float = option(0.999, "of Adam", least=0, most=1)
+    adam_beta_1: float = option(0.9, "decay of Adam's first moment", least=0, most=1)
+    adam_beta_2: float = option(0.999, "decay of Adam's second moment", least=0, most=1)
     ema: float = option(
         0.0, "decay of a moving average that replaces the weights; 0: none", least=0, most=1
     )
-    hole_by_area: bool = option(False, "the L1 of the hole is a mean over the hole, not the image")
-    precision: str = option("float32", "of convolutions (docs/training.md)", choices=PRECISIONS)
-    accumulate: int = option(1, "micro-batches that --batch_size is cut into", least=1)
-    jit: bool = option(False, "compile with XLA what it can compile")
-    seed: int = option(0, "of weights, data order, crops and holes", least=0, most=2**32 - 1)
+    hole_by_area: bool = option(False, "average the L1 of the hole over the hole, not the image")
+    precision: str = option(
+        "float32", "data type of convolutions (docs/training.md)", choices=PRECISIONS
+    )
+    accumulate: int = option(1, "number of micro-batches into which --batch_size is cut", least=1)
+    jit: bool = option(False, "compile with XLA where possible")
+    seed: int = option(
+        0, "random seed of weights, data order, crops and masks", least=0, most=2**32 - 1
+    )
 
     def __post_init__(self):
         options.check(self)
         if self.ema == 1:
-            raise ValueError("ema 1 keeps the first weights for ever; below 1, such as 0.999")
+            raise ValueError(
+                "ema 1 keeps the first weights for ever; use less than 1, such as 0.999"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule:
-    """How long a run is and how often it reports; steps count generator updates.
+    """Length and intervals of a run; steps count generator updates.
 
-    steps: of `CommonOptions`.
+    steps: as in `CommonOptions`.
     """
 
     steps: int = 1
     log_every: int = option(100, "steps between statistics", least=1)
     picture_every: int = option(1000, "steps between picture grids", least=1)
     checkpoint_every: int = option(1000, "steps between checkpoints", least=1)
-    keep_checkpoints: int = option(3, "number of last checkpoints that are kept", least=1)
+    keep_checkpoints: int = option(3, "number of latest checkpoints to keep", least=1)
     minutes: float = option(0.0, "stop after this training time; 0: no limit", least=0)
     validation_images: int = option(
         16, "number of validation photographs (all, if there are fewer)", least=1
@@ -94,20 +100,21 @@ class Schedule:
         None, "steps between validations; default: --picture_every", least=1
     )
     milestone_every: int = option(
-        0, "steps between checkpoints that are never deleted; 0: none", least=0
+        0, "steps between checkpoints that are kept for good; 0: none", least=0
     )
     keep_best: str | None = option(
-        None, "metric whose best checkpoint and weights are kept, such as validation_psnr"
+        None,
+        "keep the checkpoint and weights with the best value of this metric, such as validation_psnr",
     )
     on_nonfinite: str = option(
-        STOP, "what a NaN or infinite loss or gradient does", choices=(STOP, SKIP)
+        STOP, "what to do at a NaN or infinite loss or gradient", choices=(STOP, SKIP)
     )
-    max_skipped: int = option(10, "steps that --on_nonfinite=skip may leave out in a run", least=1)
+    max_skipped: int = option(10, "steps that --on_nonfinite=skip may skip in a run", least=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class DeviceOptions:
-    """What trains together (docs/distributed.md)."""
+    """The devices of a run (docs/distributed.md)."""
 
     strategy: str | None = option(
         None, "default: mirrored if there are several devices, else one", choices=STRATEGIES

@@ -1,9 +1,9 @@
-"""The progress bar of a run: of its steps, or of its time where that ends first.
+"""The progress bar of a run, in steps, or in seconds for a run with a time limit.
 
     training:  24%|##4       | 36/150 s [00:36<01:54, step 120, 26.7 images/s]
 
-A run that is limited by minutes shows seconds. What remains is the time that is left, or what the missing steps will
-take at the present rate where that is less.
+With a time limit, the remaining time is the rest of the limit, or the time of the remaining steps at the present rate
+if that is shorter.
 """
 
 from __future__ import annotations
@@ -20,21 +20,23 @@ class ProgressBar:
 
     Args:
       steps: of the whole run.
-      first: those done before this start.
-      seconds: that this start may take; 0: no limit.
+      first: steps finished before this start.
+      seconds: time limit of this start; 0: none.
     """
 
     def __init__(self, steps: int, first: int, seconds: float):
         self._steps, self._step, self._seconds = steps, first, seconds
         self._rate = ""
-        self._timed = None  # (step, seconds) of the first step, which traced the graph: no measure of the others
+        self._timed = (
+            None  # (step, seconds) of the first step, which also traced the graph and is not timed
+        )
         if seconds:
             self._bar = tqdm(total=seconds, bar_format=_OF_TIME, desc="training")
         else:
             self._bar = tqdm(total=steps, initial=first, unit="step", desc="training")
 
     def update(self, elapsed: float) -> None:
-        """A step is done, `elapsed` seconds after the start."""
+        """Counts one step, which ended `elapsed` seconds after the start."""
         self._step += 1
         if not self._seconds:
             self._bar.update()

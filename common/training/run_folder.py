@@ -1,17 +1,17 @@
 """The files of one training run.
 
     options.json       every flag, seed, versions, git commit, command line
-    log.txt            what was printed
+    log.txt            the printed lines
     statistics.jsonl   one line per logging step: step, loss terms, images/s; one per validation: step, scores, terms
     events.*           the same for TensorBoard, with picture grids
-    checkpoints/       to go on from, see `common.training.checkpoints`
+    checkpoints/       states from which the run resumes, see `common.training.checkpoints`
     pictures/          the latest grid of validation images as a PNG
-    nonfinite/         batches after which a number was not finite, see `common.training.nonfinite`
+    nonfinite/         batches with a value that is not finite, see `common.training.nonfinite`
     weights.npz        the network alone, for inpaint.py, evaluate.py and export.py
-    weights_best.npz   the same at the best validation, where one is looked for
+    weights_best.npz   the same at the best validation (--keep_best)
 
-statistics.jsonl tells one story: what was written after the checkpoint that a run goes on from is taken out, because
-those steps are done again. log.txt and TensorBoard's events keep every start.
+A resumed run repeats the steps after its checkpoint, so their old lines are removed from statistics.jsonl. log.txt and
+TensorBoard's events keep the lines of every start.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ STATISTICS = "statistics.jsonl"
 class RunFolder:
     """The files of one run; see the module docstring.
 
-    photographs: `pipeline.Photographs` whose skipped ones are counted in statistics and checkpoints, or None.
+    photographs: `pipeline.Photographs`, whose skipped photographs are counted in statistics and checkpoints; or None.
     """
 
     photographs = None
@@ -49,12 +49,12 @@ class RunFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
 
     def start(self, first: int = 0) -> None:
-        """Writes options.json; options that differ from those of the run's last start go to log.txt.
+        """Writes options.json; options that changed since the run's last start go to log.txt.
 
-        Called when everything is loaded, so that a start that fails leaves the record of the one that did not.
+        Call it after everything is loaded: a start that fails then keeps the older record.
 
         Args:
-          first: steps that are done; lines of statistics.jsonl that are later are taken out.
+          first: number of finished steps; later lines of statistics.jsonl are removed.
         """
         about = {
             "options": self.options,
@@ -72,7 +72,7 @@ class RunFolder:
         for line in changed:
             self.log(line)
         if removed:
-            self.log(f"{removed} lines of {STATISTICS} after step {first} are taken out")
+            self.log(f"{removed} lines of {STATISTICS} after step {first} are removed")
 
     def _changes(self, path):
         try:
@@ -84,7 +84,7 @@ class RunFolder:
         return [f"--{name} was {old}, is now {new}" for name, old, new in pairs if old != new]
 
     def _forget_after(self, step):
-        """Takes lines of later steps, repeated ones and one that was cut short out of statistics.jsonl; how many."""
+        """Removes later, repeated and incomplete lines from statistics.jsonl; returns their number."""
         path = self.folder / STATISTICS
         if not path.exists():
             return 0
@@ -99,16 +99,16 @@ class RunFolder:
         return len(lines) - len(kept)
 
     def counts(self) -> dict:
-        """What joins every line of statistics about a step."""
+        """Values that are added to every step's line of statistics."""
         return {"photographs_skipped": len(self.photographs.skipped)} if self.photographs else {}
 
     def log(self, line: str) -> None:
-        """Prints a line above the progress bar and keeps it in log.txt."""
+        """Prints a line above the progress bar and appends it to log.txt."""
         tqdm.write(line)
         self._append("log.txt", f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S} {line}")
 
     def statistics(self, step: int, values: dict) -> None:
-        """One line of statistics.jsonl and the same as TensorBoard scalars."""
+        """Writes one line of statistics.jsonl, and the same as TensorBoard scalars."""
         finite = {name: v if math.isfinite(v) else str(v) for name, v in values.items()}
         self._append(STATISTICS, json.dumps({"step": step, **finite}))
         with self._events.as_default(step=step):
@@ -116,14 +116,14 @@ class RunFolder:
                 tf.summary.scalar(name, value)
 
     def flush(self) -> None:
-        """Has statistics.jsonl written to the disk: a checkpoint must not outlive the lines before it."""
+        """Flushes statistics.jsonl to the disk: the lines before a checkpoint must not be lost when it stays."""
         path = self.folder / STATISTICS
         if path.exists():
             with storage.named_errors(path), open(path, "a", encoding="utf-8") as stream:
                 os.fsync(stream.fileno())
 
     def picture(self, step: int, grid: np.ndarray) -> None:
-        """A grid uint8 [H, W, 3] for TensorBoard and as pictures/latest.png."""
+        """Writes a grid uint8 [H, W, 3] for TensorBoard and as pictures/latest.png."""
         with self._events.as_default(step=step):
             tf.summary.image("validation", grid[None])
         convert.write_png(self.folder / "pictures" / "latest.png", grid)
@@ -137,7 +137,7 @@ class RunFolder:
 
 
 def _about(line):
-    """(step, names) of a line of statistics: what no two lines share. The step is infinite in what is no such line."""
+    """(step, names) of a line of statistics, which identify it; the step is infinite for an invalid line."""
     try:
         values = json.loads(line)
         return int(values["step"]), tuple(values)

@@ -1,7 +1,7 @@
-"""Being asked to stop: SIGTERM, as SLURM and Kubernetes send it before they kill, and Ctrl-C.
+"""Requests to stop: SIGTERM, which SLURM and Kubernetes send before they kill a process, and Ctrl-C.
 
-Inside `watched` both are noted instead of ending the process at once, so that a step is finished, saved and logged. The
-one who watches looks at `StopRequest.signal` where stopping is safe. A second Ctrl-C no longer waits.
+Inside `watched` a signal only sets `StopRequest.signal`. The loop checks it where stopping is safe, so that the current
+step is finished, saved and logged. A second Ctrl-C stops at once.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class StopRequest:
 
 @contextlib.contextmanager
 def watched(stop: StopRequest | None = None) -> Iterator[StopRequest]:
-    """Yields a `StopRequest`, `stop` or a new one, that signals set; the handlers that were there come back at the end.
+    """Yields a `StopRequest`, `stop` or a new one, that signals set; restores the old handlers at the end.
 
-    `stop` may be one that a block around this one watches already: a loop need not know whether it is inside of one.
+    `stop` may come from an outer `watched` block, so blocks can be nested.
 
-    Python handles signals in the main thread alone: elsewhere nothing is installed and nothing will be asked. Ctrl-C
-    stays ignored where the process was started so (a shell's background job).
+    Python handles signals in the main thread only; in another thread nothing is installed. Ctrl-C stays ignored if the
+    process was started that way (a shell's background job).
     """
     stop, before = StopRequest() if stop is None else stop, {}
     if threading.current_thread() is threading.main_thread():
@@ -61,26 +61,26 @@ def watched(stop: StopRequest | None = None) -> Iterator[StopRequest]:
         yield stop
     finally:
         for number, handler in before.items():
-            # None: a handler that C code installed; Python cannot put it back.
+            # None: a handler that C code installed; Python cannot restore it.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
-    """After the block SIGTERM goes where it went before: TensorFlow takes it for itself as workers connect."""
+    """Restores the handler of SIGTERM after the block: TensorFlow replaces it when workers connect."""
     before = signal.getsignal(signal.SIGTERM)
     try:
         yield
     finally:
-        # None: a handler that C code had installed before; Python cannot put it back.
+        # None: a handler that C code installed; Python cannot restore it.
         if before is not None and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)
 
 
 def run(command: Sequence[str], stop: StopRequest) -> int:
-    """Runs a command to its end and returns its exit code; SIGTERM is handed on to it.
+    """Runs a command to its end and returns its exit code; passes SIGTERM on to it.
 
-    Ctrl-C in a terminal reaches the command by itself; it is given the time that it needs to save.
+    A terminal sends Ctrl-C to the command directly; `run` waits until the command has saved and ended.
     """
     with subprocess.Popen(command) as process:
         told = False

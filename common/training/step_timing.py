@@ -1,8 +1,8 @@
-"""What a training step costs on this machine: seconds and memory of two steps, within a budget.
+"""Seconds and memory of a training step on this machine, measured within a budget of seconds.
 
-The steps run in a thread, so that a machine on which one takes minutes gives an answer too: "longer than". Two steps of
-one image come first (per replica, micro-batch and part of the step; the first traces the graph), then two of the whole
-batch if the budget allows; otherwise the small ones are extrapolated, which is fair on a CPU and too much on a GPU.
+The steps run in a thread, so that the caller can stop waiting when the budget is spent. The first two steps have one
+image per replica, micro-batch and part of the step; the very first also traces the graph. Two steps of the whole batch
+follow if the budget allows. Otherwise the small steps are extrapolated, which is fair on a CPU and too high on a GPU.
 """
 
 from __future__ import annotations
@@ -19,30 +19,31 @@ from tensorflow import keras
 
 from common.errors import UserError
 
-_TICK = 0.02  # seconds between looks at the process' memory
+_TICK = 0.02  # seconds between two measurements of the process' memory
 
 
 @dataclasses.dataclass
 class Timing:
-    """step_seconds: of one whole step, None if none ended; memory: bytes that steps add to the process' or the GPU's.
+    """A measurement.
 
-    images: of the steps that were measured, or of the one that did not end; whole: of a real one. More than measured:
-      both figures are scaled.
+    whole: images in a real step. images: images in the measured steps, or in the step that did not end.
+    step_seconds: of one real step, scaled from `images` to `whole`; None if no step ended.
+    memory: bytes that a real step adds to the process' memory or the GPU's, scaled in the same way.
     """
 
-    seconds: float  # that the measurement took
+    seconds: float  # duration of the measurement
     whole: int
     images: int = 0
     step_seconds: float | None = None
     memory: int | None = None
-    first: bool = False  # the step was the first, which also traced the graph
-    running: bool = False  # a step that was too long still runs
-    # Seconds until the graph of the first step was traced; None: it never was.
+    first: bool = False  # only the first step was measured, which also traced the graph
+    running: bool = False  # a step still runs
+    # Seconds until the graph of the first step was traced; None: not traced yet.
     tracing: float | None = None
 
 
 class _Clock(keras.callbacks.Callback):
-    """Appends (images, seconds) of every step to a list."""
+    """Appends (number of images, seconds) of every step to a list."""
 
     def __init__(self, images, done):
         super().__init__()
@@ -61,9 +62,9 @@ def measure(recipe, element, budget: float) -> Timing:
     """Trains the recipe for up to four steps; its weights change.
 
     Args:
-      recipe: `runs.Recipe`.
+      recipe: `loop.Recipe`.
       element: (images, masks) of one step.
-      budget: seconds after which no more is waited.
+      budget: the longest wait, in seconds.
 
     Raises:
       UserError: the step does not fit into memory, or fails.
@@ -80,7 +81,7 @@ def measure(recipe, element, budget: float) -> Timing:
                 if done and done[-1][1] * whole / small * 2 > budget - (time.monotonic() - began):
                     return
                 _steps(recipe, element, images, done)
-        except Exception as error:  # handed to the thread that waits
+        except Exception as error:  # raised in the caller's thread
             failures.append(error)
 
     thread = threading.Thread(target=work, daemon=True)
@@ -103,7 +104,7 @@ def measure(recipe, element, budget: float) -> Timing:
 
 
 def _note_tracing(trainer):
-    """A list that gets the time when the trainer's step has been traced, on every replica."""
+    """A list to which every replica appends the time when it has traced the trainer's step."""
     step, times = trainer.train_step, []
 
     def noted(data):
@@ -116,9 +117,9 @@ def _note_tracing(trainer):
 
 
 def _steps(recipe, element, images, done):
-    """Two steps on the first images; (images, seconds) of each go to `done`."""
+    """Two steps on the first images; appends (number of images, seconds) of each to `done`."""
     image, mask = (np.asarray(part)[:images] for part in element)
-    # Any batch size in the shape, so that the whole batch needs no trace of its own.
+    # The shape leaves the batch size open, so that the whole batch is not traced again.
     shapes = tuple(tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in (image, mask))
     data = tf.data.Dataset.from_generator(lambda: [(image, mask)] * 2, output_signature=shapes)
     clock = _Clock(images, done)
@@ -134,18 +135,18 @@ def _readable(error, images):
 
 
 def _memory():
-    """Bytes in use: the most so far on the first GPU, or of this process."""
+    """Bytes in use: the peak on the first GPU, or the present size of this process without a GPU."""
     if tf.config.list_logical_devices("GPU"):
         return tf.config.experimental.get_memory_info("GPU:0")["peak"]
     try:
         pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def free_memory() -> int | None:
-    """Bytes that this process may still take of the machine's memory; None where the system does not say."""
+    """Bytes of the machine's memory that are still available; None if the system does not tell."""
     try:
         lines = pathlib.Path("/proc/meminfo").read_text().splitlines()
     except OSError:

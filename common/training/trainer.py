@@ -1,8 +1,8 @@
-"""What the trainers of both papers share: options of every training, optimizers, and the step under every strategy.
+"""The base class of both papers' trainers: optimizers, state for checkpoints, and the step under every strategy.
 
-A trainer is a Keras model whose `fit` runs `train_step` on every replica; `common.training.updates` does what a step
-does to variables. Keras' own loop around the step is replaced, because that of Keras 3 cannot run on several workers
-(3.15: it averages the first batch over workers, and adds up terms that are scalars along an axis).
+A trainer is a Keras model whose `fit` runs `train_step` on every replica; `common.training.updates` updates the
+variables. Keras' own loop around the step is replaced, because the loop of Keras 3 fails on several workers (3.15: it
+averages the first batch over workers, and sums scalar terms along an axis).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.training.updates import LossScale, MovingAverage, Part
 
 
 def check_devices(options: CommonOptions, strategy: tf.distribute.Strategy) -> None:
-    """UsageError for a batch size or precision that the devices of a strategy cannot train with."""
+    """UsageError for a batch size or precision that the strategy's devices do not support."""
     if options.precision == "float16" and not tf.config.list_physical_devices("GPU"):
         raise UsageError(
             "--precision=float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in float16; "
@@ -28,10 +28,11 @@ def check_devices(options: CommonOptions, strategy: tf.distribute.Strategy) -> N
 
 
 class Trainer(keras.Model):
-    """Make it inside `strategy.scope()`. A subclass has `train_step`.
+    """Base class of a trainer. Make it inside `strategy.scope()`; a subclass has `train_step`.
 
-    step: int64 variable, the steps done.
-    skips_nonfinite: a step whose losses or gradients are not finite changes nothing and shows them among its terms.
+    step: int64 variable, the number of finished steps.
+    skips_nonfinite: a step with a loss or gradient that is not finite updates nothing, and returns the value among its
+      terms.
     """
 
     skips_nonfinite = True
@@ -42,11 +43,11 @@ class Trainer(keras.Model):
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.parts, self.average = {}, None
         self.built = True
-        # Keras wants an optimizer in `compile`; those of the parts are used instead.
+        # `compile` requires an optimizer; the parts' optimizers are used instead.
         super().compile(optimizer="sgd", jit_compile=False)
 
     def add_part(self, name: str, layers: list, updates_per_step: int = 1, average=False) -> Part:
-        """An optimizer for the layers' variables, with what the options ask for, as part `name`."""
+        """Adds part `name`: an optimizer of the layers' variables, with loss scale and average as the options say."""
         variables = [v for layer in layers for v in layer.trainable_variables]
         part = Part(self._optimizer(variables, updates_per_step), variables)
         if self.options.precision == "float16":
@@ -71,7 +72,7 @@ class Trainer(keras.Model):
         return optimizer
 
     def state(self) -> dict:
-        """{name: object with `variables`} of what a checkpoint needs besides networks."""
+        """{name: object with `variables`}: the state that a checkpoint needs besides the networks."""
         found = {f"{name}_optimizer": part.optimizer for name, part in self.parts.items()}
         for name, part in self.parts.items():
             if part.loss_scale:
@@ -81,7 +82,7 @@ class Trainer(keras.Model):
         return found
 
     def averaged(self, function):
-        """`function`, called while the networks have their moving averages where there are any."""
+        """`function`, to be called with the networks' moving averages as weights, if there are any."""
         if not self.average:
             return function
 
@@ -92,22 +93,22 @@ class Trainer(keras.Model):
         return call
 
     def mean(self, per_sample):
-        """Sum over this replica's samples [B] divided by the global batch: sums over replicas are all it takes."""
+        """Sum over this replica's samples [B] divided by the global batch; its sum over replicas is the mean."""
         return tf.reduce_sum(per_sample) / self.options.batch_size
 
     def with_xla(self, function):
-        """`function`, compiled by XLA where the options ask for it."""
+        """`function`, compiled by XLA with the option `jit`."""
         return tf.function(function, jit_compile=True) if self.options.jit else function
 
     def make_train_function(self, force=False):
-        """What `fit` calls with an iterator for every step; see the module docstring."""
+        """The function that `fit` calls with an iterator for every step; see the module docstring."""
         if self.train_function is None or force:
             strategy = self.distribute_strategy
 
-            @tf.function(autograph=False)  # nothing needs it, and a run starts a tenth sooner
+            @tf.function(autograph=False)  # not needed; a run starts 10% sooner without it
             def run(iterator):
                 terms = strategy.run(self.train_step, args=(next(iterator),))
-                return {  # the same on all replicas
+                return {  # equal on all replicas
                     name: strategy.experimental_local_results(value)[0]
                     for name, value in terms.items()
                 }
@@ -116,4 +117,4 @@ class Trainer(keras.Model):
         return self.train_function
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        """Nothing: everything is built. Keras 3 would look at the first batch."""
+        """Does nothing, since everything is built; Keras 3 would read the first batch."""

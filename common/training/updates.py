@@ -1,11 +1,11 @@
-"""One update of one or several networks: gradients of micro-batches and replicas summed, checked, and applied or not.
+"""One update of one or several networks: gradients are summed over micro-batches and replicas, checked and applied.
 
-    accumulate   sums what a function returns for the parts of a replica's batch
-    apply        sums over replicas, measures the gradients, and lets optimizers and moving averages take their step,
-                 or, where a loss or a gradient is not finite, puts everything back as it was before the forward pass
+    accumulate   sums a function's results over the micro-batches of a replica's batch
+    apply        sums over replicas, computes gradient norms, and updates variables and moving averages; if a loss or a
+                 gradient is not finite, restores the state before the forward pass
 
-What the gradients are of is the caller's: a loss that is a sum over samples divided by the global batch, so that sums
-are all that is needed. Every replica gets the same sums and so decides the same. Call them in a replica's context.
+The caller's loss is a sum over samples divided by the global batch, so summing is enough. Every replica gets the same
+sums and makes the same decision. Call both functions in a replica's context.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from common import keras_compat
 
 
 class LossScale:
-    """A factor on a loss computed in half precision, so that its gradients do not vanish; float16 needs one.
+    """A factor on a loss computed in float16, so that its gradients do not vanish.
 
-    Halved by an update whose gradients overflow, doubled after `growth_steps` without one; always a power of two, so
-    that scaling changes no digit. Make it inside `strategy.scope()`.
+    An update whose gradients overflow halves it; `growth_steps` updates without an overflow double it. It is always a
+    power of two, so that scaling changes no digit. Make it inside `strategy.scope()`.
     """
 
     def __init__(self, initial: float = 2.0**15, growth_steps: int = 2000):
@@ -34,30 +34,33 @@ class LossScale:
 
     @property
     def variables(self) -> list:
-        """What a checkpoint holds."""
+        """The state for a checkpoint."""
         return [self.scale, self.since]
 
     def grow(self):
-        """After an update that was applied; across replicas."""
+        """To be called after an applied update, in the cross-replica context."""
         due = self.since + 1 >= self.growth_steps
         self.scale.assign(tf.where(due, tf.minimum(2.0 * self.scale, 2.0**24), self.scale))
         self.since.assign(tf.where(due, tf.zeros_like(self.since), self.since + 1))
 
     def shrink(self, overflowed):
-        """After an update that was not applied, because of these gradients if they `overflowed`; across replicas."""
+        """To be called after a skipped update, in the cross-replica context.
+
+        overflowed: whether the gradients of this loss were not finite.
+        """
         smaller = tf.maximum(0.5 * self.scale, 1.0)
         self.scale.assign(tf.where(overflowed, smaller, self.scale))
         self.since.assign(tf.where(overflowed, tf.zeros_like(self.since), self.since))
 
 
 class MovingAverage:
-    """An exponential moving average of every variable of some layers, moving statistics included.
+    """An exponential moving average of every variable of some layers, including moving statistics.
 
-    It starts at their values, so make it when weights are loaded, inside `strategy.scope()`.
+    It starts at the variables' present values: make it after weights are loaded, inside `strategy.scope()`.
 
     Args:
-      layers: whose variables.
-      decay: average = decay * average + (1 - decay) * variable, after every update that is applied.
+      layers: the layers to follow.
+      decay: average = decay * average + (1 - decay) * variable, after every applied update.
     """
 
     def __init__(self, layers: list, decay: float):
@@ -69,7 +72,7 @@ class MovingAverage:
         ]
 
     def move(self, strategy):
-        """One step towards the variables; across replicas."""
+        """One step towards the variables, in the cross-replica context."""
         for average, variable in zip(self.variables, self._followed):
             strategy.extended.update(
                 average,
@@ -80,7 +83,7 @@ class MovingAverage:
 
     @contextlib.contextmanager
     def applied(self):
-        """The layers have their averages while this lasts."""
+        """Inside the block the layers' variables have their averages as values."""
         before = [variable.numpy() for variable in self._followed]
         try:
             for variable, average in zip(self._followed, self.variables):
@@ -93,10 +96,10 @@ class MovingAverage:
 
 @dataclasses.dataclass
 class Part:
-    """An optimizer, the variables it changes, and what goes with them.
+    """An optimizer and the variables it updates.
 
-    loss_scale: what the loss of the gradients given to `apply` was multiplied with, if anything.
-    average: what follows the variables, if anything.
+    loss_scale: the factor on the loss whose gradients are given to `apply`, or None.
+    average: the variables' moving average, or None.
     """
 
     optimizer: keras.optimizers.Optimizer
@@ -105,25 +108,25 @@ class Part:
     average: MovingAverage | None = None
 
     def __post_init__(self):
-        # Sums are made here, to be looked at.
+        # `apply` sums the gradients itself, since it checks the sums.
         keras_compat.leave_sums_to_the_caller(self.optimizer)
 
     def factor(self):
-        """What to multiply a loss with before its gradients are taken; float32."""
+        """Factor on a loss before its gradients are taken; float32."""
         return tf.identity(self.loss_scale.scale) if self.loss_scale else tf.constant(1.0)
 
 
 def remember(variables: list) -> list:
-    """[(variable, value)] of variables that a forward pass assigns, for `apply` to put back."""
+    """[(variable, value)] of variables that a forward pass assigns, for `apply` to restore."""
     return [(variable, tf.identity(tf.convert_to_tensor(variable))) for variable in variables]
 
 
 def accumulate(function: Callable, batch: list, parts: int):
     """The sum of function(index, *part of the batch) over `parts` equal parts of [B, ...] tensors.
 
-    function: returns a structure of float tensors, sums over samples. Parts are computed one after the other, so
-      they need the memory of one. A single replica traces it once; among several, whose batch norm meets inside,
-      once for every part.
+    Parts are computed one after the other and need the memory of one part.
+    function: returns a structure of float tensors, sums over samples. A single replica traces it once. Several replicas
+      trace it once per part, since batch normalization communicates between replicas inside.
     """
     if parts == 1:
         return function(tf.constant(0), *batch)
@@ -140,17 +143,17 @@ def accumulate(function: Callable, batch: list, parts: int):
 
 
 def apply(parts: dict, gradients: dict, terms: dict, remembered=()) -> dict:
-    """One update of every part, or of none where something is not finite.
+    """One update of every part, or of no part if a term or a gradient norm is not finite.
 
     Args:
       parts: {name: Part}.
       gradients: {name: this replica's gradients, in the order of the part's variables}.
       terms: {loss term: this replica's scalar}.
-      remembered: of `remember`, from before the forward pass.
+      remembered: result of `remember` before the forward pass.
 
     Returns:
-      {term: sum over replicas}, {"<name>_gradient_norm": Euclidean norm over all of a part's gradients}, and
-      {"<name>_loss_scale": the scale they were computed with} of parts that have one.
+      {term: sum over replicas}, {"<name>_gradient_norm": Euclidean norm over all gradients of a part}, and
+      {"<name>_loss_scale": loss scale of these gradients} of parts that have one.
     """
     context = tf.distribute.get_replica_context()
     scales = {name: part.factor() for name, part in parts.items() if part.loss_scale}
@@ -173,9 +176,11 @@ def apply(parts: dict, gradients: dict, terms: dict, remembered=()) -> dict:
 
 
 def _across(strategy, parts, gradients, fine, finite, remembered):
-    """What `apply` does to variables. A replica may not branch around what all do together: so all branch at once."""
+    """Updates or restores the variables. Collective operations may not stand in one replica's branch, so all branch
+    together, in the cross-replica context.
+    """
 
-    def first(value):  # all replicas have the same
+    def first(value):  # equal on all replicas
         return strategy.experimental_local_results(value)[0]
 
     def step():

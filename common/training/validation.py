@@ -1,13 +1,12 @@
 """Validation while training: a fixed set of photographs and holes, its scores, loss terms and picture grid.
 
-The set is a function of the photographs' names, the masks and the seed, so every validation of a run, and of another
-run with the same flags, sees the same. Scores are those of `common.scoring.metrics` on 8-bit results, means over the
-set:
+The set is a function of the photographs' names, the masks and the seed, so all validations of runs with the same flags
+use the same set. Scores are those of `common.scoring.metrics` on 8-bit results, means over the set:
 
     validation_psnr, validation_ssim, validation_l1    L1 is a fraction of 1
-    validation_<term>                                  a loss term at inference, where the recipe has some
+    validation_<term>                                  a loss term at inference, if the recipe has loss terms
 
-A few pictures at a time go through the network, whatever the size of the set.
+The network fills `BATCH` pictures at a time.
 """
 
 from __future__ import annotations
@@ -21,26 +20,26 @@ from common.images import convert
 from common.images import grid as pictures
 from common.scoring import metrics, protocol
 
-BATCH = 4  # pictures at a time; also those of a grid
+BATCH = 4  # pictures at a time, and in a grid
 PREFIX = "validation_"
 _SCORES = {"psnr": metrics.psnr, "ssim": metrics.ssim, "l1": metrics.l1_fraction}
 _HIGHER_IS_BETTER = {f"{PREFIX}psnr", f"{PREFIX}ssim"}
-# What an adversary says has no better and worse.
+# Adversarial terms do not rank results.
 _UNRANKED = {
     f"{PREFIX}{term}" for term in ("adversarial", "critic", "wasserstein", "discriminator")
 }
 
 
 class FixedSet(Sequence):
-    """Item i -> (image [P, P, 3], mask [P, P, 1], label [L, L, 3]) float32 in [0, 1]; read anew every time.
+    """Item i -> (image [P, P, 3], mask [P, P, 1], label [L, L, 3]) float32 in [0, 1], read from its file every time.
 
     Args:
       read: i -> photograph uint8 [H, W, 3].
-      count: how many there are.
+      count: number of photographs.
       mask_source: (height, width, seed) -> uint8 [height, width], 1 = hole.
       seed: of the masks.
-      preview_size: P, side of the pictures that are shown and scored.
-      label_size: L, side of what the trainer learns from; the middle of the same photograph.
+      preview_size: P, side of the center crops that are shown and scored.
+      label_size: L, side of the center crops for the loss terms.
       holes: whether the masks have holes.
     """
 
@@ -69,7 +68,7 @@ class FixedSet(Sequence):
         return image, mask * np.float32(self._holes), label
 
     def check(self) -> None:
-        """Reads every photograph once: UserError now, not after hours, for one that is damaged."""
+        """Reads every photograph once, so that a damaged one is a UserError at the start and not after hours."""
         for index in range(self._count):
             self._read(index)
 
@@ -79,28 +78,28 @@ def _crop(photograph, size):
 
 
 def triples(given) -> Sequence:
-    """A `FixedSet` as it is; a pair of arrays (image [N, S, S, 3], mask [N, S, S, 1]) as such a sequence."""
+    """A sequence of items as in `FixedSet`, from a `FixedSet` or a pair (image [N, S, S, 3], mask [N, S, S, 1])."""
     if isinstance(given, tuple):
         return [(image, mask, image) for image, mask in zip(*given)]
     return given
 
 
 def higher_is_better(metric: str) -> bool:
-    """Whether a higher value of a name in the statistics is the better one; loss terms are better when lower.
+    """Whether a higher value of this metric is better; a loss term is better when lower.
 
     Raises:
-      UsageError: a name that ranks nothing.
+      UsageError: the metric does not rank results.
     """
     if not metric.startswith(PREFIX) or metric in _UNRANKED:
         raise UsageError(
-            f"--keep_best={metric} ranks nothing; choose {', '.join(PREFIX + s for s in _SCORES)} or "
+            f"--keep_best={metric} does not rank results; choose {', '.join(PREFIX + s for s in _SCORES)} or "
             f"{PREFIX}<loss term>"
         )
     return metric in _HIGHER_IS_BETTER
 
 
 def check_metric(metric: str, recipe, fixed_set) -> None:
-    """UsageError unless validating the recipe gives `metric`; looks at one picture if it must."""
+    """UsageError unless a validation of the recipe gives `metric`; validates one picture if necessary."""
     higher_is_better(metric)
     if metric.removeprefix(PREFIX) in _SCORES:
         return
@@ -112,7 +111,7 @@ def check_metric(metric: str, recipe, fixed_set) -> None:
 
 
 def scores(recipe, fixed_set) -> dict:
-    """{name: mean over the set} of a `runs.Recipe`; see the module docstring for the names.
+    """{name: mean over the set} of a `loop.Recipe`; see the module docstring for the names.
 
     Raises:
       UserError: a result holds NaN or infinity.
@@ -121,7 +120,7 @@ def scores(recipe, fixed_set) -> dict:
 
 
 def look(recipe, fixed_set) -> tuple[dict, np.ndarray]:
-    """(`scores`, `grid`), with the network run once on every picture."""
+    """(`scores`, `grid`), with one run of the network per picture."""
     values, picture = [], None
     for start in range(0, len(fixed_set), BATCH):
         image, mask, label = _batch(fixed_set, start)
@@ -140,7 +139,7 @@ def grid(recipe, fixed_set) -> np.ndarray:
 
 
 def _scores(recipe, image, mask, label, results):
-    """[{name: value}], one for each picture of a batch; a loss term is the batch's mean for all of them."""
+    """[{name: value}], one per picture of a batch; a loss term is the mean of the batch."""
     terms = {} if recipe.validation_terms is None else recipe.validation_terms(label, mask)
     terms = {name: float(value) for name, value in terms.items()}
     return [
@@ -159,13 +158,13 @@ def _grid(image, mask, shown):
 
 
 def _batch(fixed_set, start):
-    """[image, mask, label] of the pictures from `start` on, stacked."""
+    """[image, mask, label] of up to `BATCH` pictures from `start` on, stacked."""
     items = [fixed_set[i] for i in range(start, min(start + BATCH, len(fixed_set)))]
     return [np.stack(parts) for parts in zip(*items)]
 
 
 def _preview(recipe, image, mask):
-    """{title: uint8 pictures}; UserError with the title of one that is not finite."""
+    """{title: uint8 pictures}; UserError with the title if a picture is not finite."""
     shown = {}
     for title, x in recipe.preview(image, mask).items():
         try:

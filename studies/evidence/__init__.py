@@ -1,1 +1,1 @@
-"""Small-scale evidence: do small networks order as the papers say their large ones do?"""
+"""Small-scale evidence: do small networks rank as the papers' large networks do?"""

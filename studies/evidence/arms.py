@@ -1,18 +1,17 @@
-"""What `studies/evidence/` trains and what it asks of the result. Written down before anything was trained.
+"""The networks that `studies/evidence/` trains, and the claims it tests. Both were fixed before the first training.
 
-Every arm is a chain of train.py runs below `seed-N/`; networks and their names are those of
-`studies.kit.networks.ARMS`, which the ablation studies train too. All stages take the same number of steps (`--steps`);
-HiFill, which has none, takes as many as two, the others' joint training. Zoom-to-Inpaint's arms of one seed share their
-pretrained networks, as the paper's stages do, and all see crops of the same field of view, so that an arm differs from
-the next in one thing only:
+Every arm is a chain of train.py runs below `seed-N/`. Networks are those of `studies.kit.networks.ARMS`. All stages
+take `--steps` steps; HiFill, which has no stages, takes twice as many, like the two stages of joint training.
+Zoom-to-Inpaint's arms of one seed share their pretrained networks and the field of view of their crops, so that two
+compared arms differ in one thing only:
 
     pretrain_coarse, pretrain_refinement, pretrain_sr     small masks
-    ARM/joint_small, ARM/joint_large                      from these, with small, then large masks
-    large_from_start                                      as sr_zoom_gradient, but every stage has large masks
+    ARM/joint_small, ARM/joint_large                      from the pretrained networks; small, then large masks
+    large_from_start                                      as sr_zoom_gradient, with large masks in every stage
     pixelwise_gates, single_channel_gates                 HiFill, gates of the refinement network
     bicubic_upsampling, nearest_upsampling                pixelwise_gates without its residual aggregation
 
-A `Claim` is one sentence of a paper as a difference between two arms, with the one metric that decides it.
+A `Claim` is one sentence of a paper as a difference between two arms, with the metric that decides it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from common.scoring.tables import Column
 from studies.kit import networks
 
 MASKS = ("small", "large")
-# By their names in the scores. The first four are those of Zoom-to-Inpaint's Table 3, L1 in per cent.
+# {name in the scores: column}. The first four are those of Zoom-to-Inpaint's Table 3, with L1 in per cent.
 METRICS = {
     column.key: column
     for column in (
@@ -45,10 +44,10 @@ class Run(NamedTuple):
     """One train.py run.
 
     Attributes:
-      network: of `studies.kit.networks.ARMS`, whose small flags come first.
-      flags: what this run adds to them.
-      starts_from: {flag: the file of another run that it names}.
-      stages: its steps are this many times --steps.
+      network: key of `studies.kit.networks.ARMS`, whose small flags come first.
+      flags: further flags of this run.
+      starts_from: {flag: weights file of another run}.
+      stages: the run takes `stages` times --steps steps.
     """
 
     network: str
@@ -58,7 +57,7 @@ class Run(NamedTuple):
 
 
 class Arm(NamedTuple):
-    """What is scored: the weights of the run `run`, filled in by `painter` of `studies.evidence.scores`."""
+    """A scored arm: the weights of the run `run`, with the `painter` of `studies.evidence.scores`."""
 
     label: str
     run: str
@@ -66,7 +65,7 @@ class Arm(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A paper's sentence: `better` is better than `worse`, by `metric`, under each of `masks`."""
+    """A paper's sentence `says`: arm `better` beats arm `worse` by `metric`, under each of `masks`."""
 
     id: str
     says: str
@@ -77,7 +76,7 @@ class Claim(NamedTuple):
 
     @property
     def printed(self) -> bool:
-        """Whether both arms are rows of Zoom-to-Inpaint's Table 3, under their labels."""
+        """Whether both arms are rows of Zoom-to-Inpaint's Table 3."""
         return {self.better, self.worse} <= {*TABLE_3}
 
 
@@ -87,7 +86,7 @@ def _pretraining(stage, masks="small", **starts_from):
 
 
 def _joint(arm, network, masks="small", suffix=""):
-    """The two joint stages of an arm; with `masks` "large", both have large ones."""
+    """The two joint stages of an arm; `masks`: those of the first stage; the second has large masks."""
     stages = ("coarse", "refinement")
     first = {f"{stage}_weights": f"pretrain_{stage}{suffix}/weights.npz" for stage in stages}
     if network.startswith("sr_"):
@@ -110,7 +109,7 @@ def _hifill(gate):
 
 
 def _pretraining_of_both(masks, suffix=""):
-    """The stages before joint training that the kind of masks matters to."""
+    """The pretraining stages that depend on the kind of masks."""
     coarse = {"coarse_weights": f"pretrain_coarse{suffix}/weights.npz"}
     return {
         f"pretrain_coarse{suffix}": _pretraining("pretrain_coarse", masks),
@@ -118,7 +117,7 @@ def _pretraining_of_both(masks, suffix=""):
     }
 
 
-# In the order in which they are run: what starts from another run comes after it.
+# In running order: a run comes after the runs that it starts from.
 RUNS = {
     "pixelwise_gates": _hifill("pw"),
     "single_channel_gates": _hifill("sc"),
@@ -139,10 +138,10 @@ ARMS = {
     "bicubic_upsampling": Arm("HiFill, bicubic upsampling", "pixelwise_gates", "bicubic"),
     "nearest_upsampling": Arm("HiFill, nearest neighbour", "pixelwise_gates", "nearest"),
 }
-# Trained and scored by the small size of the study: the cheap questions, one process a run.
+# Runs of the study's small size, the cheapest ones.
 SMALL_RUNS = ("pixelwise_gates", "single_channel_gates")
 
-# "Z" is Zoom-to-Inpaint, "H" is HiFill.
+# Z: Zoom-to-Inpaint, H: HiFill.
 _TABLE_3, _FIGURE_6 = "(Z section 4.4, Table 3)", "(H section 4.4, Figure 6)"
 _CLAIMS = (
     Claim(
@@ -167,7 +166,7 @@ _CLAIMS = (
     ),
     Claim(
         "progressive_masks",
-        # Z says faster; what is faster is ahead after equally many steps.
+        # Z says faster: after equally many steps, the faster arm is ahead.
         "small masks first make large ones converge faster, here: ahead after as many steps (Z section 3.2)",
         *("sr_zoom_gradient", "large_from_start"),
         masks=("large",),
@@ -197,7 +196,7 @@ def arms_of(runs) -> list[str]:
 
 
 def ancestors(run: str) -> list[str]:
-    """The runs that `run` starts from, directly or not, and itself; in the order of `RUNS`."""
+    """`run` and all runs that it starts from, directly or not, in the order of `RUNS`."""
     needed, todo = set(), [run]
     while todo:
         name = todo.pop()

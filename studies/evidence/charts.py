@@ -1,4 +1,4 @@
-"""Charts of `report.values`: numbers only, no photographs. Needs matplotlib (`studies.kit.plots`)."""
+"""Charts of `report.values`, without photographs. Needs matplotlib (`studies.kit.plots`)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ _COLOURS = {
     rule.INCONCLUSIVE: plots.COLOURS[-1],
 }
 _DIFFERENCES = (
-    "Differences in {}, above 0 where they are as the papers say. Dot: mean; thick line: 95% interval over pictures; "
-    "thin: over seeds; diamond: the paper's difference on DIV2K."
+    "Differences in {}; above 0: as the papers say. Dot: mean; thick line: 95% interval over pictures; thin line: over "
+    "seeds; diamond: the paper's difference on DIV2K."
 )
 _ARMS = "PSNR of every arm. Circles: one seed each, mean over pictures; line: mean over seeds."
 
 
 def check() -> None:
-    """UserError where there is no matplotlib: to be known before hours of training, not after them."""
+    """UserError without matplotlib, raised before hours of training."""
     with plots.figure():
         pass
 
 
 def pictures(found: dict) -> list[Picture]:
-    """Differences in PSNR and in detail, and every arm's PSNR; only what there are numbers for."""
+    """Differences in PSNR and in detail error, and every arm's PSNR; a chart without numbers is left out."""
     made = []
     for metric, file in (("psnr", "psnr_differences"), ("detail_error", "detail_differences")):
         some = [d for d in found["decisions"] if d["metric"] == metric and d["word"] != TOO_FEW]

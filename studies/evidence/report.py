@@ -1,7 +1,7 @@
-"""From the scores of `studies/evidence/` to decisions and tables. Trains and paints nothing.
+"""Decisions and tables from the scores of `studies/evidence/`.
 
-`differences` -> `rule.decide` -> `values` (plain numbers, what result.json keeps) -> `tables`;
-`studies.evidence.charts` draws the same values.
+`differences` -> `rule.decide` -> `values` (plain numbers for result.json) -> `tables`; `studies.evidence.charts`
+draws the same values.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from studies.kit.study import REPORTED, Table
 
 Scored = Mapping[str, Mapping[int, list[Score]]]  # {arm: {seed: scores}}
 TOO_FEW = "too few seeds"
-# Two intervals need two seeds.
+# An interval over seeds needs two seeds.
 _LEAST_SEEDS = 2
-# Of the arms' table; PSNR's three stand together.
+# Columns of the arms' table, with the three of PSNR side by side.
 _COLUMNS = [METRICS["psnr"], *scores.columns("psnr")[1:], *list(METRICS.values())[1:]]
 _SHORT = {"over_seeds": "95% over seeds", "over_pictures": "95% over pictures"}
 
 
 def differences(scored: Scored, better: str, worse: str, masks: str, metric: str) -> np.ndarray:
-    """d [S, I]: how much better `better` is, pictures by name, seeds that both arms have; above 0 = as claimed."""
+    """d [S, I] over the seeds of both arms and the images by name; above 0: `better` is better."""
     seeds = sorted(scored.get(better, {}).keys() & scored.get(worse, {}).keys())
     found = []
     for seed in seeds:
@@ -48,9 +48,9 @@ def _by_picture(some, masks, metric):
 
 
 def values(scored: Scored) -> dict:
-    """What result.json keeps.
+    """The values of result.json.
 
-    {"arms": {arm: {masks: {column: {seed: over pictures}}}}, "decisions": [one a claim, masks and metric]}.
+    {"arms": {arm: {masks: {column: {seed: over pictures}}}}, "decisions": [one per claim, masks and metric]}.
     """
     return {
         "arms": {
@@ -69,7 +69,7 @@ def values(scored: Scored) -> dict:
 
 
 def _over_pictures(seeds, masks):
-    """{column: {seed: its value over pictures}} of one arm."""
+    """{column: {seed: value over images}} of one arm."""
     found = {}
     for seed, some in seeds.items():
         (summary,) = summarise([score for score in some if score.masks == masks])
@@ -87,7 +87,7 @@ def _decided(scored, claim, masks, metric):
 
 
 def reported(claim: Claim, masks: str, metric: str) -> float | None:
-    """The paper's own difference, above 0 = as claimed; None where it prints no number."""
+    """The paper's own difference, above 0 = as claimed; None if the paper prints no number."""
     if not claim.printed or metric == "detail_error":
         return None
     one, other = (_paper_row(arm, masks)[metric] for arm in (claim.better, claim.worse))
@@ -102,12 +102,12 @@ def _paper_row(arm, masks):
 
 
 def tables(found: dict) -> list[Table]:
-    """The tables of `values`: deciding metrics, all metrics, arms."""
+    """The tables of `values`: deciding metrics, all metrics, all arms."""
     return [_directions(found), _all_metrics(found), _arms(found)]
 
 
 def title(metric: str) -> str:
-    """Without the arrow."""
+    """The title of a metric without its arrow."""
     return METRICS[metric].title.rpartition(" ")[0]
 
 
@@ -133,11 +133,11 @@ def _directions(found):
         *(*_SHORT.values(), "Seeds", "Verdict"),
     ]
     note = (
-        "Differences are above 0 where they are as the paper says, whatever the metric; the paper's are of Table 3, "
-        "DIV2K. The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: how many it "
-        "would take to tell the paper's difference from 0, or this one where the paper has none, if more seeds "
-        "differed as these do. Where they are more than were trained, this machine cannot settle an "
-        "inconclusive direction at this number of steps."
+        "A difference above 0 agrees with the paper, whatever the metric; the paper's are those of Table 3, DIV2K. "
+        "The metric and the rule (both intervals on one side of 0) were fixed beforehand. Seeds: the number "
+        "needed to distinguish the paper's difference from 0 (or the measured one, if the paper prints none), if "
+        "further seeds vary as much. If more seeds are needed than were trained, an inconclusive direction stays "
+        "open at this number of steps."
     )
     return Table("Do small networks order as the papers say?", columns, rows, note)
 
@@ -158,7 +158,7 @@ def _all_metrics(found):
                 arms = f"{ARMS[claim.better].label} against {ARMS[claim.worse].label}"
                 rows.append([arms, masks, *map(_cell, row)])
     columns = ["Arms", "Holes", *map(title, METRICS)]
-    note = "Above 0: as the paper says. Bold: the verdict is not inconclusive."
+    note = "Above 0: as the paper says. Bold: agrees or disagrees."
     return Table("Every metric", columns, rows, note)
 
 

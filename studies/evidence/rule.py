@@ -1,24 +1,23 @@
-"""When a difference between two arms counts: the rule of `studies/evidence/`, stated before anything was trained.
+"""The rule by which `studies/evidence/` judges a difference between two arms, fixed before the first training.
 
-Both arms are trained with the same S seeds and scored on the same I pictures with the same holes, so that everything
-but the one thing in question is paired: d[s, i] is how much better, in the paper's direction, the arm that the paper
-prefers does on picture i with seed s. Two things are drawn by chance, seeds and pictures, and a direction should
-survive other seeds as well as other pictures. So there are two Student's t intervals of the mean of d:
+Both arms are trained with the same S seeds and scored on the same I images with the same holes. d[s, i] is the
+difference on image i with seed s, positive if the arm that the paper prefers is better. A direction should hold for
+other seeds as well as for other images, so there are two Student's t intervals of the mean of d:
 
-    over seeds     of the S means over pictures, S - 1 degrees of freedom
+    over seeds     of the S means over images, S - 1 degrees of freedom
     over pictures  of the I means over seeds, I - 1 degrees of freedom
 
-    agrees        both intervals lie above 0
-    disagrees     both lie below 0
-    inconclusive  everything else
+    agrees        both intervals are above 0
+    disagrees     both intervals are below 0
+    inconclusive  otherwise
 
-`seeds_needed` says how many seeds would make the first interval narrow enough for a difference of a given size, if
-seeds went on to differ as they did: what a machine must be able to train before it can tell.
+`seeds_needed` gives the number of seeds at which the interval over seeds would be narrower than a given difference, if
+further seeds varied as much.
 
-With three seeds the first is wide (4.3 standard errors), so that a small difference has to be the same with every seed.
-No metric, picture or seed is chosen after the fact: every claim names the metric that decides (`arms.CLAIMS`),
-and every other metric is printed with its own decision. Decisions are not corrected for their number: if no arm
-differed from another, fewer than one in twenty would be anything but inconclusive.
+With three seeds the interval over seeds is wide (4.3 standard errors), so a small difference must be nearly the same
+with every seed. No metric, image or seed is chosen afterwards: every claim names its deciding metric (`arms.CLAIMS`),
+and all other metrics are printed with their own decisions. Decisions are not corrected for their number: if no arm
+differed from another, fewer than one decision in twenty would be other than inconclusive.
 """
 
 from __future__ import annotations
@@ -36,15 +35,15 @@ MOST_SEEDS = 1000
 
 @dataclasses.dataclass(frozen=True)
 class Decision:
-    """What the rule says of one difference.
+    """The rule's decision on one difference.
 
     Attributes:
       word: `AGREES`, `DISAGREES` or `INCONCLUSIVE`.
       mean: of all d.
-      by_seed: means over pictures, one a seed.
+      by_seed: means over images, one per seed.
       over_seeds, over_pictures: (low, high) of the two intervals.
-      pictures: how many took part.
-      left_out: pictures without a finite difference for every seed (a result without any error has an infinite PSNR).
+      pictures: number of images that count.
+      left_out: number of images without a finite difference for every seed (a result without error has infinite PSNR).
     """
 
     word: str
@@ -57,7 +56,7 @@ class Decision:
 
 
 def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Student's t interval of the mean of `values` [N], N at least 2; a point where all are equal."""
+    """Student's t interval of the mean of `values` [N], N at least 2; a point if all values are equal."""
     if len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values, not {len(values)}")
     half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1)
@@ -68,14 +67,14 @@ def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float,
 def seeds_needed(
     by_seed: tuple[float, ...], asked: float, confidence: float = CONFIDENCE
 ) -> int | None:
-    """The fewest seeds whose interval of the mean is narrower, to either side, than a difference of `asked`.
+    """The smallest number of seeds whose interval has a half-width below `asked`.
 
     Args:
-      by_seed: means over pictures, one a seed, 2 at least; their standard deviation is taken for that of any seed.
-      asked: size of the difference that is to be told from 0.
+      by_seed: means over images, one per seed, at least 2; their standard deviation is assumed for further seeds.
+      asked: difference to be distinguished from 0.
 
     Returns:
-      2 or more; None above `MOST_SEEDS`, or where nothing is asked.
+      At least 2; None above `MOST_SEEDS`, or if `asked` is 0.
     """
     spread = np.std(by_seed, ddof=1)
     for seeds in range(2, MOST_SEEDS + 1):
@@ -89,7 +88,7 @@ def decide(differences: np.ndarray, confidence: float = CONFIDENCE) -> Decision:
     """The rule of the module docstring.
 
     Args:
-      differences: [S, I] float, d[s, i], above 0 where the paper's preferred arm is better.
+      differences: [S, I] float, d[s, i], above 0 if the paper's preferred arm is better.
       confidence: of both intervals.
 
     Raises:

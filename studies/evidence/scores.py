@@ -1,11 +1,11 @@
-"""Scores of the arms of `studies/evidence/`, by `common.scoring.protocol`'s protocol and nothing else.
+"""Scores of the arms of `studies/evidence/` by the protocol of `common.scoring.protocol`.
 
     <output>/evaluation/MASKS/{images,masks}/          the fixed set: center crops and holes, the same for every arm
-    <output>/seed-N/ARM/predictions/MASKS/NAME.png     what was painted
-    <output>/seed-N/ARM/scores.json                    one score an image, as evaluate.py writes it
+    <output>/seed-N/ARM/predictions/MASKS/NAME.png     results
+    <output>/seed-N/ARM/scores.json                    one score per image, as evaluate.py writes them
 
-Beside `common.scoring.metrics` there is one more, for the papers' sentences about sharpness, of which PSNR and L1 know
-little (a blurred fill scores well): `detail_error`.
+`detail_error` is added to the metrics of `common.scoring.metrics`, for the papers' claims about sharpness: PSNR and L1
+hardly measure sharpness (a blurred fill scores well).
 """
 
 from __future__ import annotations
@@ -32,29 +32,29 @@ MASK_SEED = 0
 
 
 def detail_error(truth: np.ndarray, result: np.ndarray, hole: np.ndarray) -> float:
-    """|ln| of how much more or less gradient energy the result has in the hole than the original; 0: as sharp as it.
+    """|ln(gradient energy of the result in the hole / that of the truth)|; 0: equally sharp.
 
     Args:
       truth, result: uint8 [H, W, 3].
-      hole: [H, W], nonzero = hole. Differences between two pixels of it count, so its border does not.
+      hole: [H, W], nonzero = hole. Only differences between two pixels of the hole count.
 
-    One squared level is added to both mean energies, so that a flat original is no division by zero.
+    One squared level is added to both mean energies, which avoids a division by zero for a flat truth.
     """
     energies = [1 + _gradient_energy(image.astype(np.float32), hole) for image in (truth, result)]
     return abs(math.log(energies[1] / energies[0]))
 
 
 def _gradient_energy(image, hole):
-    """Mean squared difference of neighbouring pixels of the hole; 0 where it has none."""
+    """Mean squared difference of neighbouring pixels of the hole; 0 without such pixels."""
     differences = pictures.inner_differences(image, hole)
     return float(np.square(differences).sum()) / differences.size if differences.size else 0.0
 
 
 def make_cases(paths: list[str], folder: pathlib.Path, size: int) -> dict[str, list]:
-    """{masks: cases} of the fixed set in `folder`, made anew each time (always the same).
+    """{masks: cases} of the fixed set in `folder`, written again each time (always the same).
 
     Raises:
-      UserError: the folder holds another set, whose scores would be mixed with those of this one.
+      UserError: the folder holds another set; its scores would mix with this set's.
     """
     record = json.dumps({"images": list(paths), "size": size, "seed": MASK_SEED}, indent=1)
     if (folder / SET).exists() and (folder / SET).read_text(encoding="utf-8") != record:
@@ -71,7 +71,7 @@ def make_cases(paths: list[str], folder: pathlib.Path, size: int) -> dict[str, l
 
 
 def score(arm: str, weights: pathlib.Path, cases: dict[str, list], folder: pathlib.Path) -> list:
-    """Paints and scores every case with an arm's weights, unless `folder`/scores.json is there; returns the scores."""
+    """Fills and scores every case with an arm's weights, unless `folder`/scores.json exists; returns the scores."""
     if (folder / SCORES).is_file():
         return read(folder / SCORES)
     painter, found = _painter(arms.ARMS[arm].painter, weights), []

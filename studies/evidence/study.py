@@ -1,20 +1,19 @@
-"""Small-scale evidence on real photographs: do small networks order as the papers say their large ones do?
+"""Small-scale evidence on real photographs: do small networks rank as the papers' large networks do?
 
     python -m studies.evidence --data_dir=photos/ --eval_dir=held_out/ --output=runs/studies
 
-The papers train for up to 1.2 million steps a stage. Here every arm has networks of a quarter of the width (HiFill's:
-of half of it), some hundred steps, the same for all, three seeds, and one fixed set of pictures and holes:
+The papers train for up to 1.2 million steps per stage. Here every arm has networks of a quarter of the width (HiFill:
+half), the same few hundred steps, three seeds, and one fixed set of images and holes:
 
-    arms                what is trained and which difference, by which metric, stands for which sentence
+    arms                the runs, and the claims with their arms and deciding metrics
     rule                when a difference agrees, disagrees or is inconclusive
-    training            the runs: finished ones are skipped, interrupted ones go on
-    scores              `common.scoring.protocol`'s protocol, 256x256 center crops, small and large masks
+    training            trains the runs: finished runs are skipped, interrupted runs are resumed
+    scores              the protocol of `common.scoring.protocol`, 256x256 center crops, small and large masks
     report, charts      tables and charts
 
-Needs: some hundred photographs, some others to score, hours on two cores (docs/evidence.md says what it took). The
-same command goes on where it stopped; `--minutes` starts no run after that long and reports what is there. Small
-setting, of studies/run.py: HiFill's arms alone, two seeds, seconds of training on the sample photographs; it shows
-that everything runs, nothing else.
+The study needs a few hundred photographs, others for scoring, and hours on two cores (docs/evidence.md). The same
+command resumes it; after `--minutes` no further run starts and the finished runs are reported. The small setting of
+studies/run.py trains HiFill's arms alone, with two seeds, for seconds; it only shows that everything runs.
 """
 
 from __future__ import annotations
@@ -46,17 +45,19 @@ SMALL_STEPS, SMALL_SEEDS = 5, 2
 
 
 def define_flags() -> None:
-    """Flags of `python -m studies.evidence`; studies/run.py, which imports this too, has its own."""
-    flags.DEFINE_string("data_dir", None, "folder of photographs to train on")
-    flags.DEFINE_string("eval_dir", None, "folder of other photographs, to score on")
-    flags.DEFINE_integer("steps", STEPS, "of every stage of every arm", lower_bound=1)
-    flags.DEFINE_integer("seeds", SEEDS, "how many; 2 are the least for a decision", lower_bound=1)
+    """Flags of `python -m studies.evidence`; studies/run.py imports this module but has its own flags."""
+    flags.DEFINE_string("data_dir", None, "folder of training photographs")
+    flags.DEFINE_string("eval_dir", None, "folder of other photographs, for scoring")
+    flags.DEFINE_integer("steps", STEPS, "steps of every stage of every arm", lower_bound=1)
+    flags.DEFINE_integer("seeds", SEEDS, "number of seeds; a decision needs 2", lower_bound=1)
     flags.DEFINE_float("minutes", 0, "start no run after this long; 0: no limit", lower_bound=0)
-    flags.DEFINE_string("output", "runs/studies", "everything goes below its folder evidence/")
+    flags.DEFINE_string(
+        "output", "runs/studies", "output folder; results go to its sub-folder evidence/"
+    )
 
 
 def score(plan: Plan, paths: list[str], size: int) -> dict:
-    """{arm: {seed: scores}} of every arm whose weights are there."""
+    """{arm: {seed: scores}} of every arm with trained weights."""
     cases = scores.make_cases(paths, plan.folder / "evaluation", size)
     found: dict[str, dict] = {}
     for arm in arms.arms_of(plan.all_runs()):
@@ -94,14 +95,14 @@ def result(plan: Plan, scored: dict, training: int, held_out: int, size: int) ->
 def train_and_score(
     plan: Plan, held_out: list[str], training: int, size: int, minutes: float = 0
 ) -> Result:
-    """Trains what is missing, for `minutes` at most, and scores what is there."""
+    """Trains missing runs, starting none after `minutes`, and scores all trained arms."""
     charts.check()
     train(plan, minutes)
     return result(plan, score(plan, held_out, size), training, len(held_out), size)
 
 
 def run(bench: Bench) -> Result:
-    """The study as studies/run.py runs it: the small size alone."""
+    """The study in studies/run.py: the small size only."""
     if not bench.small:
         raise UsageError(f"this study needs two folders of photographs; run: {STUDY.command}")
     (data_set,) = bench.data_sets()
@@ -119,7 +120,7 @@ def run(bench: Bench) -> Result:
 
 STUDY = Study(
     id="evidence",
-    # "Z" is Zoom-to-Inpaint, "H" is HiFill.
+    # Z: Zoom-to-Inpaint, H: HiFill.
     item="Z Table 3, section 3.2; H Figures 4 and 6",
     what="small-scale evidence: directions with seeds and a rule",
     reported=(
@@ -135,7 +136,7 @@ STUDY = Study(
 
 
 def photographs() -> tuple[Sequence[str], list[str]]:
-    """Paths of what is trained on below --data_dir, and --eval_dir; UserError when one is in both."""
+    """Paths below --data_dir (training) and --eval_dir (scoring); UserError if one is in both."""
     for name in ("data_dir", "eval_dir"):
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing: name a folder of photographs")
@@ -143,7 +144,7 @@ def photographs() -> tuple[Sequence[str], list[str]]:
     held_out = list(datasets.files("folder", FLAGS.eval_dir, "test", "--eval_dir"))
     both = set(map(_resolved, training)) & set(map(_resolved, held_out))
     if both:
-        raise UserError(f"{min(both)} is below --data_dir and --eval_dir; score on others")
+        raise UserError(f"{min(both)} is below --data_dir and --eval_dir; score other photographs")
     return training, held_out
 
 
@@ -170,6 +171,6 @@ def main(_) -> int:
         print("", *report.markdown_table(table, "{}"), sep="\n")
     print("\n".join(["", *found.notes]))
     if plan.missing():
-        print("The same command goes on.")
+        print("The same command continues.")
     print(f"Result: {path}")
     return 0

@@ -1,11 +1,11 @@
-"""Trains the runs of `studies/evidence/`, each a train.py of its own, in a limited time.
+"""Trains the runs of `studies/evidence/`, each in its own train.py process, within a time limit.
 
-    <output>/seed-N/RUN/     the run's folder, as train.py writes it
-    <output>/seed-N/RUN/seconds.json    how long it took, over all starts
+    <output>/seed-N/RUN/                run folder of train.py
+    <output>/seed-N/RUN/seconds.json    training time, over all starts
 
-Seed by seed, so that a limit of time leaves whole seeds and not whole arms. A run that is finished is not started
-again; one that was interrupted goes on from its last checkpoint. Changed flags are an error: the arms would differ in
-more than they should.
+Seeds are trained one after the other, so that a time limit leaves complete seeds rather than complete arms. Finished
+runs are skipped; an interrupted run continues from its last checkpoint. Changed flags are an error, because the arms
+would then differ in more than one thing.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ SECONDS = "seconds.json"
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What is trained.
+    """The runs to train.
 
     Attributes:
-      folder: for everything; absolute, because runs name each other's files.
-      data: train.py's flags that name the photographs, and any others for every run.
-      steps: of every stage.
+      folder: output folder; absolute, because runs name each other's files.
+      data: train.py's flags for every run: the photographs, and any others.
+      steps: steps of every stage.
       seeds: such as (0, 1, 2).
-      runs: names of `arms.RUNS`; what they start from is trained too.
+      runs: names of `arms.RUNS`; the runs that they start from are trained too.
     """
 
     folder: pathlib.Path
@@ -42,7 +42,7 @@ class Plan:
     runs: tuple[str, ...] = tuple(RUNS)
 
     def all_runs(self) -> list[str]:
-        """`runs` and what they start from, in an order in which they can be run."""
+        """`runs` and all runs that they start from, in running order."""
         needed = {name for run in self.runs for name in ancestors(run)}
         return [name for name in RUNS if name in needed]
 
@@ -53,7 +53,7 @@ class Plan:
         return self.run_folder(seed, run) / networks.WEIGHTS
 
     def flags_of(self, seed: int, name: str) -> list[str]:
-        """What train.py gets for a run, but its network's own flags, data, steps and seed."""
+        """train.py's flags for a run, without those of its network, data, steps and seed."""
         run, folder = RUNS[name], self.folder / f"seed-{seed}"
         return [
             *run.flags,
@@ -61,7 +61,7 @@ class Plan:
         ]
 
     def missing(self) -> list[tuple[int, str]]:
-        """(seed, run) of what is not trained yet."""
+        """(seed, run) of all runs that are not trained yet."""
         every = [(seed, run) for seed in self.seeds for run in self.all_runs()]
         return [(seed, run) for seed, run in every if not self.weights(seed, run).is_file()]
 
@@ -72,11 +72,11 @@ class Plan:
 
 
 def train(plan: Plan, minutes: float = 0) -> None:
-    """Trains what is missing; starts no run after `minutes` (0: no limit). What was trained is kept.
+    """Trains missing runs; starts no run after `minutes` (0: no limit).
 
     Raises:
       KeyboardInterrupt: Ctrl-C or SIGTERM.
-      UserError: a run failed, or its folder holds one of other flags.
+      UserError: a run failed, or its folder holds a run with other flags.
     """
     begun = time.monotonic()
     with signals.watched() as stop:

@@ -1,10 +1,9 @@
-"""HiFill's Figure 1: objects removed from photographs of their full size, up to 8K.
+"""HiFill's Figure 1: objects removed from photographs at their full size, up to 8K.
 
-The paper shows ultra high-resolution results and says that pictures "as large as 8K with considerable hole sizes" can
-be filled. Here every photograph is filled at its own size, with the silhouette of an object as its hole, shown whole
-and in a detail of one pixel to a pixel. Time and memory are measured, and once more for a picture of 8192x8192 (the
-largest photograph enlarged). The small setting takes the samples, the largest of which is 1411x1411, and enlarges it to
-2048x2048.
+The paper shows ultra high-resolution results and says that images "as large as 8K with considerable hole sizes" can be
+filled. This study fills every photograph at its own size, with the silhouette of an object as its hole, and shows the
+whole result and an unscaled detail. It measures time and memory, also for an image of 8192x8192 (the largest photograph
+enlarged). The small setting uses the sample photographs and enlarges the largest, 1411x1411, to 2048x2048.
 """
 
 from __future__ import annotations
@@ -63,12 +62,12 @@ def run(bench: Bench) -> Result:
             grid.grid(details, ["input", "result", "truth"], _DETAIL),
         ),
     ]
-    notes = [f"Full-size results lie in {bench.folder}.", *sets.small_note(bench)]
+    notes = [f"Full-size results are in {bench.folder}.", *sets.small_note(bench)]
     return Result([table], shown, notes, values)
 
 
 def measured(model, image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, dict]:
-    """The filled photograph, and its time after a warm-up and memory."""
+    """The filled photograph, and time (after a warm-up) and memory."""
     memory = machine.peak_memory(lambda: model.inpaint(image, mask))  # warms up too
     started = time.perf_counter()
     filled = model.inpaint(image, mask)

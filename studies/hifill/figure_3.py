@@ -1,9 +1,9 @@
 """HiFill's Figure 3: operators for down- and up-sampling around the generator.
 
-The paper shows pictures of an HD data set and adopts averaging and bilinear. Here all twelve pairs of four and three
-operators are scored and shown, on pictures four times as large as the generator's side (2048). The two up-samplings, of
-the completion and of what residuals are taken from, are always the same, as the paper demands. The small setting is 512
-on the samples, with a small network of 128.
+The paper shows pictures of an HD data set and adopts averaging and bilinear. This study scores and shows all twelve
+pairs of four down- and three up-sampling operators, on images of four times the generator's side (2048). The two
+up-samplings, of the completion and of the low-resolution image, always use the same operator, as the paper demands. The
+small setting uses 512x512 sample photographs and a small network of 128.
 """
 
 from __future__ import annotations

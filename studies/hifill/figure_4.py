@@ -1,9 +1,9 @@
 """HiFill's Figure 4: six configurations of gates in the coarse and the refinement network.
 
-The paper shows pictures of CelebA-HQ and adopts single-channel and pixelwise gates. Its text names single-channel with
-depth-separable, pixelwise and single-channel gates; which the other three of its six are is this package's reading.
-Parameters and times are of the paper's width at 512x512 with random weights, which change neither, in both settings.
-The small setting trains six small networks, about a minute each, and scores them on the samples.
+The paper shows pictures of CelebA-HQ and adopts single-channel and pixelwise gates. Its text names three pairs:
+single-channel with depth-separable, pixelwise and single-channel gates. The other three are this package's choice
+(docs/departures.md). Both settings measure parameters and time at the paper's width and 512x512, with random weights.
+The small setting trains six small networks, about a minute each, and scores them on the sample photographs.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """HiFill's Figures 5 and 8 to 11: results side by side at 512, 1024 and 2048, and the worst of them.
 
-Here the first pictures of a set at every size (`--count`, 24 unless given, of which 6 are shown), every method of
---predictions beside HiFill, and, as the failures of Figure 11, the pictures with HiFill's largest error inside the
-hole. The small setting is 128, 256 and 512 on the samples.
+The study fills the first images of a set (`--count`, default 24) at every size and shows 6 of them, with the methods of
+--predictions beside HiFill. As failures (Figure 11) it shows the images with HiFill's largest error in the hole. The
+small setting uses sample photographs at 128, 256 and 512.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def run(bench: Bench) -> Result:
         worst = worst or (scored, errors[squares.side])
     scored, of_case = worst
     order = sorted(scored.cases, key=lambda case: -of_case[case.name])
-    caption = "As Figure 11: where HiFill errs most inside the hole."
+    caption = "As Figure 11: HiFill's largest errors in the hole."
     shown.append(Picture("worst.png", caption, pictures.whole(scored, order[:WORST], _CELL)))
     title = (
         f"{every[0].data_set.label}: HiFill's mean absolute error inside holes, in levels of 255"

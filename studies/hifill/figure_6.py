@@ -1,9 +1,9 @@
 """HiFill's Figure 6: residual aggregation against other ways to enlarge the same 512x512 completion.
 
 The paper compares with nearest neighbour, bicubic interpolation and SRGAN (4x, trained on DIV2K), in pictures. Here the
-learned method is Zoom-to-Inpaint's super-resolution network for x4, trained on DIV2K too; another one takes part as a
-folder of PNGs. All enlarge one completion, which is pasted into the hole of the same picture. The small setting is 512
-on the samples with small networks, whose SR network is little more than bicubic.
+learned method is Zoom-to-Inpaint's super-resolution network for x4, also trained on DIV2K; a folder of PNGs adds
+another one. All methods enlarge the same completion and paste it into the hole of the same image. The small setting
+uses 512x512 sample photographs and small networks; its SR network is little better than bicubic.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""HiFill's Figure 7: HiFill against methods that learn nothing: Telea, Navier-Stokes, a membrane, PatchMatch.
+"""HiFill's Figure 7: HiFill against methods without learning: Telea, Navier-Stokes, a membrane, PatchMatch.
 
 The paper compares with programs of the PatchMatch family (Photoshop, Inpaint, an open implementation), in pictures. Its
 masks for Photoshop and Inpaint were drawn by hand and may differ; here every method has the same holes. PatchMatch is
-that of the library patchmatch-cython, which is optional: without it the study says so and goes on. The commercial
-programs take part as folders of PNGs. PatchMatch takes about ten seconds a picture at 512. The small setting is 128 on
-the samples.
+the optional library patchmatch-cython, about ten seconds per image at 512; without it, a note replaces its row. Folders
+of PNGs add the commercial programs. The small setting uses sample photographs at 128.
 """
 
 from __future__ import annotations

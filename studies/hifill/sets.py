@@ -1,9 +1,9 @@
-"""Photographs and holes as HiFill's evaluation has them: "we linearly scale images and masks to various dimensions".
+"""Images and holes of HiFill's evaluation: "we linearly scale images and masks to various dimensions".
 
-A set is of squares of one side: the middle square of every photograph, scaled bilinearly (by averaging where it gets
-smaller, which would alias otherwise), and an irregular hole that is drawn once at the generator's size and scaled
-bilinearly to every other, then cut at one half. So every side shows the same pictures with the same holes. Files lie as
-`common.scoring.protocol` lays them out, which paints and scores them:
+A set holds squares of one side: the middle square of every photograph, enlarged bilinearly or reduced by averaging
+(bilinear reduction would alias). An irregular hole is drawn once at the generator's size, scaled bilinearly to every
+side and cut at one half. All sides thus show the same images with the same holes. `common.scoring.protocol` fills and
+scores the images; its files are
 
     <study>/<data set>/<side>/images|masks|predictions/METHOD/NAME.png
 """
@@ -27,16 +27,16 @@ from studies.kit.scores import Method, Scored
 from studies.kit.study import Table
 
 ARM, OURS = "hifill", "HiFill"
-# What Table 2 calls 512, 1024, 2048 and 4096, as multiples of the generator's side.
+# The sides of Table 2 (512, 1024, 2048, 4096) as multiples of the generator's side.
 MULTIPLES = (1, 2, 4, 8)
-# Photographs of 2048 pixels at the paper's size: DIV2K's, where no --dataset is given.
+# Data sets with photographs of 2048 pixels, for the paper's size without --dataset.
 LARGE = ("div2k", "places2")
-# Sets that would be larger than this, without compression, keep the files of their first images alone.
+# Larger sets (uncompressed bytes) keep only the files of their first images.
 _KEPT_BYTES = 64e9
 _CHUNK = 50
 _SMALL_NOTE = (
     "Small setting: a generator of half the paper's width at a quarter of its side, trained for 150 steps on nine "
-    "photographs. It shows that the study runs; what it fills in means nothing."
+    "photographs. It shows that the study runs; its fills mean nothing."
 )
 _SCALED_NOTE = (
     "Pictures are the middle squares of the photographs, scaled to each side together with one irregular hole each "
@@ -45,19 +45,19 @@ _SCALED_NOTE = (
 
 
 def photographs(bench: Bench, wanted: tuple[str, ...] = ("places2",)) -> DataSet:
-    """The photographs of a study: the whole validation split of the first data set that was given."""
+    """The photographs of a study: the whole validation split of the first given data set."""
     if not (bench.small or bench.split or bench.dataset == "folder"):
         bench = dataclasses.replace(bench, split="validation")
     return bench.data_sets(*wanted)[0]
 
 
 def small_note(bench: Bench) -> list[str]:
-    """What a result of the small size has to say."""
+    """The note of every result of the small size."""
     return [_SMALL_NOTE] if bench.small else []
 
 
 def write(folder: pathlib.Path, name: str, image: np.ndarray, mask: np.ndarray) -> protocol.Case:
-    """Writes one picture and its hole where `common.scoring.protocol` looks for them."""
+    """Writes one image and its hole in the folders of `common.scoring.protocol`."""
     case = protocol.Case(name, folder / "images" / f"{name}.png", folder / "masks" / f"{name}.png")
     convert.write_png(case.image, image)
     convert.write_png(case.mask, mask * np.uint8(convert.WHITE))
@@ -65,7 +65,7 @@ def write(folder: pathlib.Path, name: str, image: np.ndarray, mask: np.ndarray) 
 
 
 def scaled_mask(mask: np.ndarray, side: int) -> np.ndarray:
-    """[S, S] uint8 of 0 and 1 -> [side, side]: bilinear, hole where at least half of it is."""
+    """[S, S] uint8 of 0 and 1 -> [side, side]: scaled bilinearly; a pixel is hole from a value of one half on."""
     how = cv2.INTER_AREA if side < len(mask) else cv2.INTER_LINEAR
     levels = cv2.resize(mask.astype(np.float32), (side, side), interpolation=how)
     return (levels >= 0.5).astype(np.uint8)
@@ -94,7 +94,7 @@ class Squares:
         for index, path in enumerate(self.data_set.paths):
             image = protocol.middle_square(convert.read_rgb(path), self.side)
             drawn = source(self.base, self.base, (self.bench.seed, index))
-            # Numbered, as photographs of several folders may share a name.
+            # Numbered, because photographs of several folders may have the same name.
             name = f"{index:05d}_{pathlib.Path(path).stem}"
             yield name, image, scaled_mask(drawn, self.side)
 
@@ -111,8 +111,8 @@ class Squares:
     ) -> Iterator[Scored]:
         """As `scored`, some images at a time.
 
-        The files of a chunk are there until the next one is asked for. They stay after that if the whole set is of a
-        size that a disk takes (36,500 pictures of 4096 x 4096 are not). Those of the first chunk always stay.
+        The files of a chunk exist until the next chunk is requested. They are kept if the whole set is not too large
+        for a disk, as 36,500 images of 4096 x 4096 are. The files of the first chunk are always kept.
         """
         if keep is None:
             size = len(self.data_set.paths) * 3 * self.side**2 * (1 + len(methods))
@@ -142,7 +142,7 @@ class Squares:
         return scores.table(self.title, values, scores.columns(*keys), note=note, first=first)
 
     def notes(self, others: bool = False) -> list[str]:
-        """What has to be said about every result; `others`: of studies that other methods take part in."""
+        """The notes of every result; others: add the note on other methods."""
         drawn = [_SCALED_NOTE.format(self.bench.seed), *small_note(self.bench)]
         return [*drawn, self.bench.others_note("SIDE")] if others else drawn
 

@@ -1,6 +1,6 @@
-"""HiFill's Table 1: weights of the gates of one gated convolution, for GC and the three light-weight kinds.
+"""HiFill's Table 1: gate weights of one gated convolution, for GC and the three LWGC.
 
-Without biases. Counted in the layers themselves, for the paper's layer and two others of the networks. The small
+Weights are counted in the layers, without biases, for the paper's layer and two other layers of the networks. The small
 setting is the same.
 """
 

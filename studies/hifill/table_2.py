@@ -1,10 +1,10 @@
 """HiFill's Table 2: L1, MS-SSIM, FID, IS, time and peak memory from 512x512 to 4096x4096, and 8192x8192.
 
-At the paper's size: the 36,500 pictures of Places2's validation set and the published Inception graph; most of the day
-on a GPU is scoring at 2048 and 4096 (`--count` takes the first ones; FID needs 2,049 at least). The paper's L1 is in
-levels of 255, see `hifill.reported`. 8192 is not in the paper; its first 20 pictures. How sets are made and scaled:
-`studies.hifill.sets`. The small setting goes from 128 to 2048 on three photographs, with a small network, so the
-paper's 512 stands for 128 there; three pictures have no FID and no IS.
+The paper's size uses the 36,500 images of Places2's validation set and the published Inception graph. It takes a day on
+a GPU, mostly for scoring at 2048 and 4096; `--count` limits the images (FID needs at least 2,049). The paper's L1 is
+taken to be in levels of 255 (`hifill.reported`). 8192, on the first 20 images, is not in the paper. The sets are
+described in `studies.hifill.sets`. The small setting uses three photographs at 128 to 2048 and a small network; its 128
+stands beside the paper's 512. Three images give no FID and no IS.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from studies.kit.bench import Bench
 from studies.kit.scores import cell, cells, columns, reported
 from studies.kit.study import REPORTED, Picture, Result, Study, Table
 
-# The paper's four, and "8K".
+# The paper's four sides, and "8K".
 MULTIPLES = (*sets.MULTIPLES, 16)
 _LARGEST_COUNT = 20
 _PAPER_BASE = 512
-# Before those of sets and the costs; the paper has the first two.
+# Shown before the scores of sets and the costs; the paper prints the first two.
 SHOWN = columns("l1_levels", "ms_ssim", "psnr")
 COSTS = ("Mean (ms)", "Std", "Median (ms)", "Memory (GB)", "GFLOP", "of R")
 COST_NOTE = (
@@ -34,7 +34,7 @@ COST_NOTE = (
 
 def run(bench: Bench) -> Result:
     """See the module docstring."""
-    bench.inception()  # a file that cannot be used ends the study before hours of work
+    bench.inception()  # an unusable file fails before hours of work
     model = bench.model(sets.ARM)
     base = model.config.size
     every = sets.squares(bench, base, MULTIPLES)

@@ -1,1 +1,1 @@
-"""What every study is made of: photographs, networks, scores, tables and plots."""
+"""Common parts of the studies: photographs, networks, scores, tables and plots."""

@@ -1,11 +1,11 @@
-"""What a person chose for a study, and what every study does with it: data sets, networks and scores.
+"""The user's choices for a study, and the data sets, networks and scores that follow from them.
 
-Two sizes. "paper": the paper's data sets and the weights that `--weights=ARM=FILE` names. "small": the photographs
-that come with scikit-image (or --dataset) and small networks, trained here once and shared by all studies below one
+There are two sizes. "paper" uses the paper's data sets and the weights that `--weights=ARM=FILE` names. "small" uses
+scikit-image's photographs (or --dataset) and small networks, which are trained once and shared by all studies of one
 --output:
 
     <output>/networks/ARM/                      a small network's run
-    <output>/<study>/<dataset>/<masks>/         images, masks and predictions, as `common.scoring.protocol` writes them
+    <output>/<study>/<dataset>/<masks>/         images, masks and predictions of `common.scoring.protocol`
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from studies.kit.scores import Method, Scored, reported, score
 
 # Zoom-to-Inpaint section 4.1: 100 images of each split.
 IMAGES_PER_SPLIT = 100
-# {data set: (what tables call it, the splits that the papers scored)}
+# {data set: (label in tables, splits that the papers scored)}
 _DATA_SETS = {
     "sample": ("sample photographs", ("test",)),
     "folder": ("folder", ("test", "validation")),
@@ -36,7 +36,7 @@ _DATA_SETS = {
 
 
 class DataSet(NamedTuple):
-    """Photographs of one data set: its name, what a table calls it, their paths, and where the data set lies."""
+    """Photographs of one data set: name, label in tables, paths, and the data set's folder."""
 
     name: str
     label: str
@@ -46,9 +46,9 @@ class DataSet(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """What a person chose; fields as the flags of studies/run.py, empty where nothing was chosen.
+    """The user's choices, named as the flags of studies/run.py; empty if not given.
 
-    `study` is the id of the study that runs; `folder` is where it writes.
+    `study` is the id of the running study; `folder` is its output folder.
     """
 
     study: str
@@ -77,18 +77,18 @@ class Bench:
         return self.size == "small"
 
     def options(self) -> dict:
-        """Every field in JSON's types, for the record of a result."""
+        """Every field as a JSON type, for result.json."""
         fields = dataclasses.asdict(self)
         return {**fields, "output": str(self.output), "predictions": list(self.predictions)}
 
     # Photographs.
 
     def data_sets(self, *wanted: str) -> list[DataSet]:
-        """--dataset; without it the sample photographs (small), or those of `wanted` whose folder was given (paper).
+        """--dataset; by default the sample photographs (small) or those of `wanted` with a given folder (paper).
 
         Raises:
-          UsageError: none of their folders was given, or nothing is wanted, so that the person has to choose.
-          UserError: a data set is not where it should be.
+          UsageError: no folder of `wanted` was given, or `wanted` is empty.
+          UserError: a data set is not in its folder.
         """
         if self.dataset or self.small:
             return [self.data_set(self.dataset or "sample")]
@@ -97,7 +97,7 @@ class Bench:
             return [self.data_set(name) for name in given]
         asked = f"{self.study} at --size=paper needs "
         if not wanted:
-            raise UsageError(f"{asked}--dataset=folder --data_dir=FOLDER, the pictures to look at")
+            raise UsageError(f"{asked}--dataset=folder --data_dir=FOLDER, a folder of photographs")
         flags = " or ".join(
             f"--{name}_dir=FOLDER (or {name.upper()}_DIR in the environment)" for name in wanted
         )
@@ -111,7 +111,7 @@ class Bench:
         for split in (self.split,) if self.split else splits:
             found = datasets.files(name, folder, split, said_by)
             limit = None if self.split or name == "sample" else IMAGES_PER_SPLIT
-            # A test package, or a folder without splits, is the same for each of them.
+            # A test package, or a folder without splits, gives the same files for every split.
             paths += [path for path in found[:limit] if path not in paths]
         return DataSet(name, label, paths[: self.count or None], folder)
 
@@ -119,7 +119,7 @@ class Bench:
         return datasets.place(name, vars(self))
 
     def training_data(self) -> tuple[str, ...]:
-        """train.py's flags for the photographs that small networks learn from."""
+        """train.py's flags for the training photographs of small networks."""
         name = self.dataset or "sample"
         folder = self._place(name).folder
         return (f"--dataset={name}", *([f"--data_dir={folder}"] if folder else []))
@@ -127,10 +127,10 @@ class Bench:
     # Networks.
 
     def network(self, arm: str) -> pathlib.Path | str:
-        """The weights of an arm: --weights, or in the small size those of a network trained here now or before.
+        """The weights of an arm: --weights, or at the small size those of a network that is trained here if needed.
 
         Raises:
-          UsageError: the paper's size and no weights; says how they are trained.
+          UsageError: the paper's size without weights; the message names the training command.
           UserError: the training failed.
         """
         if arm in self.weights:
@@ -144,7 +144,7 @@ class Bench:
         return networks.train(arm, folder, self.steps, self.seed, self.training_data())
 
     def model(self, arm: str):
-        """The model of an arm with its weights, loaded once; UserError if they are another arm's."""
+        """The model of an arm with its weights, loaded once; UserError for weights of another arm."""
         return load(arm, str(self.network(arm)))
 
     def painter(self, arm: str) -> Callable:
@@ -157,7 +157,7 @@ class Bench:
         return painters.whichever_is_sharp(model)
 
     def inception(self):
-        """The network of FID and IS (`common.scoring.inception.Inception`), loaded once, or None if none was named."""
+        """The network of FID and IS (`common.scoring.inception.Inception`), loaded once; None without its flags."""
         if not (self.inception_graph or self.inception_weights):
             return None
         return _inception(self.inception_graph, self.inception_weights)
@@ -168,10 +168,10 @@ class Bench:
         """Writes one set of images and holes by evaluate.py's protocol.
 
         Args:
-          masks: kind of masks; a test package's own of this kind are used where there are some.
+          masks: kind of masks; a test package's own masks of this kind are preferred.
           data_set: from `data_sets`.
-          size: side of the pictures where --image_size says nothing; Places2's are scaled, all others cropped, as in
-            Zoom-to-Inpaint section 4.1.
+          size: side of the images unless --image_size is given. Images of Places2 are scaled, all others cropped, as
+            in Zoom-to-Inpaint section 4.1.
         """
         source = datasets.package_masks(data_set.data_dir, masks) or masks
         size = size if self.image_size is None else self.image_size
@@ -190,8 +190,8 @@ class Bench:
         """{name: folder} of --predictions for one set: FOLDER/<data set>/<part> or FOLDER/<part>.
 
         Args:
-          part: kind of masks, or side of the pictures.
-          itself: take FOLDER itself where it has neither. Otherwise such a method is left out, as HiFill's Table 2
+          part: kind of masks, or side of the images.
+          itself: use FOLDER itself if it has neither sub-folder. False leaves the method out, as HiFill's Table 2
             leaves out methods that ran out of memory.
 
         Raises:
@@ -208,9 +208,9 @@ class Bench:
         return found
 
     def others_note(self, part: str) -> str:
-        """How other methods take part; `part`: what the folders below a data set's are named by."""
+        """Note on how to add other methods; `part`: placeholder of the sub-folder, such as MASKS."""
         return (
-            f"Other methods: paint {self.folder}/DATASET/{part}/images with the masks beside it (white = hole) into "
+            f"Other methods: fill {self.folder}/DATASET/{part}/images with the masks beside them (white = hole) into "
             f"METHOD/DATASET/{part}, then --predictions=METHOD."
         )
 
@@ -223,7 +223,7 @@ def _inception(graph, weights):
 
 @functools.cache
 def load(arm: str, weights: str):
-    """The model of an arm from a file; UserError if the file holds another arm's."""
+    """The model of an arm from a weights file; UserError for weights of another arm."""
     environment.start_tensorflow()
     expected = networks.ARMS[arm]
     model = importlib.import_module(f"{expected.model}.weights_source").load(weights)

@@ -1,7 +1,7 @@
-"""The networks that studies compare: how the paper trains each, and a small one that trains here in about a minute.
+"""The networks that studies compare, each with the paper's training and a small version that trains in about a minute.
 
-An arm is one network under the name that `--weights=ARM=FILE` gives it. Its small network is trained by train.py in a
-process of its own, on whatever photographs the study looks at, and kept in a folder that later studies find again.
+An arm is a network; `--weights=ARM=FILE` names it. A separate train.py process trains the small version on the study's
+photographs, in a folder that later studies reuse.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from common import command_line, storage
 from common.errors import UserError
 from common.training import signals
 
-# The commands lie beside the packages, in a clone as in an installed wheel.
+# The commands are beside the packages, in a clone and in an installed wheel.
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIGHTS = "weights.npz"
-ADOPTED_GATES = "gates_sc_pw"  # which every other network of HiFill has, too
+ADOPTED_GATES = "gates_sc_pw"  # the gates of every other HiFill arm
 _FLAGS = "study_flags.json"
 
 
 class Arm(NamedTuple):
     """A network.
 
-    label: what the paper's tables call it.
-    model: "zoom_to_inpaint" or "hifill", whose `weights_source` loads it.
-    flagfile: the paper's experiment.
+    label: name in the paper's tables.
+    model: "zoom_to_inpaint" or "hifill"; its `weights_source` loads the weights.
+    flagfile: flagfile of the paper's experiment.
     data: further flags of that experiment.
     small: flags of the small network.
-    fields: {field of the configuration: value} that weights must have to be this arm's.
+    fields: {field of the configuration: value} that the arm's weights must have.
     """
 
     label: str
@@ -43,7 +43,7 @@ class Arm(NamedTuple):
 
 
 def _zoom(label, name, zoom, scale, channels=16, config=None):
-    """An ablation of Zoom-to-Inpaint; `config`: its --zoom_config where that is not its name."""
+    """An ablation of Zoom-to-Inpaint; `config`: its --zoom_config if not `name`."""
     return Arm(
         label,
         "zoom_to_inpaint",
@@ -60,7 +60,7 @@ def _zoom(label, name, zoom, scale, channels=16, config=None):
 
 
 def _gates(coarse, refinement):
-    """A configuration of HiFill's Figure 4, on CelebA-HQ, labelled as the paper writes it."""
+    """A configuration of HiFill's Figure 4, on CelebA-HQ, with the paper's label."""
     pair = f"gates_{coarse}_{refinement}"
     gates = {"coarse_gate": coarse, "refinement_gate": refinement}
     names = (gate.upper() if gate == "gc" else f"LWGC{gate}" for gate in gates.values())
@@ -84,7 +84,7 @@ GATES = {
         *(("sc", "ds"), ("sc", "pw"), ("sc", "sc")),
     )
 }
-# 64 channels of the paper are 16 here, 70 are 18 (17.5, which is odd).
+# The paper's 64 channels are 16 here, 70 are 18 (17.5 is no even number).
 ARMS = {
     "no_zoom": _zoom("No zoom", "no_zoom", "none", 1),
     "bicubic_zoom": _zoom("Bicubic zoom", "bicubic_zoom", "bicubic", 2),
@@ -104,12 +104,12 @@ ARMS = {
     ),
     **GATES,
 }
-# In the small size all photographs are the same, so this one would be trained twice.
+# At the small size both arms train on the same photographs, so one network serves both.
 SAME_WHEN_SMALL = {ADOPTED_GATES: "hifill"}
 
 
 def command(arm: str) -> str:
-    """What trains the paper's network of an arm."""
+    """The command that trains the paper's network of an arm."""
     found = ARMS[arm]
     return f"python train.py --flagfile={found.flagfile} {found.data}"
 
@@ -122,19 +122,19 @@ def train(
     data: Sequence[str] = ("--dataset=sample",),
     extra: Sequence[str] = (),
 ) -> pathlib.Path:
-    """The weights of an arm's small network, trained in `folder` unless they lie there; goes on after an interruption.
+    """The weights of an arm's small network in `folder`; trains it, or resumes its training, if they are missing.
 
     Args:
       arm: a key of `ARMS`.
-      folder: of the run; everything that train.py writes is in it.
+      folder: run folder.
       steps: generator updates instead of the flagfile's.
       seed: of weights, data order, crops and holes.
       data: train.py's flags that name photographs.
-      extra: further flags of train.py; they win.
+      extra: further flags of train.py; they override the others.
 
     Raises:
-      KeyboardInterrupt: Ctrl-C or SIGTERM; what was trained is kept.
-      UserError: the folder holds a network that was trained with other flags, or the training failed.
+      KeyboardInterrupt: Ctrl-C or SIGTERM; the checkpoints are kept.
+      UserError: the folder holds a network trained with other flags, or the training failed.
     """
     wanted = [*ARMS[arm].small, f"--seed={seed}", *data, *extra]
     wanted += [f"--steps={steps}"] if steps else []
@@ -142,7 +142,7 @@ def train(
     text = json.dumps(wanted, indent=1) + "\n"
     if (record.is_file() or weights.is_file()) and text != _content(record):
         raise UserError(
-            f"{folder} holds a network of other flags (its {_FLAGS} should say {' '.join(wanted)}); "
+            f"{folder} holds a network trained with other flags ({_FLAGS} should hold {' '.join(wanted)}); "
             "remove it or choose another --output"
         )
     if weights.is_file():

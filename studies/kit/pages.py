@@ -1,6 +1,6 @@
-"""HTML from the Jinja2 templates that lie beside the code, `NAME.html.j2`. Needs the extra `studies` of the package.
+"""HTML from the Jinja2 templates `NAME.html.j2` beside the code. Needs the package's extra `studies`.
 
-Every value is escaped where a template puts it in, for JSON with the filter `tojson`. No other code here writes HTML.
+Templates escape every value, JSON with the filter `tojson`. No other code in studies/ writes HTML.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from common.errors import UserError
 
 
 def template(path: pathlib.Path):
-    """The `jinja2.Template` in a file. It fails on a name that it is not given.
+    """The `jinja2.Template` in a file. Rendering fails if a variable is missing.
 
     Raises:
       UserError: Jinja2 is not installed.

@@ -1,7 +1,7 @@
-"""Results beside each other, as the papers' figures have them, and where in a picture to look.
+"""Results side by side, as in the papers' figures, and details of them.
 
-No detail is chosen by hand: it is cut where most of the hole is. Pictures are uint8 [H, W, 3] RGB, masks uint8 [H, W]
-with 1 = hole. A row of a grid is the picture with its hole, every method's result, and the truth.
+A detail is the square with most of the hole; none is chosen by hand. Images are uint8 [H, W, 3] RGB, masks uint8 [H, W]
+with 1 = hole. A row of a grid is the image with its hole, every method's result, and the truth.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CELL = 224
 
 
 def around_hole(mask: np.ndarray, side: int) -> tuple[slice, slice]:
-    """Rows and columns of the square of `side` (at most the picture) with most of the hole; the first of equals."""
+    """Rows and columns of the square of `side` (limited to the image) with most of the hole; ties: the first."""
     side = min(side, *mask.shape)
     sums = cv2.integral(mask)
     covered = sums[side:, side:] - sums[:-side, side:] - sums[side:, :-side] + sums[:-side, :-side]
@@ -31,7 +31,7 @@ def around_hole(mask: np.ndarray, side: int) -> tuple[slice, slice]:
 
 
 def inner_differences(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Differences [N, 3] between neighbouring pixels that both lie in the hole, of an image of any signed type."""
+    """Differences [N, 3] of neighbouring pixels that are both in the hole; image: any signed type."""
     found = []
     for axis in (0, 1):
         inside = np.delete(mask > 0, 0, axis) & np.delete(mask > 0, -1, axis)
@@ -52,7 +52,7 @@ def _row(scored, case):
 
 
 def _labels(scored):
-    # OpenCV's letters are ASCII.
+    # OpenCV draws ASCII only.
     return ["input", *(name.replace("L∇", "gradient") for name in scored.folders), "truth"]
 
 
@@ -62,7 +62,7 @@ def whole(scored: Scored, cases: Iterable[protocol.Case], cell: int = 256) -> np
 
 
 def detail_rows(scored: Scored, most: int = 3, side: int = 256) -> list[list[np.ndarray]]:
-    """The rows of the first cases, each cut to a square around its hole; one pixel is one pixel."""
+    """The rows of the first cases, each cut to a square around its hole, not scaled."""
     rows = []
     for case in scored.cases[:most]:
         row, mask = _row(scored, case)
@@ -77,7 +77,7 @@ def details(scored: Scored) -> np.ndarray:
 
 
 def closeups(scored: Scored, cases: Iterable[protocol.Case]) -> np.ndarray:
-    """Two rows per case: whole pictures with a box where most of the hole is, and what is in the box, enlarged."""
+    """Two rows per case: whole images with a box around most of the hole, and the content of the box, enlarged."""
     rows = []
     for case in cases:
         row, mask = _row(scored, case)
@@ -91,7 +91,7 @@ def closeups(scored: Scored, cases: Iterable[protocol.Case]) -> np.ndarray:
 def boxed(image: np.ndarray, where: tuple[slice, slice]) -> np.ndarray:
     """A copy with the outline of a square, two pixels wide, drawn around it."""
     drawn, (rows, columns) = image.copy(), where
-    for out in (1, 2):  # one by one: OpenCV draws a thick line on both sides
+    for out in (1, 2):  # two thin lines: OpenCV draws a thick line on both sides
         first = columns.start - out, rows.start - out
         cv2.rectangle(drawn, first, (columns.stop + out - 1, rows.stop + out - 1), _INK, 1)
     return drawn

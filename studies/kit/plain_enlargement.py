@@ -1,4 +1,4 @@
-"""HiFill without its residual aggregation: the completion enlarged as it is (HiFill section 4.4, Figure 6)."""
+"""HiFill without residual aggregation: the completion is only enlarged (HiFill section 4.4, Figure 6)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from common.images import convert
 
 
 def painter(model, enlarge: Callable | int) -> Callable:
-    """A painter of square pictures: what `model` completes, enlarged and pasted into the hole.
+    """A painter of square images: enlarges the completion of `model` and pastes it into the hole.
 
     Args:
-      model: a `hifill.HiFill`, which sees a square picture as a whole.
-      enlarge: one of OpenCV's interpolations, or a network [1, S, S, 3] -> [1, sS, sS, 3] in [0, 1], whose result is
-        enlarged bicubically to the picture's size where it has another.
+      model: a `hifill.HiFill`.
+      enlarge: one of OpenCV's interpolations, or a network [1, S, S, 3] -> [1, sS, sS, 3] in [0, 1]; a network's result
+        is resized bicubically to the image's size if needed.
     """
     from common.models.window import cells_touching
     from hifill.residual_aggregation import average_down

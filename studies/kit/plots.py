@@ -1,7 +1,7 @@
-"""Plots as pictures: lines over a scale, bars in groups, with matplotlib (the extra `studies` of the package).
+"""Plots as images: lines over a scale and grouped bars, with matplotlib (the package's extra `studies`).
 
-Every function returns uint8 [H, W, 3] RGB and leaves no figure open. Series are told apart by colour and by marker or
-hatching, so that they survive a printer without colours.
+Every function returns uint8 [H, W, 3] RGB and leaves no figure open. Series differ in colour and in marker or
+hatching, so that a black-and-white print is readable.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from common.errors import UserError
 
-# Okabe and Ito's colours, which people with colour-blindness tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#444444")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _HATCHES = ("", "//", "..", "xx", "\\\\", "++", "oo")
@@ -35,7 +35,7 @@ Panels = Mapping[str, Mapping[str, Mapping]]
 
 @contextlib.contextmanager
 def figure(columns: int = 1, width: float = 4.6, height: float = 3.4) -> Iterator:
-    """Yields (figure, list of axes) side by side; `pixels` of the figure are taken before the block ends.
+    """Yields (figure, list of axes side by side); call `pixels` of the figure before the block ends.
 
     Raises:
       UserError: matplotlib is not installed.
@@ -47,7 +47,7 @@ def figure(columns: int = 1, width: float = 4.6, height: float = 3.4) -> Iterato
     from matplotlib.backends import backend_agg
     from matplotlib.figure import Figure
 
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # it tells about its font cache
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)  # matplotlib reports its font cache
     with matplotlib.rc_context(_STYLE):
         drawn = Figure(figsize=(width * columns, height), dpi=_DPI, layout="constrained")
         backend_agg.FigureCanvasAgg(drawn)
@@ -55,7 +55,7 @@ def figure(columns: int = 1, width: float = 4.6, height: float = 3.4) -> Iterato
 
 
 def pixels(drawn) -> np.ndarray:
-    """The picture of a matplotlib figure with an Agg canvas."""
+    """A matplotlib figure with an Agg canvas as an image."""
     drawn.canvas.draw()
     return np.ascontiguousarray(np.asarray(drawn.canvas.buffer_rgba())[..., :3])
 

@@ -1,6 +1,6 @@
-"""Scores of methods on one set of pictures and holes, and tables of them with the paper's own rows below.
+"""Scores of methods on one set of images and holes, in tables with the paper's own rows below.
 
-Scores are those of `common.scoring.protocol`, the protocol of evaluate.py; there is no other.
+All scores follow `common.scoring.protocol`, the protocol of evaluate.py.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
         return {s.method: tables.flat(s) for s in tables.summarise(self.scores)}
 
     def note(self) -> str:
-        """How many images the means are over, and what is left out of them."""
+        """The number of images in a mean, and the number of infinite values left out."""
         infinite = sum(math.isinf(x) for score in self.scores for x in score.metrics.values())
         left_out = f" {infinite} infinite values are left out of means." if infinite else ""
         return f"Measured: mean over {len(self.cases)} images. {tables.POOLED_NOTE}{left_out}"
@@ -44,13 +44,13 @@ def score(
     masks: str,
     label: str | None = None,
 ) -> Scored:
-    """Paints what is not painted and scores every method on `cases`.
+    """Fills the images that have no result yet and scores every method on `cases`.
 
     Args:
-      methods: {name: painter, or a folder of PNGs named as the images}.
+      methods: {name: painter, or folder of PNGs with the images' names}.
       folder: painters write into `folder`/predictions/NAME.
-      masks: kind of masks, as the scores name it.
-      label: what the progress bar says; default: `masks`.
+      masks: kind of masks, as named in the scores.
+      label: text of the progress bar; default: `masks`.
     """
     folders, found = {}, []
     for name, method in methods.items():
@@ -63,12 +63,12 @@ def score(
 
 
 def file_name(method: str) -> str:
-    """A method's name in lower-case letters, figures and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
+    """A method's name in lower-case letters, digits and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
     return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
 
 
 def reported(paper: str):
-    """The module of the numbers that a paper prints: "zoom_to_inpaint" or "hifill"."""
+    """The module with the numbers of a paper: "zoom_to_inpaint" or "hifill"."""
     environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{paper}.reported")
 
@@ -80,12 +80,12 @@ def columns(*keys: str) -> list[tables.Column]:
 
 
 def cell(value: float | None, decimals: int) -> str:
-    """A number as the papers print it; "-" where there is none."""
+    """A number with the papers' decimals; "-" for None."""
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
 def cells(values: Mapping[str, float], shown: list[tables.Column]) -> list[str]:
-    """The cells of one row: `values` by names of columns."""
+    """The cells of one row; values: {name of a column: number}."""
     return [cell(values.get(column.name), column.decimals) for column in shown]
 
 
@@ -97,12 +97,12 @@ def table(
     note: str = "",
     first: str = "Method",
 ) -> Table:
-    """One row per method and, below, one per method of the paper.
+    """A table with one row per method and, below, one per method of the paper.
 
     Args:
       measured: {method: {name of a column: value}}, in the order of the rows.
       shown: the columns after the first.
-      reported: {method: its scores as the paper prints them, named as the columns}.
+      reported: {method: the paper's scores, with the columns' names}.
       first: title of the first column.
     """
     rows = [[method, *cells(values, shown)] for method, values in measured.items()]

@@ -1,10 +1,10 @@
-"""What a study is, what it finds, and how that is kept.
+"""A study, its result, and the files of a result.
 
     <output>/<id>/result.json   tables, notes and numbers, with date, machine, commit, versions, size and options
-    <output>/<id>/*.png         its pictures
+    <output>/<id>/*.png         pictures
 
-A study is one file: `STUDY = Study(...)`, listed in `studies.registry`. Its `run(bench)` takes everything that a person
-chose from a `studies.kit.bench.Bench` and returns a `Result`; it prints nothing but progress.
+A study is one file with `STUDY = Study(...)`, listed in `studies.registry`. Its `run(bench)` takes the user's choices
+from a `studies.kit.bench.Bench` and returns a `Result`; it prints only progress.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ BOTH = "Both papers"
 PAPERS = (*_PAPERS.values(), BOTH)
 SIZES = ("small", "own", "paper")
 RESULT = "result.json"
-# What stands before the name of a row that was not measured here.
+# Prefix of rows that are the paper's, not measured here.
 REPORTED = "paper: "
 
 
@@ -42,16 +42,16 @@ class Study:
     """One table or figure of a paper.
 
     Attributes:
-      id: the paper and the name of its module, such as "zoom_table_3".
-      item: what it is of the paper, such as "Table 3, Figure 5".
-      what: one line.
-      reported: one sentence, what the paper found.
-      needs: weights, data and hours of the paper's size.
-      minutes: of the small size on two idle cores, the networks it shares with others not counted.
-      run: what it does; returns what it found.
-      arms: networks that it compares, keys of `studies.kit.networks.ARMS`.
-      flags: further flags that it reads at the paper's size, as a person writes them.
-      own_command: where it is not studies/run.py that runs the paper's size.
+      id: paper and module, such as "zoom_table_3".
+      item: table or figure of the paper, such as "Table 3, Figure 5".
+      what: description in one line.
+      reported: the paper's finding in one sentence.
+      needs: weights, data and hours at the paper's size.
+      minutes: duration of the small size on two idle cores, without networks that other studies share.
+      run: runs the study and returns its result.
+      arms: networks that the study compares, keys of `studies.kit.networks.ARMS`.
+      flags: further flags at the paper's size, as on the command line.
+      own_command: command of the paper's size, if it is not studies/run.py.
     """
 
     id: str
@@ -71,7 +71,7 @@ class Study:
 
     @property
     def command(self) -> str:
-        """What runs the paper's size."""
+        """The command of the paper's size."""
         weights = f"--weights={','.join(f'{arm}=FILE' for arm in self.arms)}" if self.arms else ""
         words = (f"python studies/run.py --study={self.id} --size=paper", weights, self.flags)
         return self.own_command or " ".join(filter(None, words))
@@ -79,7 +79,7 @@ class Study:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Cells as they are printed, one list a row; the first column is text. A paper's row begins with `REPORTED`."""
+    """Printed cells, one list per row; the first column is text. A paper's row begins with `REPORTED`."""
 
     title: str
     columns: list[str]
@@ -105,7 +105,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a study found; `values` are its numbers, unrounded, for other programs."""
+    """The result of a study; `values` are its unrounded numbers, for other programs."""
 
     tables: list[Table] = dataclasses.field(default_factory=list)
     pictures: list[Picture] = dataclasses.field(default_factory=list)
@@ -114,7 +114,7 @@ class Result:
 
 
 def machine() -> dict[str, Any]:
-    """The machine that computes: processor, cores, memory, GPUs (if TensorFlow was needed)."""
+    """This machine: processor, cores, memory, GPUs (only if TensorFlow is imported)."""
     found: dict[str, Any] = {"processor": _processor(), "cores": os.cpu_count()}
     if hasattr(os, "sysconf"):
         memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -136,7 +136,7 @@ def _processor():
 
 
 def save(study: Study, result: Result, bench: Bench, seconds: float) -> pathlib.Path:
-    """Writes the pictures and then result.json, which names them; returns the latter's path."""
+    """Writes the pictures, then result.json, which names them; returns the path of result.json."""
     for picture in result.pictures:
         convert.write_png(bench.folder / picture.file, picture.pixels)
     about = ("id", "paper", "item", "what", "reported", "command")
@@ -163,8 +163,8 @@ def _matches(pattern):
     return lambda value: TEXT.holds(value) and re.fullmatch(pattern, value)
 
 
-# A result may come from anywhere, and its report makes no further check. `id` becomes a link and a folder; pictures lie
-# beside the result: no path leads out of its folder.
+# A result may come from anywhere, and the report does not check it again. `id` becomes a link and a folder, and
+# pictures are beside the result, so no path may lead out of its folder.
 _FORM = {
     "id": Value("the name of a study", _matches("[a-z0-9_]+")),
     "paper": one_of(*PAPERS),
@@ -189,7 +189,7 @@ _FORM = {
 
 
 def load(path: pathlib.Path) -> dict[str, Any]:
-    """The content of a result.json; UserError when it is none."""
+    """The content of a result.json; UserError for any other file."""
     try:
         content = json_files.read(path, _FORM)
         for index, table in enumerate(content["tables"]):

@@ -1,9 +1,9 @@
-"""Time and memory of one image as the papers take them, beside what the device can do.
+"""Time and memory per image, measured as in the papers, with the device's convolution rate.
 
-Photographs and masks are in memory before the clock starts and results after it stops (file I/O is excluded), but they
-do cross to the device and back. One call on every kind of input warms up; then every image is one measurement. The
-rate R of plain 3x3 convolutions is measured just before and after (`benchmarks.machine`), so that time x R and FLOPs /
-(time x R) can be compared between machines and between hours of a shared one.
+File I/O is excluded: images, masks and results are in memory. Copies to and from the device are included. One call
+warms up; then every image is one measurement. The rate R of plain 3x3 convolutions is measured just before and after
+(`benchmarks.machine`), so that time x R and FLOPs / (time x R) can be compared between machines, and between times on
+a shared machine.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class Timing(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """Which part of R the call reached."""
+        """The share of R that the call reached."""
         return None if self.gflop is None else self.gflop / self.median / self.rate
 
 
 def of_seconds(seconds: Sequence[float], gflop: float | None, rate: float) -> Timing:
-    """What one measurement an image says."""
+    """The timing of one measurement per image."""
     std = statistics.stdev(seconds) if len(seconds) > 1 else float("nan")
     middle = statistics.median(seconds)
     return Timing(statistics.fmean(seconds), std, middle, min(seconds), len(seconds), gflop, rate)
@@ -49,13 +49,13 @@ def of_seconds(seconds: Sequence[float], gflop: float | None, rate: float) -> Ti
 def measure(
     call: Callable, inputs: Sequence[tuple], n: int, count: Callable | None = None
 ) -> Timing:
-    """Times `call(*inputs[i])` for i = 0 .. n - 1, from the first input again after the last.
+    """Times `call(*inputs[i])` for i = 0 .. n - 1, repeating the inputs if needed.
 
     Args:
       call: computes one image and returns when it is done.
-      inputs: arguments, prepared.
+      inputs: prepared arguments.
       n: images, at least 1.
-      count: what is counted in place of `call(*inputs[0])`; default: nothing is.
+      count: function whose operations are counted on inputs[0]; default: no count.
     """
     call(*inputs[0])
     following = itertools.cycle(inputs)
@@ -70,18 +70,18 @@ def parameters(model) -> int:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A time as a table has it; "-" where there is none."""
+    """A time as a table cell; "-" for None or NaN."""
     return "-" if seconds is None or seconds != seconds else f"{1000 * seconds:.1f}"
 
 
 def gigabytes(memory: dict[str, float]) -> str:
-    """`machine.peak_memory` as a table has it: "0.52", or "0.52 + 1.30 GPU"."""
+    """`machine.peak_memory` as a table cell: "0.52", or "0.52 + 1.30 GPU"."""
     device = f" + {memory['device']:.2f} GPU" if "device" in memory else ""
     return f"{memory['host']:.2f}{device}"
 
 
 def row(method: str, weights: int, timing: Timing) -> list[str]:
-    """A row of `table`; `weights`: how many parameters."""
+    """A row of `table`; `weights`: number of parameters."""
     return [
         *(method, f"{weights / 1e6:.2f}M"),
         *map(milliseconds, (timing.mean, timing.std, timing.median, timing.fastest)),
@@ -91,7 +91,7 @@ def row(method: str, weights: int, timing: Timing) -> list[str]:
 
 
 def table(title: str, rows: list[list[str]]) -> Table:
-    """Measured rows and the paper's, `COLUMNS` wide."""
+    """A table of measured rows and the paper's, with the columns `COLUMNS`."""
     note = (
         "File I/O excluded, one warm-up call, one measurement per image. GFLOP: convolutions and matrix products of "
         "one image. R: what plain 3x3 convolutions reached on the same device in the same minute; 'of R' is GFLOP / "

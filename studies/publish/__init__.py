@@ -1,1 +1,1 @@
-"""Reports of studies, and the pages of docs/ that show results."""
+"""Reports of studies, and the result pages of docs/."""

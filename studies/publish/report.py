@@ -1,6 +1,6 @@
-"""One report of all studies below a folder: report.md beside their pictures, and report.html with everything in it.
+"""One report of all studies below a folder: report.md, and report.html with the pictures inside.
 
-Both are made from the studies' result.json alone, so they can be made again at any time:
+Both are generated from the studies' result.json, so they can be generated again at any time:
 
     python studies/run.py --report --output=FOLDER
 """
@@ -25,17 +25,17 @@ _SIZES = {
 
 
 def check() -> None:
-    """UserError where there is no Jinja2: to be known before hours of work, not after them."""
+    """UserError without Jinja2, raised before hours of work."""
     pages.template(_TEMPLATE)
 
 
 def write(output: pathlib.Path, failures: dict[str, str] | None = None) -> tuple[pathlib.Path, ...]:
     """Writes report.md and report.html below `output`; returns their paths.
 
-    failures: {study: error} of studies that failed just now.
+    failures: {study: error} of failed studies.
 
     Raises:
-      UserError: there is no result below `output`, or one cannot be read.
+      UserError: no result below `output`, or an unreadable one.
     """
     paths = [output / name / study.RESULT for name in registry.NAMES]
     results = [study.load(path) for path in paths if path.is_file()]
@@ -48,7 +48,7 @@ def write(output: pathlib.Path, failures: dict[str, str] | None = None) -> tuple
 
 
 def as_html(results: list[dict], failures: dict[str, str], folder: pathlib.Path) -> str:
-    """The report as one HTML file: styles and pictures are in it, nothing is loaded from anywhere."""
+    """The report as one HTML file, with styles and pictures inside; nothing is loaded from elsewhere."""
     return pages.template(_TEMPLATE).render(
         summary=_summary(results),
         by_paper=_by_paper(results),
@@ -60,7 +60,7 @@ def as_html(results: list[dict], failures: dict[str, str], folder: pathlib.Path)
 
 
 def as_markdown(results: list[dict], failures: dict[str, str]) -> str:
-    """The report in Markdown; pictures are named relative to the folder it lies in."""
+    """The report in Markdown; paths of pictures are relative to its folder."""
     lines = ["# Studies", "", _summary(results), ""]
     lines += [f"- **{name} failed**: {error}" for name, error in failures.items()]
     for paper, found in _by_paper(results).items():

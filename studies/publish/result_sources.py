@@ -1,11 +1,11 @@
-"""What docs/results/ holds, made from what commands write: studies, evaluate.py and benchmarks/.
+"""Entries of docs/results/, made from the results of studies, evaluate.py and benchmarks/.
 
 `read` gives one result in plain values:
 
     {"name", "title", "date", "machine", "commit", "versions", "command", "tables", "pictures", "notes"}
 
-with tables as `studies.kit.study.Table`. Only the study `evidence` has pictures: its charts; other studies' may show
-photographs, which do not belong into this repository.
+with tables as `studies.kit.study.Table`. Only the study `evidence` keeps its pictures, which are charts; pictures of
+other studies may show photographs, which do not belong in this repository.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from common.scoring import tables
 from studies.kit import study
 
 EVIDENCE = "evidence"
-# Of an evaluation: name of a column (`common.scoring.tables.Column.name`) -> (title, decimals); and its flags that are
-# shown.
+# Of an evaluation: {name of a column (`common.scoring.tables.Column.name`): (title, decimals)}, and the flags to
+# show.
 _SCORES = {
     "psnr": ("PSNR ↑", 2),
     "psnr_median": ("PSNR median ↑", 2),
@@ -57,7 +57,7 @@ def read(source: pathlib.Path) -> dict[str, Any]:
     """The result of a study's or evaluate.py's folder, or of a benchmark's file.
 
     Raises:
-      UserError: `source` is none of them.
+      UserError: `source` is none of these.
     """
     if (source / study.RESULT).is_file():
         return _of_study(study.load(source / study.RESULT))
@@ -104,7 +104,7 @@ def _of_evaluation(folder):
 
 
 def _flat(metrics):
-    """{name of a column: number}; what an older scores.json lacks is left out."""
+    """{name of a column: number}; values missing in an older scores.json are left out."""
     return {
         key if shown == "mean" else f"{key}_{shown}": value[shown]
         for key, value in metrics.items()
@@ -114,7 +114,7 @@ def _flat(metrics):
 
 
 def _numbers(metrics):
-    """The cells of `_SCORES`; L1 of the papers, a fraction or in levels, is shown in per cent."""
+    """The cells of `_SCORES`; the papers' L1, a fraction or in levels, becomes per cent."""
     for name, full_range in (("l1_fraction", 1), ("l1_levels", convert.WHITE)):
         if name in metrics:
             metrics = {"l1_percent": 100 * metrics[name] / full_range, **metrics}
@@ -131,7 +131,7 @@ def _of_benchmark(path):
     found = json.loads(path.read_text(encoding="utf-8"))
     rows = dict(_measured(found))
     if not rows or "git_commit" not in found:
-        raise UserError(f"{path} is not what a benchmark of benchmarks/ writes")
+        raise UserError(f"{path} is not a result of benchmarks/")
     shown = {
         key: title for key, title in _BENCHMARK.items() if any(key in x for x in rows.values())
     }
@@ -171,7 +171,7 @@ def _measured(found, above=""):
 
 
 def _about(path, run, command, table):
-    """What stands beside the table: date (of the file) and machine (this one), which the file does not keep itself."""
+    """All fields but name and title; date (the file's) and machine (this one) are not in the file itself."""
     date = datetime.datetime.fromtimestamp(path.stat().st_mtime).astimezone()
     return {
         "date": date.isoformat(timespec="seconds"),
@@ -186,7 +186,7 @@ def _about(path, run, command, table):
 
 
 def _command(script, given):
-    """The command line of flags that were given; those that were not are left out."""
+    """The command line with the given flags."""
     found = {name: given.get(name) for name in _GIVEN}
     words = [
         f"--{name}={','.join(map(str, value)) if isinstance(value, list) else value}"

@@ -1,1 +1,1 @@
-"""The user study of Zoom-to-Inpaint (Z, section 4.3): a page for participants, and the count of their answers."""
+"""The user study of Zoom-to-Inpaint (section 4.3): a page for participants, and the count of their answers."""

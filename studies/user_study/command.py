@@ -3,12 +3,12 @@
     python -m studies.user_study build --ours=FOLDER --others=hifill=FOLDER,telea=FOLDER --output=small.html
     python -m studies.user_study tally --key=small.key.json,large.key.json --results=answers/ --output=tally
 
-`build` makes one HTML page of folders of results (NAME.png is the same picture in all of them) and, beside it, the key
-that says which picture is whose. Participants open the page in a browser, compare pair after pair and hand in the file
-that it downloads. `tally` counts these files in the layout of Table 8, beside the paper's numbers. docs/user_study.md
-goes through a study from pictures to table.
+`build` makes one HTML page from folders of results (NAME.png is the same picture in each) and, beside the page, the
+key, which names the method of each picture. Participants open the page in a browser, compare pair after pair and hand
+in the file that the page downloads. `tally` counts these files in the layout of Table 8, with the paper's numbers.
+docs/user_study.md describes a whole study.
 
-Exit code: 0 done; 1 failed, or `tally` left out a file that should have counted; 2 wrong flags.
+Exit code: 0 done; 1 failed, or `tally` left out a file that should count; 2 wrong flags.
 """
 
 from __future__ import annotations
@@ -31,28 +31,28 @@ _command: list[str] = []
 
 
 def _build_flags() -> None:
-    flags.DEFINE_list("ours", [], "folder of our method's results; several are read as one")
+    flags.DEFINE_list("ours", [], "folders of our method's results")
     flags.DEFINE_list("others", [], "NAME=FOLDER of other methods' results")
-    flags.DEFINE_list("images", [], "folder of the photographs, whose names are then compared")
-    flags.DEFINE_list("masks", [], "folder of the holes (white), to show what was missing")
-    flags.DEFINE_bool("show_truth", False, "participants can look at the photograph too")
-    flags.DEFINE_integer("pairs", None, "that each participant compares; default: 300 or all", 1)
-    flags.DEFINE_integer("seed", 0, "of the pairs that are chosen", lower_bound=0)
-    flags.DEFINE_string("kind", None, "kind of masks, in tables; default: the page's name")
-    flags.DEFINE_string("question", page.QUESTION, "what participants are asked")
+    flags.DEFINE_list("images", [], "folders of the photographs; only their names are compared")
+    flags.DEFINE_list("masks", [], "folders of the masks (white = hole), to show the holes")
+    flags.DEFINE_bool("show_truth", False, "participants can view the photograph too")
+    flags.DEFINE_integer("pairs", None, "pairs per participant; default: 300, or all if fewer", 1)
+    flags.DEFINE_integer("seed", 0, "seed of the choice of pairs", lower_bound=0)
+    flags.DEFINE_string("kind", None, "kind of masks, named in tables; default: the page's name")
+    flags.DEFINE_string("question", page.QUESTION, "question to the participants")
     flags.DEFINE_string("output", None, "page to write")
 
 
 def _tally_flags() -> None:
-    flags.DEFINE_list("results", [], "files that participants handed in, or folders of them")
-    flags.DEFINE_list("key", [], "the keys of the pages they are of")
-    flags.DEFINE_bool("incomplete", False, "count participants who did not get to the end")
+    flags.DEFINE_list("results", [], "participants' files, or folders of them")
+    flags.DEFINE_list("key", [], "keys of the participants' pages")
+    flags.DEFINE_bool("incomplete", False, "count participants who did not finish")
     flags.DEFINE_bool("reported", True, "print the paper's own rows")
-    flags.DEFINE_string("output", None, "folder of table.md and tally.json")
+    flags.DEFINE_string("output", None, "folder for table.md and tally.json")
 
 
 def prepare() -> None:
-    """Checks the environment, takes the command from the words that were typed and defines its flags."""
+    """Checks the environment, takes the command from the command line and defines its flags."""
     environment.check()
     words = sys.argv[1:]
     if words and words[0] in COMMANDS:
@@ -73,7 +73,7 @@ def _need(*names: str) -> None:
 
 
 def others() -> dict[str, list[str]]:
-    """--others as {method: folders}.
+    """Reads --others: {method: folders}.
 
     Raises:
       UsageError: an entry that is not NAME=FOLDER.
@@ -93,12 +93,12 @@ def build() -> int:
     if target.suffix not in (".html", ".htm"):
         raise UsageError(f"--output={target} is the page to write; end its name in .html")
     if FLAGS.masks and not FLAGS.images:
-        raise UsageError("--masks needs --images: what was missing is shown in the photographs")
+        raise UsageError("--masks needs --images: holes are shown in the photographs")
     if FLAGS.show_truth and not FLAGS.images:
         raise UsageError("--show_truth needs --images")
     for name in ("question", "kind"):
         if not (FLAGS[name].value or "x").isprintable():
-            raise UsageError(f"--{name} is no single line of text that can be written")
+            raise UsageError(f"--{name} must be one line of printable text")
     folders = page.Folders(FLAGS.ours, others(), FLAGS.images, FLAGS.masks)
     key = page.build(
         *(target, folders, FLAGS.pairs, FLAGS.seed, FLAGS.kind or target.stem, FLAGS.question),
@@ -110,8 +110,8 @@ def build() -> int:
     print(f"{target}: {len(key['pairs'])} pairs of {shown} pictures ({methods}), {size:.1f} MB")
     if key["equal"]:
         names = ", ".join(key["equal"][:3]) + ", …" * (len(key["equal"]) > 3)
-        print(f"{len(key['equal'])} pairs are of two equal pictures: {names}")
-    print(f"{page.key_path(target)}: says whose pictures they are; keep it to yourself")
+        print(f"{len(key['equal'])} pairs show two equal pictures: {names}")
+    print(f"{page.key_path(target)}: names the method of each picture; keep it secret")
     return 0
 
 
@@ -121,7 +121,7 @@ def tally() -> int:
     for path in map(pathlib.Path, FLAGS.key):
         key = user_study_results.read_key(path)
         if key["study"] in keys:
-            raise UsageError(f"--key={path} is of the same study as another key")
+            raise UsageError(f"--key={path} belongs to the same study as another key")
         keys[key["study"]] = key
     paths = user_study_results.result_files(FLAGS.results)
     results, left_out = user_study_results.gather(paths, keys, FLAGS.incomplete)

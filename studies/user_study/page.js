@@ -1,7 +1,7 @@
-// The programme of the user study's page; studies/user_study/page.py puts it into page.html.j2.
+// The script of the user study's page; studies/user_study/page.py inserts it into page.html.j2.
 //
 // The page holds <script type="application/json"> elements: "study" {format, study, pairs: [id, ...]} and, for every pair,
-// one whose id is the pair's: {a, b, masked?, truth?}, data URIs. Which of a and b is whose only the key file says.
+// one whose id is the pair's: {a, b, masked?, truth?}, data URIs. Only the key file names the methods of a and b.
 //
 // The order of the pairs and which of a and b comes first follow from the study and the participant's name alone. After
 // every choice the answers go to localStorage, and a reload goes on there. Nothing is sent: the answers are a download,
@@ -13,7 +13,7 @@ const CURRENT = `user-study/${STUDY.study}/participant`;
 const element = (id) => document.getElementById(id);
 const images = [...document.querySelectorAll("#stage img")];
 
-// What is known of the participant: {participant, started, answers}; null before the start.
+// The participant's session: {participant, started, answers}; null before the start.
 let progress = null;
 // The pairs in this participant's order: [{pair, first}], first being "a" or "b".
 let order = [];
@@ -58,7 +58,7 @@ function store(key, text) {
 
 const progressKey = (participant) => `user-study/${STUDY.study}/progress/${participant}`;
 
-// The kept progress of a participant, as far as it fits the order; a new one if there is none.
+// The stored session of a participant, as far as it fits the order; otherwise a new one.
 function load(participant) {
   const fresh = { participant, started: new Date().toISOString(), answers: [] };
   try {
@@ -105,7 +105,7 @@ function showDone() {
   element("thanks").focus();
 }
 
-// Shows the first pair without an answer, or that there is none left.
+// Shows the first pair without an answer, or the last screen if all pairs are answered.
 async function showPair() {
   const number = progress.answers.length;
   if (number === order.length) return showDone();
@@ -293,7 +293,7 @@ element("next").addEventListener("click", () => {
   try {
     localStorage.removeItem(CURRENT);
   } catch {
-    // nothing is kept, so there is nothing to forget
+    // nothing is stored, so nothing is removed
   }
   showStart();
 });

@@ -1,18 +1,17 @@
-"""The page of the user study (Z, section 4.3 and appendix D): one HTML file that needs no network, and its key.
+"""The page of the user study (Zoom-to-Inpaint (Z), section 4.3 and appendix D): one HTML file and its key.
 
-A pair is the same picture, filled by our method and by one of the others. Each picture is used with one method, each
-method (but for a remainder) equally often; only where more pairs than pictures are asked for does a picture come again,
-with another method. All participants see the same pairs; the page draws order and sides anew for each of them, from the
-participant's name.
+A pair is the same picture, filled by our method and by another. Each picture is used with one method, and each method
+(up to a remainder) equally often; a picture is used again, with another method, only if there are more pairs than
+pictures. All participants see the same pairs; the participant's name determines order and sides.
 
-    study.html       pictures as data URIs, lossless; pairs and their two pictures have ids without a meaning
-    study.key.json   which is which, for `studies.user_study.tally`; not for the participants
+    study.html       pictures as lossless data URIs; pairs and pictures have random ids
+    study.key.json   the method of each picture, for `studies.user_study.tally`; not for the participants
 
-The page is a function of the pictures, --seed and its texts: the same call writes the same bytes. Its programme is
-page.js, its layout page.html.j2, both beside this file.
+The same pictures, --seed and texts give the same page, byte for byte. Its script is page.js, its layout page.html.j2,
+both beside this file.
 
-The paper does not say more. Here participants choose once they have seen both pictures of a pair, and can take a choice
-back; pictures are enlarged to the window, at most 4 times; all participants see the same pairs.
+The paper leaves the following open. Participants can choose after they have seen both pictures of a pair, and can take
+a choice back. Pictures are enlarged to the window, at most 4 times.
 """
 
 from __future__ import annotations
@@ -39,19 +38,19 @@ from studies.kit import pages
 KEY_FORMAT = "user-study-key-1"
 RESULT_FORMAT = "user-study-result-1"
 QUESTION = "Which of these images looks better?"  # Z, section 4.3
-PAIRS = 300  # of each of the paper's participants
-MOST_BYTES = 400_000_000  # of pictures; browsers give up on larger pages
+PAIRS = 300  # pairs per participant in the paper
+MOST_BYTES = 400_000_000  # bytes of pictures; browsers fail on larger pages
 
 _HERE = pathlib.Path(__file__).resolve().parent
 
 
 class Folders(NamedTuple):
-    """Where pictures lie, each a list of folders; NAME.png (or another image) is the same picture in all of them.
+    """Lists of folders; NAME.png (or another image type) is the same picture in each folder.
 
     ours: results of our method.
-    others: {method: its results}.
+    others: {method: folders of its results}.
     images: the photographs; may be empty.
-    masks: their holes, white; may be empty.
+    masks: their masks, white = hole; may be empty.
     """
 
     ours: list[str]
@@ -61,7 +60,7 @@ class Folders(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """What is compared: `picture` by `method` and by ours, which is "a" or "b"; the page knows `id`, "a" and "b"."""
+    """`picture` filled by `method` and by ours; `ours` is "a" or "b". The page holds only `id`, "a" and "b"."""
 
     id: str
     picture: str
@@ -83,15 +82,15 @@ def build(
     Args:
       target: ends in .html.
       folders: where the pictures lie.
-      count: pairs that each participant compares; None: the paper's 300, or all there are if these are fewer.
-      seed: of the pairs, and of their ids and order.
-      kind: of the masks, as tables name it: "small" and "large" are the paper's.
-      question: that the participants answer.
-      show_truth: they can look at the photograph too.
+      count: pairs per participant; None: the paper's 300, or all pairs if there are fewer.
+      seed: of the pairs, their ids and their order.
+      kind: kind of masks, as named in tables; "small" and "large" are the paper's.
+      question: question to the participants.
+      show_truth: participants can view the photograph too.
 
     Raises:
-      UserError: a picture is missing, has another size, or all pairs are of equal pictures, or there is no Jinja2;
-        nothing is written.
+      UserError: a picture is missing or has another size, all pairs show equal pictures, or Jinja2 is missing; nothing
+        is written.
     """
     template = pages.template(_HERE / "page.html.j2")
     names = sorted(_pictures(folders.images, "--images") or _pictures(folders.ours, "--ours"))
@@ -120,14 +119,14 @@ def build(
 
 
 def key_path(page: storage.PathLike) -> pathlib.Path:
-    """Where the key of a page lies: study.html -> study.key.json."""
+    """Path of a page's key: study.html -> study.key.json."""
     return pathlib.Path(page).with_suffix(".key.json")
 
 
 def choose_pairs(
     names: Sequence[str], methods: Sequence[str], count: int | None, seed: int
 ) -> list[Pair]:
-    """`count` pairs in random order: pictures differ as long as there are any, methods differ by one pair at most.
+    """`count` pairs in random order: no picture is repeated before all are used, methods differ by at most one pair.
 
     Raises:
       UsageError: `count` is larger than pictures times methods.
@@ -141,7 +140,7 @@ def choose_pairs(
     count = min(PAIRS, most) if count is None else count
     rng = np.random.default_rng(seed)
     pictures_, methods_ = rng.permutation(names), rng.permutation(methods)
-    # After as many pairs as make every picture meet the same method again, methods move on by one.
+    # After `again` pairs every picture would meet the same method again, so methods move on by one.
     again = math.lcm(len(names), len(methods))
     chosen = [
         (str(pictures_[n % len(names)]), str(methods_[(n + n // again) % len(methods)]))
@@ -155,7 +154,7 @@ def choose_pairs(
 def _pictures(
     folders: Sequence[str], flag: str, names: Sequence[str] = ()
 ) -> dict[str, pathlib.Path]:
-    """{name: file} of all images in the folders, `names` among them; empty without folders."""
+    """{name: file} of all images in the folders, which must include `names`; empty without folders."""
     found: dict[str, pathlib.Path] = {}
     for folder in map(pathlib.Path, folders):
         if not folder.is_dir():
@@ -196,7 +195,7 @@ def _shown(pairs, ours, others, truths, masks, show_truth) -> dict[str, dict[str
 def _embed(
     paths: dict[str, pathlib.Path], mask: pathlib.Path | None, show_truth: bool
 ) -> dict[str, str]:
-    """The files of one pair, "a", "b" and "truth", as data URIs: of "truth" only where it is shown; and "masked"."""
+    """One pair as data URIs: "a", "b", "truth" if it is shown, and "masked" if there is a mask."""
     pixels = {name: convert.read_rgb(path) for name, path in paths.items()}
     for name, array in pixels.items():
         if array.shape != pixels["a"].shape:
@@ -211,7 +210,7 @@ def _embed(
 
 
 def _data_uri(pixels: np.ndarray, path: pathlib.Path) -> str:
-    """The pixels encoded anew, lossless, without the metadata of their file."""
+    """The pixels as lossless WebP, without the file's metadata."""
     encoded = io.BytesIO()
     try:
         image_files.as_image(pixels).save(encoded, "WEBP", lossless=True, quality=60, method=3)
@@ -230,12 +229,12 @@ def _write(target, template, key, shown) -> None:
         script=(_HERE / "page.js").read_text(encoding="utf-8"),
     )
     with storage.atomic_path(target) as page:
-        filled.dump(str(page), encoding="utf-8")  # in pieces, as together they are large
+        filled.dump(str(page), encoding="utf-8")  # in pieces, because the page is large
         json_files.write(key_path(target), key)
 
 
 def _check_not_another_key(path: pathlib.Path, study: str) -> None:
-    """Without its key, what a study's participants chose could not be read any more."""
+    """UserError for the key of another study: without its key, a study's answers cannot be read."""
     try:
         if path.exists():
             json_files.read(path, {"study": json_files.one_of(study)})

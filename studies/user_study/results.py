@@ -1,8 +1,8 @@
-"""Reads and checks what participants of a user study hand in. A file counts once or is left out with a reason.
+"""Reads and checks the participants' files of a user study. A file counts once or is left out with a reason.
 
-A result is what the page downloads (`studies/user_study/page.js`); its key (`studies/user_study/page.py`) says which
-picture was whose. A participant may hand in several files: a later export of a session replaces an earlier one. Two
-sessions of one participant contradict each other, so neither is counted until somebody removes one.
+A result is the file that the page downloads (`studies/user_study/page.js`). The page's key
+(`studies/user_study/page.py`) names the method of each picture. A participant may hand in several files: a later export
+of a session replaces an earlier one. Of two sessions of one participant neither is counted until one is removed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _RESULT = {
 
 
 class Result(NamedTuple):
-    """One file; `started` tells sessions apart, `exported` the exports of one session.
+    """One file; `started` distinguishes sessions, `exported` the exports of a session.
 
     answers: {"pair", "chosen", "first", "switches", "seconds"}: the pair's id, the picture chosen and the one shown
       first ("a" or "b").
@@ -49,7 +49,7 @@ class Result(NamedTuple):
 
 
 class LeftOut(NamedTuple):
-    """A file that is not counted; `fault` is False where another file holds the same session, or it is a key."""
+    """A file that is not counted; `fault` is False for a key or if another file holds the same session."""
 
     path: pathlib.Path
     reason: str
@@ -57,7 +57,7 @@ class LeftOut(NamedTuple):
 
 
 def read_key(path: pathlib.Path) -> dict[str, Any]:
-    """The content of a key file; UserError when it is none."""
+    """The content of a key file; UserError for any other file."""
     try:
         key = json_files.read(path, _KEY)
         if not key["pairs"]:
@@ -70,7 +70,7 @@ def read_key(path: pathlib.Path) -> dict[str, Any]:
 
 
 def result_files(given: Sequence[str]) -> list[pathlib.Path]:
-    """The files of --results, each once: files as they are, of folders every .json in them."""
+    """The files of --results, each once; a folder stands for every .json file in it."""
     found: dict[pathlib.Path, pathlib.Path] = {}
     for path in map(pathlib.Path, given):
         if not path.exists():
@@ -86,14 +86,14 @@ def result_files(given: Sequence[str]) -> list[pathlib.Path]:
 def gather(
     paths: Iterable[pathlib.Path], keys: Mapping[str, dict], incomplete: bool = False
 ) -> tuple[list[Result], list[LeftOut]]:
-    """The results to count, and all files that are not, each with its reason.
+    """The results to count, and the files left out, each with its reason.
 
-    Simulated participants are counted where there are no others; tables then say so.
+    Simulated participants count only if there are no real ones; tables then say so.
 
     Args:
       paths: result files.
       keys: {study: its key}.
-      incomplete: count what participants answered who did not get to the end.
+      incomplete: count participants who did not finish.
     """
     sessions, chosen, left_out = collections.defaultdict(list), [], []
     for path in paths:
@@ -147,7 +147,7 @@ def _read(path: pathlib.Path, keys: Mapping[str, dict]) -> Result | LeftOut:
 
 
 def _one_session(results: list[Result]) -> tuple[Result | None, list[LeftOut]]:
-    """The latest export of the one session that `results` of one participant are of; None if there are more."""
+    """The latest export among the results of one participant; None if they are of several sessions."""
     name = results[0].participant
     if len({result.started for result in results}) > 1:
         names = ", ".join(result.path.name for result in results)

@@ -1,10 +1,10 @@
-"""Counts of a user study in the layout of Z's Table 8, with intervals, beside the paper's own counts.
+"""Counts of a user study in the layout of Zoom-to-Inpaint's (Z) Table 8, with intervals, beside the paper's counts.
 
-Choices of all participants are added up per kind of masks and method, as in the paper; studies of the same kind (one
-page for each data set, say) are added too. Per cent are the choices of our picture.
+Choices of all participants are added up per kind of masks and method, as in the paper. Studies of the same kind (such
+as one page per data set) are added up too. Per cent are the choices of our picture.
 
-Intervals are Wilson's at 95%, from SciPy. They take choices as independent; those of one participant, or on one
-picture, are not, so the truth is less certain than they say. The spread over participants is given with them.
+Intervals are Wilson's at 95%, from SciPy. They assume independent choices. Choices of one participant, or on one
+picture, are not independent, so the intervals are too narrow; the spread over participants is given as well.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PAPERS_INTERVALS = "The paper prints no intervals: those of its rows are comput
 class Count:
     """Choices of the other method's picture and of ours.
 
-    per_cent_ours: choices of ours; low, high: Wilson's interval of it. All None without any choice.
+    per_cent_ours: choices of ours in per cent; low, high: its Wilson interval. All are None without choices.
     """
 
     other: int
@@ -62,13 +62,13 @@ class Count:
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """What was chosen under one kind of masks.
+    """The choices under one kind of masks.
 
-    masks: the kind.
-    studies: their ids.
-    participants: how many.
-    unfinished: of them, those who did not get to the end.
-    simulated: whether no person chose anything.
+    masks: kind of masks.
+    studies: ids of the studies.
+    participants: number of participants.
+    unfinished: number of participants who did not finish.
+    simulated: whether the participants are simulated.
     methods: {method: choices against it}.
     total: all choices.
     by_participant: {participant: all choices}.
@@ -89,7 +89,7 @@ class Kind:
 
 
 def tally(results: Sequence[Result], keys: Mapping[str, dict[str, Any]]) -> list[Kind]:
-    """The counts of `results`, one entry per kind of masks that has any, in the order of `keys` ({study: key})."""
+    """The counts of `results`, one entry per kind of masks with results, in the order of `keys` ({study: key})."""
     by_kind: dict[str, list[Result]] = {key["kind"]: [] for key in keys.values()}
     for result in results:
         by_kind[keys[result.study]["kind"]].append(result)
@@ -140,7 +140,7 @@ def paper_counts() -> dict[str, dict[str, Count]]:
 
 
 def table(kinds: Sequence[Kind], with_papers: bool = True) -> Table:
-    """The counts as Z's Table 8 has them; the paper's own rows below those of the same kind of masks."""
+    """The counts in the layout of Z's Table 8, with the paper's rows below those of the same kind of masks."""
     papers = paper_counts() if with_papers else {}
     papers = {kind.masks: papers[kind.masks] for kind in kinds if kind.masks in papers}
     names = _names(kinds, papers)
@@ -159,17 +159,17 @@ def table(kinds: Sequence[Kind], with_papers: bool = True) -> Table:
 
 
 def _same(method: str) -> str:
-    """How a method's name is compared with the paper's: "DeepFill-v2 [50]" is deepfill_v2."""
+    """A method's name in the form that is compared with the paper's: "DeepFill-v2 [50]" equals deepfill_v2."""
     return re.sub(r"[^a-z0-9]", "", re.sub(r"\[.*?\]", "", method.lower()))
 
 
 def _names(kinds: Sequence[Kind], papers: Mapping[str, Mapping[str, Count]]) -> dict[str, str]:
-    """{method: what its column is called}: as in the paper where it is one of the paper's, else as it is."""
+    """{method: title of its column}: the paper's name for the paper's methods, else the method's own."""
     known = {_same(method): method for printed in papers.values() for method in printed}
     names: dict[str, str] = {}
     for method in dict.fromkeys(method for kind in kinds for method in kind.methods):
         title = known.get(_same(method), method)
-        names[method] = method if title in names.values() else title  # of two that look alike
+        names[method] = method if title in names.values() else title  # two names may look alike
     return names
 
 
@@ -206,7 +206,7 @@ def _note(kind: Kind) -> str:
 
 
 def values(kinds: Sequence[Kind], left_out: Sequence[LeftOut]) -> dict[str, Any]:
-    """Everything that was counted, and what was not, for `json_files.write`."""
+    """All counts and the files left out, for `json_files.write`."""
     return {
         "format": TALLY_FORMAT,
         "confidence": CONFIDENCE,

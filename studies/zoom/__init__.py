@@ -1,1 +1,1 @@
-"""The studies of Zoom-to-Inpaint's tables and figures (Z)."""
+"""The studies of Zoom-to-Inpaint's tables and figures."""

@@ -1,8 +1,8 @@
-"""Zoom-to-Inpaint's Figures 1, 4 and 14: the method beside others, as pictures with closeups.
+"""Zoom-to-Inpaint's Figures 1, 4 and 14: the method and others side by side, with closeups.
 
-Here nothing is chosen: the first four pictures under large masks, then the first four under small ones (the layout of
-Figure 14), each with a closeup of where most of the hole is (Figures 1 and 4). `--count` shows more or fewer. The small
-setting shows the sample photographs.
+The study shows the first four images under large masks, then the first four under small masks (the layout of Figure
+14), each with a closeup of the square with most of the hole (Figures 1 and 4). No image is chosen by hand. `--count`
+sets the number. The small setting shows the sample photographs.
 """
 
 from __future__ import annotations
@@ -22,9 +22,7 @@ def run(bench: Bench) -> Result:
         some = data_set._replace(paths=data_set.paths[: bench.count or _SHOWN])
         for masks in ("large", "small"):
             scored = table_2.scored(bench, some, masks)
-            caption = (
-                f"{some.label}, {masks} masks; below each picture what is in the box, enlarged."
-            )
+            caption = f"{some.label}, {masks} masks; below each picture its box, enlarged."
             drawn = pictures.closeups(scored, scored.cases)
             found.append(Picture(f"{some.name}_{masks}.png", caption, drawn))
     notes = ["The first pictures of the set, not chosen ones.", *sets.notes(bench)]

@@ -1,7 +1,7 @@
-"""Zoom-to-Inpaint's Figures 5, 15 and 16: the four ablations, as pictures with closeups, and where they fail.
+"""Zoom-to-Inpaint's Figures 5, 15 and 16: the four ablations side by side, with closeups, and their failures.
 
-Nothing is chosen: Figures 5 and 15 are the first pictures under small masks, Figure 16 those with the largest holes
-under large masks. `--count` limits the set. The small setting shows the sample photographs.
+Figures 5 and 15 show the first images under small masks, Figure 16 the images with the largest holes under large masks.
+No image is chosen by hand. `--count` limits the set. The small setting shows the sample photographs.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Pictures and holes as Zoom-to-Inpaint's evaluation has them, and the networks that Table 3 compares on them.
+"""Images and holes of Zoom-to-Inpaint's evaluation, and the networks of Table 3.
 
-256x256 center crops of DIV2K's validation images, with small and with large masks. The paper names this set for Tables
-5 and 9 (appendices C.1, E); for Table 10 and Figure 6 it names none, so DIV2K is inferred.
+The set is 256x256 center crops of DIV2K's validation images, with small and with large masks. The paper names it for
+Tables 5 and 9 (appendices C.1, E). For Table 10 and Figure 6 the paper names none; DIV2K is assumed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _SMALL_NOTE = (
 
 
 def labels(arms: Sequence[str]) -> dict[str, str]:
-    """{the paper's name: arm}."""
+    """{name in the paper: arm}."""
     return {networks.ARMS[arm].label: arm for arm in arms}
 
 
 def scored(
     bench: Bench, arms: Sequence[str], masks: Sequence[str] = MASKS
 ) -> tuple[DataSet, dict[str, Scored]]:
-    """The arms on the set of the module docstring, or on --dataset: {masks: scores}."""
+    """(data set, {masks: scores of the arms}) on the set of the module docstring, or on --dataset."""
     (data_set,) = bench.data_sets(DATA)
     painters = {label: bench.painter(arm) for label, arm in labels(arms).items()}
     return data_set, {kind: bench.scores(painters, kind, data_set, SIDE) for kind in masks}
@@ -63,7 +63,7 @@ def scores_table(
 
 
 def notes(bench: Bench, data_set: DataSet | None = None) -> list[str]:
-    """What every result has to say; `data_set`: where the paper's rows stand below what was measured on it."""
+    """The notes of every result; `data_set`: the measured one, if the table has the paper's rows too."""
     found = [
         f"Holes are drawn with seed {bench.seed}, not the paper's own, unless a test package brings its own.",
         *([_SMALL_NOTE] if bench.small else []),

@@ -1,6 +1,6 @@
-"""Zoom-to-Inpaint's Table 1 and Figure 3: how much of a picture the small and the large masks cover.
+"""Zoom-to-Inpaint's Table 1 and Figure 3: the share of an image that small and large masks cover.
 
-10,000 masks of each kind, as in the paper; the small setting draws 1,000. `--count` sets the number.
+The study draws 10,000 masks of each kind, as in the paper; the small setting draws 1,000. `--count` sets the number.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def run(bench: Bench) -> Result:
     return Result(
         tables=[Table(title, columns, rows, "Median and 95th percentile are not in the paper.")],
         pictures=[
-            Picture("share.png", "How often masks cover how much.", _histogram(shares)),
+            Picture("share.png", "Distribution of the hole share.", _histogram(shares)),
             Picture("examples.png", caption, drawn),
         ],
-        notes=["A largest value grows with the number of masks: compare it at 10,000."],
+        notes=["The largest value grows with the number of masks: compare it at 10,000 masks."],
         values={kind: {"mean": x.mean(), "max": x.max(), "n": count} for kind, x in shares.items()},
     )
 

@@ -1,8 +1,8 @@
-"""Zoom-to-Inpaint's Table 10 and Figure 6: SSIM in three frequency bands, and what each ablation gains in them.
+"""Zoom-to-Inpaint's Table 10 and Figure 6: SSIM in three frequency bands, and the gain of each ablation.
 
-The gains are on No zoom. The bands are those of a two-level Laplacian pyramid (`common.scoring.frequency_bands`). The
-paper leaves the scale of SSIM on them open, so gains are easier to compare with the paper than the values themselves.
-The small setting scores the sample photographs.
+Gains are relative to No zoom. The bands are those of a two-level Laplacian pyramid
+(`common.scoring.frequency_bands`). The paper does not give the scale of SSIM on a band, so gains compare better with
+the paper than the values. The small setting scores the sample photographs.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def run(bench: Bench) -> Result:
 
 
 def band_means(scored: Scored) -> dict[str, dict[str, float]]:
-    """{band: {method: mean SSIM over the images}} of results as they were written."""
+    """{band: {method: mean SSIM over the images}} of the saved results."""
     totals = {band: dict.fromkeys(scored.folders, 0.0) for band in BANDS}
     for case in scored.cases:
         truth, _, results = pictures.read(scored, case)
@@ -52,7 +52,7 @@ def band_means(scored: Scored) -> dict[str, dict[str, float]]:
 
 
 def gains(values: dict[str, float]) -> dict[str, float]:
-    """{method: what it has more than the first}."""
+    """{method: its gain over the first method}."""
     baseline, *others = values
     return {name: values[name] - values[baseline] for name in others}
 

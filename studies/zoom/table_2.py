@@ -1,14 +1,14 @@
-"""Zoom-to-Inpaint's Tables 2 and 7: the method beside others, on Places2 and DIV2K, under small and large masks.
+"""Zoom-to-Inpaint's Tables 2 and 7: the method and others on Places2 and DIV2K, under small and large masks.
 
-100 images each of Places2's validation and test set, reduced to 256x256, and center crops of DIV2K's 100 validation
-images. Which 200 images of Places2 the paper took is not said: here the first ones of each split.
+Images are 100 of Places2's validation and 100 of its test set, reduced to 256x256, and center crops of DIV2K's 100
+validation images. The paper does not name the 200 images of Places2; the study takes the first of each split.
 
-HiFill was made for 512x512. As in the paper, pictures are enlarged bicubically for it and its results reduced; how they
-are reduced, and whether known pixels are put back, is not said: here bicubically, and not. Table 7 is Table 2 and what
-the other methods' own papers print, which the paper calls not directly comparable.
+HiFill was made for 512x512. As in the paper, images are enlarged bicubically for HiFill and its results reduced. The
+paper does not say how; the study reduces bicubically, known pixels too. Table 7 is Table 2 and numbers from the other
+methods' papers, which the paper calls not directly comparable.
 
-Other methods are scored from folders of PNGs, FOLDER/<data set>/<masks>/NAME.png; what they are to paint is written
-below --output by the first run. The small setting trains a small network of each model and scores them on the samples.
+Other methods are scored from folders of PNGs, FOLDER/<data set>/<masks>/NAME.png. The first run writes their input
+images and masks below --output. The small setting trains a small network of each model and scores the samples.
 """
 
 from __future__ import annotations
@@ -28,16 +28,15 @@ _HIFILL = "HiFill [48]"
 
 
 def resized(image: np.ndarray, mask: np.ndarray, size: tuple[int, int]):
-    """Picture and mask at (width, height), as the paper enlarges them for HiFill: bicubic and nearest neighbour."""
+    """Image (bicubic) and mask (nearest neighbour) at `size` = (width, height), enlarged as in the paper."""
     large = cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
     return large, cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
 
 
 def enlarged_for_hifill(inpaint):
-    """A painter of any size -> one that works on pictures enlarged to 512, as section 4.1 has it.
+    """A painter that enlarges images to 512 for the painter `inpaint`, as in section 4.1.
 
-    The whole result is reduced again (the paper does not say how), so that known pixels are not exactly the
-    photograph's.
+    The whole result is reduced again (the paper does not say how), so known pixels differ slightly from the input.
     """
 
     def paint(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -50,7 +49,7 @@ def enlarged_for_hifill(inpaint):
 
 
 def scored(bench: Bench, data_set: DataSet, masks: str) -> Scored:
-    """HiFill (if there are weights), the methods of --predictions, and Zoom-to-Inpaint on one set."""
+    """Scores of HiFill (if it has weights), the methods of --predictions, and Zoom-to-Inpaint on one set."""
     methods = {}
     if bench.small or HIFILL in bench.weights:
         methods["HiFill"] = enlarged_for_hifill(bench.painter(HIFILL))
@@ -76,7 +75,7 @@ def run(bench: Bench) -> Result:
 
 
 def copied() -> Table:
-    """Table 7's first rows; HiFill's L1 as a fraction of the full range, as all others are."""
+    """Table 7's first rows; HiFill's L1 as a fraction of the full range, like all others."""
     printed = reported("zoom_to_inpaint").TABLE_7_COPIED
     theirs = reported("hifill").TABLE_2[HIFILL_SIDE]["Ours"].l1_levels
     corrected = printed[_HIFILL]._replace(l1_fraction=theirs / convert.WHITE)

@@ -1,7 +1,7 @@
-"""Zoom-to-Inpaint's Table 3: what zooming, super-resolution and the gradient loss bring.
+"""Zoom-to-Inpaint's Table 3: the gains of zoom, super-resolution and gradient loss.
 
-Four networks, each trained by a flagfile in configs/zoom_to_inpaint/ablations/. The small setting trains four small
-networks, a minute or two each, which later studies share.
+A flagfile in configs/zoom_to_inpaint/ablations/ trains each of the four networks. The small setting trains four small
+networks, a minute or two each; later studies reuse them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def run(bench: Bench) -> Result:
 
 
 def gains(scored: Scored, masks: str) -> Table:
-    """What each arm gains on the first one, image by image: mean and its standard error."""
+    """The gain of each arm over the first, image by image: mean and standard error."""
     by_method: dict = {}
     for score in scored.scores:
         by_method.setdefault(score.method, []).append(score.metrics)
@@ -41,8 +41,8 @@ def gains(scored: Scored, masks: str) -> Table:
         f"Gain on {baseline}, {masks} masks",
         ["Method", *(column.title for column in sets.COLUMNS)],
         rows,
-        "Mean over images of the difference on the same image and hole, ± its standard error, and its "
-        "median; of the pooled PSNR the difference. Not in the paper.",
+        "Difference on the same image and hole: mean over images ± standard error, and median; for pooled PSNR "
+        "the plain difference. Not in the paper.",
     )
 
 

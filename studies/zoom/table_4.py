@@ -1,8 +1,8 @@
 """Zoom-to-Inpaint's Table 4: number of parameters and time per image.
 
 The paper's times are means over 100 center crops of DIV2K under large masks, 256x256 (HiFill: 512x512), file I/O
-excluded, on an NVIDIA Tesla T4. The networks are the paper's with random weights unless --weights names some, as
-weights change no timing. The small setting times the same networks on three photographs.
+excluded, on an NVIDIA Tesla T4. The networks have the paper's width, with random weights unless --weights is given:
+weights do not change the time. The small setting times the same networks on three photographs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run(bench: Bench) -> Result:
     batches = [inputs.batch(*pair) for pair in pairs]
     large = [resized(*pair, (side, side)) for pair in pairs]
     large_batches = [inputs.batch(*pair) for pair in large]
-    # {name: (network, call, inputs, what is counted)}
+    # {name: (network, call, inputs, function whose operations are counted)}
     timed = {
         f"HiFill, {_NETWORK_ALONE}": (
             hifill,
@@ -64,9 +64,9 @@ def run(bench: Bench) -> Result:
     title = f"Parameters and time per image, {data_set.label}, {width}x{height}, large masks"
     notes = [
         f"HiFill works on {side}x{side}: pictures are enlarged before the clock starts. With pre- and post-processing "
-        "it starts from a photograph of 8 bits and ends with one.",
-        "'What the hole needs' is inpaint.py's way: the same result without what the final blend would drop.",
-        "The paper's times are of an NVIDIA Tesla T4.",
+        "it takes and returns an 8-bit photograph.",
+        "'What the hole needs' is how inpaint.py fills: the same result without what the final blend discards.",
+        "The paper's times were measured on an NVIDIA Tesla T4.",
     ]
     if not bench.weights:
         notes.append("Networks of the paper's width with random weights, which change no timing.")
@@ -74,7 +74,7 @@ def run(bench: Bench) -> Result:
 
 
 def model(bench: Bench, arm: str):
-    """The arm's network with --weights, or as wide as the paper's with random ones."""
+    """The arm's network with --weights, or the paper's width with random weights."""
     if arm in bench.weights:
         return bench.model(arm)
     import hifill
@@ -84,7 +84,7 @@ def model(bench: Bench, arm: str):
 
 
 def paper_rows() -> list[list[str]]:
-    """Table 4's rows, HiFill's as two; an asterisk as there: a number copied from the method's own paper."""
+    """Table 4's rows, two of them HiFill's; an asterisk marks numbers copied from a method's own paper."""
     printed = reported("zoom_to_inpaint")
     alone = printed.TABLE_4[_HIFILL]._replace(milliseconds=printed.HIFILL_NETWORK_MILLISECONDS)
     blank, rows = ["-"] * (len(timing.COLUMNS) - 3), []

@@ -1,7 +1,7 @@
-"""Zoom-to-Inpaint's Table 5: the ablations beside wider networks without super-resolution, and their parameters.
+"""Zoom-to-Inpaint's Table 5: the ablations, wider networks without super-resolution, and parameter counts.
 
-What Table 3 needs and two more networks. The small setting trains all six with 16 channels for 64 and 18 for 70; the
-numbers of parameters at the paper's width are counted in any case.
+The study needs the networks of Table 3 and two more. The small setting trains all six, with 16 channels for 64 and 18
+for 70. Both settings count the parameters at the paper's width.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _row(name, channels, of_masks, millions):
 
 
 def _at_the_papers_width(printed):
-    """Parameters of networks as wide as the paper's, which needs no weights."""
+    """Parameter counts of networks of the paper's width; no weights are needed."""
     import zoom_to_inpaint
 
     rows = []

@@ -1,11 +1,11 @@
 """Zoom-to-Inpaint's Table 8, the last column of Table 2, and Figures 11 and 12: which of two pictures looks better?
 
-The command paints, builds a page for each kind of masks below --output and, once there are files that people have
-downloaded in `answers/` beside the pages, counts them; see docs/user_study.md.
+The study fills images and builds a page for each kind of masks below --output. It counts the participants' files once
+they are in `answers/` beside the pages; see docs/user_study.md.
 
-The small setting builds both pages from sample photographs that OpenCV has painted (Telea stands for "ours") and counts
-participants who are simulated: it shows that pages, keys and counting work together, and nothing about any method.
-Answers of real people to these pages are counted in their place.
+The small setting builds both pages from sample photographs filled by OpenCV (Telea stands for "ours") and counts
+simulated participants. It shows that pages, keys and counting work together, and nothing about any method. Answers of
+real people to these pages replace the simulated ones.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from studies.zoom.sets import MASKS
 
 _OURS = "Zoom-to-Inpaint"
 _PAINTED = {"Telea": "telea", "Navier-Stokes": "ns", "mean colour": "mean"}  # in the small setting
-_SIMULATED = 5  # participants of a kind of masks
-_PREFERENCE = 0.7  # how often they take our picture
-_EXAMPLES = 4  # pairs of a kind of masks that the report shows
+_SIMULATED = 5  # participants per kind of masks
+_PREFERENCE = 0.7  # probability that they choose our picture
+_EXAMPLES = 4  # pairs per kind of masks in the report
 
 
 def run(bench: Bench) -> Result:
@@ -49,7 +49,7 @@ def run(bench: Bench) -> Result:
         answers = _simulated_answers(bench.folder / "simulated", keys, bench.seed)
     if not answers.is_dir():
         notes.append(
-            f"Nobody has answered yet: put what people download into {answers} and run this again."
+            f"No answers yet: put the participants' files into {answers} and run this again."
         )
         return Result(pictures=shown, notes=notes)
     paths = user_study_results.result_files([str(answers)])
@@ -63,9 +63,9 @@ def run(bench: Bench) -> Result:
 
 
 def _page(bench: Bench, masks: str, keep: bool) -> tuple[dict[str, Any], Picture]:
-    """The key of the page of one kind of masks, and some of its pairs; built unless there is one that is to be kept.
+    """(key, some pairs) of the page of one kind of masks; keep: use the existing page, if there is one.
 
-    A page that people have answered is kept: painted anew, its pictures might differ, and its answers be lost.
+    A page with answers is kept: new results might differ, and the answers would be lost.
     """
     page, file = bench.folder / f"{masks}.html", f"pairs_{masks}.png"
     caption = f"Pairs under {masks} masks, as in Figure 12; participants see neither names nor this order."
@@ -76,7 +76,7 @@ def _page(bench: Bench, masks: str, keep: bool) -> tuple[dict[str, Any], Picture
         )
     folders, ours = _painted(bench, masks)
     if bench.small:
-        path.unlink(missing_ok=True)  # of other pictures or another seed
+        path.unlink(missing_ok=True)  # it may belong to other pictures or another seed
     key = user_study_page.build(page, folders, None, bench.seed, masks, user_study_page.QUESTION)
     grid = pictures.grid(_rows(key, folders), ["input", "other", ours, "truth"])
     convert.write_png(bench.folder / file, grid)
@@ -84,7 +84,7 @@ def _page(bench: Bench, masks: str, keep: bool) -> tuple[dict[str, Any], Picture
 
 
 def _painted(bench: Bench, masks: str) -> tuple[user_study_page.Folders, str]:
-    """The folders of all data sets under one kind of masks, and the name of what stands for our method."""
+    """(folders of all data sets under one kind of masks, name of the method that stands for ours)."""
     ours, others, photographs, holes = [], {}, [], []
     name = "Telea" if bench.small else _OURS
     for data_set in bench.data_sets("places2", "div2k"):
@@ -119,7 +119,7 @@ def _find(name: str, folders: list[str]) -> pathlib.Path:
 
 
 def simulated_result(key: dict[str, Any], participant: str, preference: float, rng) -> dict:
-    """What the page would download had `participant` taken our picture with probability `preference`."""
+    """The page's file of a simulated participant who chooses our picture with probability `preference`."""
     now = datetime.datetime.now(datetime.timezone.utc).isoformat()
     answers = [
         {

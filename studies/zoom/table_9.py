@@ -1,7 +1,7 @@
 """Zoom-to-Inpaint's Table 9 and Figure 13: scale factors x1 to x4 of the zoom.
 
-Trained on 128x128 without the gradient loss, by configs/zoom_to_inpaint/ablations/scale_*.cfg. All four networks see
-the same crops, those that x4 needs, which is why the small setting's x1 and x2 are not the networks of Table 3.
+The networks are trained on 128x128 without the gradient loss, by configs/zoom_to_inpaint/ablations/scale_*.cfg. All
+four are trained on the crops that x4 needs, so the small setting's x1 and x2 are not the networks of Table 3.
 """
 
 from __future__ import annotations

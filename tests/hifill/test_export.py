@@ -222,7 +222,7 @@ def test_readme_example_in_a_new_process(model, saved):
     ("flags", "message"),
     [
         (["--weights=none"], "--output is missing"),
-        (["--output=saved", "--weights=none", "--model=telea"], "no network to export"),
+        (["--output=saved", "--weights=none", "--model=telea"], "cannot be exported"),
         (["--output=saved", "--weights=none", "--model=other"], "is not known"),
     ],
 )

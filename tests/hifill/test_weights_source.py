@@ -33,7 +33,7 @@ def test_a_whole_frozen_graph_gives_its_model(tmp_path, frozen_graph):
 def test_a_file_of_another_kind_is_refused_before_a_checkpoint_is_looked_for(tmp_path):
     path = tmp_path / "photo.jpg"
     path.write_bytes(b"no weights")
-    with pytest.raises(UserError, match=r"photo\.jpg is no weights file; give an \.npz"):
+    with pytest.raises(UserError, match=r"photo\.jpg is not a weights file; name an \.npz"):
         weights_source.load(str(path))
 
 

@@ -83,7 +83,7 @@ def test_without_a_mask_what_is_transparent_is_filled_and_opaque(fill, here):
     assert "--mask is missing: photo.png has no transparent part" in process.stderr
     cv2.imwrite("opaque.png", np.dstack([image, np.full_like(alpha, 255)]))
     process = fill("--image=opaque.png", "--output=x.png", code=1)
-    assert "nothing in opaque.png is transparent" in process.stderr
+    assert "opaque.png has no transparent part" in process.stderr
 
 
 @pytest.mark.parametrize("words, code", [([], 2), (["--help"], 0), (["fill"], 2)])

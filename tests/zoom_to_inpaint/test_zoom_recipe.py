@@ -419,7 +419,7 @@ def test_a_discriminator_goes_on_from_its_file_alone(make, files, tmp_path):
     with pytest.raises(UserError, match="holds weights of 'zoom_to_inpaint'"):
         make(*TINY, "--weights=none", f"--discriminator_weights={files['whole']}")
     with pytest.raises(
-        UsageError, match="discriminator_weights does not go with --stage=pretrain_coarse"
+        UsageError, match="discriminator_weights does not work with --stage=pretrain_coarse"
     ):
         make(*TINY, "--stage=pretrain_coarse", f"--discriminator_weights={path}")
 

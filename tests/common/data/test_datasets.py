@@ -113,7 +113,7 @@ def test_a_single_photograph_is_trained_on_and_validated_on_and_says_so(tmp_path
     _touch(tmp_path, "a.jpg")
     train, validation, note = _in_training(tmp_path)
     assert train == validation == ["a.jpg"]
-    assert "single photograph" in note and "what is trained on" in note
+    assert "single photograph" in note and "validation uses it too" in note
 
 
 def test_splits_that_are_there_are_kept_and_missing_ones_made(tmp_path):

@@ -179,7 +179,7 @@ def test_jpeg_of_other_modes(tmp_path, mode):
 
 def test_16_bits_do_not_fit_jpeg(tmp_path):
     photograph = make("RGB", 16)
-    with pytest.raises(UserError, match=r"has 16 bits a channel and JPEG keeps 8; write a \.png"):
+    with pytest.raises(UserError, match=r"has 16 bits per channel and JPEG keeps 8; write a \.png"):
         write_photograph(tmp_path / "x.jpg", photograph, *fill_for(photograph))
 
 

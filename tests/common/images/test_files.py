@@ -157,7 +157,7 @@ def test_forbidden_file(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(self))
 
     monkeypatch.setattr(pathlib.Path, "read_bytes", refuse)
-    with pytest.raises(UserError, match="may not be read"):
+    with pytest.raises(UserError, match="no permission to read"):
         convert.read_rgb(tmp_path / "photo.jpg")
 
 

@@ -145,8 +145,9 @@ def test_a_step_that_is_too_long_is_not_waited_for(toy):
 def test_a_step_that_was_traced_and_did_not_end_says_so():
     timing = step_timing.Timing(60.0, whole=16, images=2, running=True, tracing=41.3)
     assert dry_run._time(timing, 100, 60) == (
-        "unknown: the graph of the first step, of 2 images, was traced in 41 seconds; it has run for 19 seconds "
-        "since, which TensorFlow's optimizing of the graph is part of; wait longer with --dry_run_seconds=240"
+        "unknown: the graph of the first step, of 2 images, was traced in 41 seconds; the step, which "
+        "includes TensorFlow's optimization of the graph, has run for 19 seconds; "
+        "wait longer with --dry_run_seconds=240"
     )
 
 
@@ -167,7 +168,7 @@ def test_a_step_whose_tracing_takes_too_long_says_so(toy):
 
 def test_only_the_first_step_in_time_is_an_upper_bound():
     timing = step_timing.Timing(9.0, whole=8, images=2, step_seconds=16.0, first=True)
-    assert "at most: the first, of 2 images" in dry_run._time(timing, 100, 9)
+    assert "at most: timed on the first step, of 2 images" in dry_run._time(timing, 100, 9)
     assert "26.7 minutes for 100 steps" in dry_run._time(timing, 100, 9)
 
 

@@ -23,7 +23,7 @@ def test_the_batch_of_the_step_is_kept(train, toy, tmp_path):
     with pytest.raises(UserError) as error:
         train(6, toy.recipe(bad_step=4))
     folder = tmp_path / "run" / "nonfinite" / "step-00000004"
-    assert f"'l2' became nan at step 4; its batch is in {folder}," in str(error.value)
+    assert f"'l2' became nan at step 4; its batch is in {folder}." in str(error.value)
     image, mask = (x.numpy() for x in next(iter(toy.dataset(3 * toy.BATCH))))
     with np.load(folder / "batch.npz") as kept:
         np.testing.assert_array_equal(kept["images"], image)
@@ -87,10 +87,10 @@ def test_steps_left_out_are_counted_over_the_whole_run(train, toy, tmp_path):
     with pytest.raises(UserError) as error:
         train(8, toy.recipe(bad_step=7), on_nonfinite="skip", max_skipped=2)
     message = str(error.value)
-    assert "'l2' became nan at step 7 after 2 steps were left out (--max_skipped)" in message
+    assert "'l2' became nan at step 7 after 2 skipped steps (--max_skipped)" in message
     names = sorted(path.name for path in (folder / "nonfinite").iterdir())
     assert names == ["step-00000003", "step-00000006", "step-00000007"]
-    assert "left out (2 of at most 2)" in (folder / "log.txt").read_text()
+    assert "step skipped (2 of at most 2)" in (folder / "log.txt").read_text()
 
 
 def test_a_trainer_that_cannot_leave_updates_out_is_refused(train, toy, tmp_path):

@@ -103,7 +103,7 @@ def test_statistics_after_the_checkpoint_are_taken_out(train, tmp_path):
     assert all(line.get("l2") != 1.0 for line in lines)
     assert path.read_text().startswith(whole)  # not a byte of the past changes
     assert (
-        "4 lines of statistics.jsonl after step 4 are taken out"
+        "4 lines of statistics.jsonl after step 4 are removed"
         in (tmp_path / "run" / "log.txt").read_text()
     )
 

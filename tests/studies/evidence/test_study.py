@@ -132,7 +132,7 @@ def test_the_command_reports_what_there_is_and_says_how_to_go_on(photographs):
         env={**os.environ, "PYTHONPATH": str(bench.networks.ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
     )
     assert process.returncode == 0, process.stderr
-    assert "The same command goes on." in process.stdout and "34 of 51 runs" in process.stdout
+    assert "The same command continues." in process.stdout and "34 of 51 runs" in process.stdout
     result = study.load(photographs / "out" / "evidence" / "result.json")
     setting = result["values"]["setting"]
     # Of the two in train/ one is held out for validation.

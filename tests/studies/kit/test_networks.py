@@ -24,7 +24,7 @@ folder.joinpath("weights.npz").write_text(json.dumps(sys.argv[1:]))
 @pytest.fixture
 def fake_training(tmp_path, monkeypatch):
     (tmp_path / "train.py").write_text(FAKE)
-    monkeypatch.setattr(networks, "ROOT", tmp_path)
+    monkeypatch.setattr(command_line, "_ROOT", tmp_path)
 
 
 def test_trained_once(fake_training, tmp_path):
@@ -49,7 +49,7 @@ def test_a_network_of_unknown_flags_is_not_taken(fake_training, tmp_path, record
     (tmp_path / "n" / networks._FLAGS).unlink()
     if record:
         (tmp_path / "n" / networks._FLAGS).write_text(record)
-    with pytest.raises(UserError, match="holds a network of other flags"):
+    with pytest.raises(UserError, match="holds a network trained with other flags"):
         networks.train("no_zoom", tmp_path / "n")
 
 
