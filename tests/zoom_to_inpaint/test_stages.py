@@ -220,7 +220,7 @@ def test_a_dry_run_takes_random_weights_where_a_stage_has_not_run_yet(chain, tmp
     assert small["sr_weights"] == small["refinement_weights"] == "none"
     assert _last(started["joint_large"])["weights"] == "none"
     said = capfd.readouterr().out
-    assert f"{tmp_path / 'pretrain_sr' / 'weights.npz'} is not there yet; random" in said
+    assert f"{tmp_path / 'pretrain_sr' / 'weights.npz'} does not exist yet; random" in said
 
 
 def test_a_damaged_flagfile_stops_before_any_stage(chain):

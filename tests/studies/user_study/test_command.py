@@ -426,7 +426,7 @@ MISTAKES = {
     "no page": (("build", "--ours=ours", OTHERS), 2, ["--output"]),
     "not a page": (("build", *PAGE[:2], "--output=new"), 2, ["--output=new", ".html"]),
     "flag of the other": (("build", *PAGE, "--incomplete"), 2, ["'incomplete'"]),
-    "half a character": (("build", *PAGE, "--question=\ud800"), 2, ["--question", "written"]),
+    "half a character": (("build", *PAGE, "--question=\ud800"), 2, ["--question", "printable"]),
     "no name": (("build", *PAGE, "--others=ns"), 2, ["--others=ns", "NAME=FOLDER"]),
     "too many pairs": (("build", *PAGE, "--pairs=9"), 2, ["--pairs=9", "8"]),
     "masks alone": (("build", *PAGE, "--masks=masks"), 2, ["--masks", "--images"]),
