@@ -11,8 +11,9 @@ import tensorflow as tf
 from absl import flags
 from tensorflow import keras
 
+from common.options import from_flags
 from common.training import updates
-from hifill import PAPER, HiFill, losses, recipe
+from hifill import PAPER, HiFill, losses
 from hifill.training import HiFillTrainer, TrainingOptions, paste
 
 # Fewer layers than the paper's, to run faster.
@@ -129,7 +130,7 @@ def test_the_releases_flagfile_trains_with_the_authors_loss(parse, monkeypatch):
     """Their coefficients and reductions, on the outputs and scores of the trainer's networks."""
     monkeypatch.chdir(pathlib.Path(__file__).resolve().parents[2])
     parse("--flagfile=configs/hifill/release.cfg", f"--batch_size={BATCH}")
-    options = recipe.options()
+    options = from_flags(TrainingOptions, flags.FLAGS.flag_values_dict())
     assert (options.critic_steps, flags.FLAGS.masks) == (3, "object")
     assert (options.gradient_penalty_weight, options.adam_beta_1, options.adam_beta_2) == (
         10,
