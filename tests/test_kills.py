@@ -134,7 +134,7 @@ recipe = loop.Recipe(
     validation_terms=lambda x, m: {"l2": tf.reduce_mean((trainer.net(tf.concat([x, m], -1)) - x) ** 2)},
 )
 schedule = loop.Schedule(
-    *(23, 1, 4, 5), keep=2, milestone_every=10, keep_best="validation_l2", validate_every=2
+    *(23, 1, 4, 5), keep_checkpoints=2, milestone_every=10, keep_best="validation_l2", validate_every=2
 )
 loop.train(recipe, dataset, (image, mask), schedule, loop.RunFolder(folder, {"seed": 7}))
 """

@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-import zoom_to_inpaint
 from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, SHIPPED, SMALL, ZoomConfig
+from zoom_to_inpaint import config as zoom_config
 
 # Row of a table -> what the paper says of it: zoom, scale, channels, size, lambda of the gradient loss; and the side of
 # the crops, the same in all rows: what is compared is networks, not data.
@@ -68,11 +68,11 @@ def test_what_is_shipped_is_the_paper_at_half_its_width_that_adds_to_a_membrane(
     assert SHIPPED.start == "membrane" and SHIPPED.channels == 32 == SHIPPED.sr_channels
 
 
-def test_every_configuration_is_found_by_its_own_name_and_exported():
+def test_every_configuration_is_found_by_its_own_name():
     assert set(CONFIGS) == {*TABLE_3_AND_5, *TABLE_9, "release", "shipped", "small"}
     for name, config in CONFIGS.items():
         assert config.name == name
-        assert getattr(zoom_to_inpaint, name.upper()) is config
+        assert getattr(zoom_config, name.upper()) is config
 
 
 @pytest.mark.parametrize(

@@ -671,7 +671,7 @@ def test_bfloat16_computes_the_losses_of_float32():
     """One joint step from the same weights; what is trained stays float32."""
     keras.utils.set_random_seed(0)
     single = TRAINERS["joint"](ZoomToInpaint(TINY), TrainingOptions(batch_size=BATCH), _vgg)
-    options = TrainingOptions(batch_size=BATCH, precision="mixed_bfloat16")
+    options = TrainingOptions(batch_size=BATCH, precision="bfloat16")
     trainer = TRAINERS["joint"](ZoomToInpaint(TINY, dtype="mixed_bfloat16"), options, _vgg)
     for name, variable in _variables(trainer).items():
         variable.assign(_variables(single)[name].numpy())
