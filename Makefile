@@ -4,6 +4,7 @@
 #   PYTHON         interpreter of .venv, 3.10 to 3.13 (several words: the first that fits)
 #   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later ones)
 #   PYTEST_FLAGS   added to pytest, e.g. make test PYTEST_FLAGS="-k masks"
+#   SERVE_FLAGS    added to make serve, e.g. make serve SERVE_FLAGS=--port=9000
 #   WORKERS        test processes side by side, of up to 2 GB each; 0: in pytest's own process
 #   LOCK_FLAGS     added to the locker, e.g. make lock LOCK_FLAGS=--upgrade
 
@@ -18,16 +19,17 @@ WORKERS ?= 2
 # TensorFlow's start-up notices hide the lines that matter; 0 shows them again.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help environments demo demo-training test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo demo-training serve test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
 	@echo "make environments sets both up, which the other targets do when they first need one"
 	@echo "make demo         takes objects out of photographs, a minute; pictures in demo_output/"
 	@echo "make demo-training trains a small network and scores it, six minutes; in demo_training_output/"
+	@echo "make serve        a page in the browser to paint over what should go, and to fill it"
 	@echo "make test         linter and tests with the current TensorFlow"
 	@echo "make test-addons  the tests with TensorFlow 2.15 and TensorFlow Addons, most commands and the studies left out"
 	@echo "make test-full    also the tests that take minutes or need released weights"
-	@echo "make test-browser the user study's page in Chromium, which is installed from Debian's packages"
+	@echo "make test-browser the pages in Chromium, which is installed from Debian's packages"
 	@echo "make lint         linter alone;  make format: let it rewrite the files"
 	@echo "make bench        timings and memory of this machine"
 	@echo "make wheel        build the wheel; result in dist/"
@@ -65,6 +67,9 @@ demo: $(VENV)/.installed
 
 demo-training: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo_training --output demo_training_output
+
+serve: $(VENV)/.installed
+	$(VENV)/bin/python -m inpainting.serve $(SERVE_FLAGS)
 
 # Most of the tests' time is one thread each: starting TensorFlow and tracing graphs. A file's tests stay
 # together, as they share models that take seconds to make; tests/conftest.py says which files start first.
@@ -108,7 +113,7 @@ wheel: $(VENV)/.installed
 # Existing pins stay unless setup.py rules them out or LOCK_FLAGS=--upgrade. One file serves every
 # platform and every Python from the one named on, by environment markers.
 LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config --no-emit-index-url \
-  --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra test $(LOCK_FLAGS)
+  --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra web --extra test $(LOCK_FLAGS)
 lock:
 	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
 	$(LOCK) --extra lint --extra browser --python-version 3.10 --output-file requirements/current.txt

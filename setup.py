@@ -22,7 +22,7 @@ setup(
     ],
     python_requires=">=3.9",
     packages=[
-        *("benchmarks", "configs", "hifill", "zoom_to_inpaint"),
+        *("benchmarks", "configs", "hifill", "zoom_to_inpaint", "inpainting", "inpainting.serve"),
         *("common", "common.data", "common.filling", "common.images", "common.masks"),
         *("common.models", "common.scoring", "common.training"),
         *("studies", "studies.evidence", "studies.hifill", "studies.kit", "studies.publish"),
@@ -32,6 +32,7 @@ setup(
     package_data={
         "configs": ["**/*"],
         "hifill": ["weights/*"],
+        "inpainting.serve": ["page/*"],
         "studies.publish": ["*.j2"],
         "studies.user_study": ["*.j2", "*.js"],
         "zoom_to_inpaint": ["weights/*"],
@@ -54,14 +55,16 @@ setup(
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
         # The plots and the HTML of studies/.
         "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
+        # The page and the HTTP interface of inpainting/serve/.
+        "web": ["starlette>=0.40", "uvicorn>=0.30", "python-multipart>=0.0.18"],
         # PatchMatch beside HiFill (H Figure 7); that study says so where it is missing.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version: another linter finds other faults.
         "lint": ["ruff==0.17.5"],
         # setuptools and wheel build the wheel that the tests look into. setuptools 82 dropped
         # pkg_resources, which the TensorBoard of the addons environment imports.
-        # POT: an independent Fréchet distance.
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel"],
+        # POT: an independent Fréchet distance. httpx: Starlette's TestClient needs it.
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel", "httpx>=0.27"],
         # `make test-browser` steers Chromium with it.
         "browser": ["selenium>=4.20"],
     },

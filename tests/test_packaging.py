@@ -24,7 +24,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAPERS = ("hifill", "zoom_to_inpaint")
-PACKAGES = ("benchmarks", "common", "studies", *PAPERS)
+PACKAGES = ("benchmarks", "common", "inpainting", "studies", *PAPERS)
 ENTRY_POINTS = ("evaluate", "export", "inpaint", "painters", "train")
 LOCKS = {"current": ("3.10", "3.13"), "addons": ("3.9", "3.11")}
 
@@ -172,8 +172,8 @@ def pins(lock: str, python: str) -> dict[str, str]:
 def test_lock_meets_what_setup_asks_for(wheel, lock, python):
     pinned = pins(lock, python)
     extras = {
-        "current": ("", "studies", "lint", "browser", "test"),
-        "addons": ("", "studies", "addons", "test"),
+        "current": ("", "studies", "web", "lint", "browser", "test"),
+        "addons": ("", "studies", "web", "addons", "test"),
     }[lock]
     for line in metadata(wheel).get_all("Requires-Dist"):
         requirement = Requirement(line)
@@ -203,9 +203,10 @@ def imported(name: str) -> set[str]:
 @pytest.mark.parametrize(
     "package, forbidden",
     [
-        ("common", {*PAPERS, "studies", *ENTRY_POINTS}),
-        ("hifill", {"zoom_to_inpaint", "studies", *ENTRY_POINTS}),
-        ("zoom_to_inpaint", {"hifill", "studies", *ENTRY_POINTS}),
+        ("common", {*PAPERS, "inpainting", "studies", *ENTRY_POINTS}),
+        ("hifill", {"zoom_to_inpaint", "inpainting", "studies", *ENTRY_POINTS}),
+        ("zoom_to_inpaint", {"hifill", "inpainting", "studies", *ENTRY_POINTS}),
+        ("inpainting", {"benchmarks", "studies", *ENTRY_POINTS} - {"painters"}),
     ],
 )
 def test_layers(package, forbidden):
@@ -236,6 +237,7 @@ FLOORS = {
         ("scoring",),
         ("training",),
     ),
+    "inpainting": (("serve",),),
     "studies": (
         ("kit",),
         ("registry",),
