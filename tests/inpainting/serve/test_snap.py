@@ -31,10 +31,13 @@ def overlap(found, wanted):
     return np.logical_and(found, wanted).sum() / np.logical_or(found, wanted).sum()
 
 
-@pytest.mark.parametrize("most", [snap.MOST_PIXELS, 4000])
-def test_from_a_scribble_and_from_a_box(monkeypatch, most):
-    """Also where the crop is reduced."""
+@pytest.mark.parametrize(
+    "most, coarse", [(10**6, 10**6), (4000, 4000), (10**6, 3000), (20000, 3000)]
+)
+def test_from_a_scribble_and_from_a_box(monkeypatch, most, coarse):
+    """Also where the crop is reduced, and where the object is first looked for in fewer pixels."""
     monkeypatch.setattr(snap, "MOST_PIXELS", most)
+    monkeypatch.setattr(snap, "COARSE_PIXELS", coarse)
     image, inside = disc()
     touched = scribble(inside.shape, (140, 100), (200, 125))
     found = snap.from_scribble(image, touched)
