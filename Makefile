@@ -4,6 +4,7 @@
 #   PYTHON         interpreter of .venv, 3.10 to 3.13 (the first of several names that fits)
 #   PYTHON_ADDONS  interpreter of .venv-addons, 3.9 to 3.11 (TensorFlow 2.15 has no wheels for later versions)
 #   PYTEST_FLAGS   flags for pytest, e.g. make test PYTEST_FLAGS="-k masks"
+#   SERVE_FLAGS    flags of the page, e.g. make serve SERVE_FLAGS=--port=9000
 #   WORKERS        number of test processes, up to 2 GB each; 0: pytest's own process only
 #   LOCK_FLAGS     flags for `make lock`, e.g. make lock LOCK_FLAGS=--upgrade
 
@@ -18,16 +19,17 @@ WORKERS ?= 2
 # Hides TensorFlow's start-up notices; 0 shows them.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help environments demo demo-training test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo demo-training serve test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
 	@echo "make environments  make both virtual environments (the other targets also do this on first use)"
 	@echo "make demo          remove objects from photographs, one minute; pictures in demo_output/"
 	@echo "make demo-training train a small network and score it, six minutes; results in demo_training_output/"
+	@echo "make serve         open a page in the browser to paint holes and to fill them"
 	@echo "make test          linter, and tests with the current TensorFlow"
 	@echo "make test-addons   tests with TensorFlow 2.15 and Addons, without most commands and code that does not use Keras"
 	@echo "make test-full     also tests that take minutes or need released weights"
-	@echo "make test-browser  test the user study's page in Chromium; installs Chromium from Debian's packages"
+	@echo "make test-browser  test the pages in Chromium; installs Chromium from Debian's packages"
 	@echo "make lint          linter only;  make format: fix and format the files"
 	@echo "make bench         measure time and memory on this machine"
 	@echo "make wheel         build the wheel; result in dist/"
@@ -65,6 +67,9 @@ demo: $(VENV)/.installed
 
 demo-training: $(VENV)/.installed
 	$(VENV)/bin/python -m hifill.demo_training --output demo_training_output
+
+serve: $(VENV)/.installed
+	$(VENV)/bin/python -m inpainting serve $(SERVE_FLAGS)
 
 # Tests mostly use one thread, to start TensorFlow and to trace graphs, so they run in several processes. The tests of
 # a file stay in one process, since they share models; tests/conftest.py says which files start first.
@@ -108,7 +113,7 @@ wheel: $(VENV)/.installed
 # Existing pins stay unless setup.py excludes them or LOCK_FLAGS=--upgrade is given. By environment markers, one
 # lock file serves every platform and every Python from --python-version on.
 LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config --no-emit-index-url \
-  --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra test $(LOCK_FLAGS)
+  --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra web --extra test $(LOCK_FLAGS)
 lock:
 	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
 	$(LOCK) --extra lint --extra browser --python-version 3.10 --output-file requirements/current.txt

@@ -23,13 +23,14 @@ setup(
     packages=[
         *("common", "common.configs", "common.data", "common.filling", "common.images"),
         *("common.masks", "common.models", "common.scoring", "common.training"),
-        *("hifill", "inpainting", "zoom_to_inpaint"),
+        *("hifill", "inpainting", "inpainting.serve", "zoom_to_inpaint"),
     ],
     # A top-level name such as `configs` would collide with other people's.
     package_dir={"common.configs": "configs"},
     package_data={
         "common.configs": ["**/*.cfg"],
         "hifill": ["weights/*"],
+        "inpainting.serve": ["page/*"],
         "zoom_to_inpaint": ["weights/*"],
     },
     entry_points={"console_scripts": ["inpaint = inpainting.command:main"]},
@@ -51,12 +52,14 @@ setup(
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
         # The plots and the HTML of studies/.
         "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
+        # The page and the HTTP interface of `inpaint serve`.
+        "web": ["starlette>=0.40", "uvicorn>=0.30", "python-multipart>=0.0.18"],
         # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version, since other versions report other faults.
         "lint": ["ruff==0.17.5"],
-        # wheel: tests build and inspect a wheel. POT: an independent Fréchet distance.
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel"],
+        # wheel: tests build and inspect a wheel. POT: an independent Fréchet distance. httpx: Starlette's TestClient.
+        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel", "httpx>=0.27"],
         # `make test-browser` controls Chromium with it.
         "browser": ["selenium>=4.20"],
     },

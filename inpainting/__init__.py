@@ -1,1 +1,1 @@
-"""The commands of the package."""
+"""The commands of the package, and the page in the browser."""

@@ -7,6 +7,7 @@
     inpaint export --model=hifill --output=exported
 
     run        fills photographs
+    serve      opens a page in the browser to paint holes and to fill them
     train      trains a model
     evaluate   scores models
     export     writes a SavedModel
@@ -22,14 +23,18 @@ import sys
 from common import command_line
 from common.errors import UsageError
 
-COMMANDS = ("run", "train", "evaluate", "export")
+# {command: its module}
+COMMANDS = {
+    **{name: f"inpainting.{name}" for name in ("run", "train", "evaluate", "export")},
+    "serve": "inpainting.serve.command",
+}
 
 
 def _module(words: list[str]):
     """The module of the command in the first word."""
     if words[0] not in COMMANDS:
         raise UsageError(f"'{words[0]}' is not a command; choose one of {', '.join(COMMANDS)}")
-    return importlib.import_module(f"inpainting.{words[0]}")
+    return importlib.import_module(COMMANDS[words[0]])
 
 
 def main() -> None:

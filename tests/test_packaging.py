@@ -180,8 +180,8 @@ def pins(lock: str, python: str) -> dict[str, str]:
 def test_lock_meets_what_setup_asks_for(wheel, lock, python):
     pinned = pins(lock, python)
     extras = {
-        "current": ("", "studies", "lint", "browser", "test"),
-        "addons": ("", "studies", "addons", "test"),
+        "current": ("", "studies", "web", "lint", "browser", "test"),
+        "addons": ("", "studies", "web", "addons", "test"),
     }[lock]
     for line in metadata(wheel).get_all("Requires-Dist"):
         requirement = Requirement(line)
@@ -244,6 +244,12 @@ FLOORS = {
         ("filling",),
         ("scoring",),
         ("training",),
+    ),
+    "inpainting": (
+        ("painters",),
+        ("run", "train", "evaluate", "export", "serve"),
+        ("command",),
+        ("__main__",),
     ),
     "studies": (
         ("kit",),

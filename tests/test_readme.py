@@ -162,7 +162,9 @@ def test_links(document):
 @pytest.mark.parametrize("document", [name for name in DOCUMENTS if name != "CHANGELOG.md"])
 def test_paths_exist(document):
     """The changelog names what was there at its time."""
-    rooms = "common|hifill|zoom_to_inpaint|tests|configs|docs|benchmarks|examples|studies"
+    rooms = (
+        "common|inpainting|hifill|zoom_to_inpaint|tests|configs|docs|benchmarks|examples|studies"
+    )
     for path in re.findall(rf"`((?:{rooms})/[\w/.*-]*)`", DOCUMENTS[document]):
         assert list(ROOT.glob(path)), path
 

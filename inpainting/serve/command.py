@@ -1,0 +1,124 @@
+"""A page in the browser to paint over what should go, and to fill the hole.
+
+    inpaint serve
+    inpaint serve --port=9000 --model=zoom_to_inpaint --weights=W
+
+The page is on http://127.0.0.1:8080 for this computer alone. --host=0.0.0.0 lets others on the network use it: there is
+no password. The same over HTTP, for programs: POST /v1/inpaint. docs/serving.md says more. Ctrl-C ends it and deletes
+the photographs. Exit code: 0 ended, 1 failed, 2 wrong flags.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import socket
+import sys
+
+from absl import flags
+
+from common import environment
+from common.errors import UsageError, UserError
+from inpainting import painters
+
+FLAGS = flags.FLAGS
+_NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
+_SECONDS_TO_END = 3  # that answers under way are given
+
+flags.DEFINE_string("host", "127.0.0.1", "address to listen at; 0.0.0.0: reachable from outside")
+flags.DEFINE_integer("port", 8080, "0: any that is free", lower_bound=0, upper_bound=65535)
+flags.DEFINE_string("model", "hifill", "the one that the page offers first")
+flags.DEFINE_string("weights", None, "of that model; default: the package's own")
+flags.DEFINE_float("max_megabytes", 200, "of one file", lower_bound=0.001)
+flags.DEFINE_float("max_megapixels", 100, "of one photograph", lower_bound=0.001)
+
+
+def check_installed() -> None:
+    """UserError where the packages of the extra `web` are missing."""
+    missing = [name for module, name in _NEEDED.items() if not importlib.util.find_spec(module)]
+    if missing:
+        raise UserError(
+            f"serving needs {', '.join(missing)}: {sys.executable} -m pip install '.[web]'"
+        )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+      UserError: the port is taken, or the host is not one of this computer.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
+        bound.listen()  # now, so that whoever reads the address is not refused
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"cannot listen at {host}, port {port}: {reason}; try another --port or --host"
+        ) from error
+    return bound
+
+
+def is_local(address: str) -> bool:
+    """Whether only this computer reaches an address."""
+    return ipaddress.ip_address(address.split("%")[0]).is_loopback
+
+
+def main(_) -> int:
+    """Serves until Ctrl-C."""
+    check_installed()
+    from inpainting.serve import app
+
+    if FLAGS.model not in app.MODELS:
+        raise UsageError(
+            f"--model={FLAGS.model} is not offered; choose one of {', '.join(app.MODELS)}"
+        )
+    if FLAGS.weights and FLAGS.model not in painters.MODELS:
+        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} is no network")
+    painters.check_weights(FLAGS.model, FLAGS.weights)
+    bound = listen(FLAGS.host, FLAGS.port)
+    address, port = bound.getsockname()[:2]
+    local = is_local(address)
+    shown = "127.0.0.1" if ipaddress.ip_address(address).is_unspecified else address
+    print(
+        f"Open http://{f'[{shown}]' if ':' in shown else shown}:{port} in a browser; Ctrl-C ends it",
+        flush=True,
+    )
+    if not local:
+        print("others on the network reach it too, without a password", file=sys.stderr)
+    weights = {FLAGS.model: FLAGS.weights}
+    _serve(bound, app, local, lambda name: painters.painter(name, weights.get(name)))
+    return 0
+
+
+def _serve(bound, app, local, painter):
+    import uvicorn
+
+    from inpainting.serve.uploads import Limits
+
+    limits = Limits(FLAGS.max_megabytes, FLAGS.max_megapixels)
+    service = app.Service(painter, FLAGS.model, limits)
+    config = uvicorn.Config(
+        service.app(local),
+        log_level="warning",
+        access_log=False,  # addresses hold the photographs' ids
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_SECONDS_TO_END,
+    )
+    try:
+        uvicorn.Server(config).run(sockets=[bound])
+    except KeyboardInterrupt:  # which uvicorn raises once more when it has ended
+        pass
+    finally:
+        service.store.close()
+
+
+def prepare() -> None:
+    """Checks the environment."""
+    environment.check()
