@@ -69,6 +69,11 @@ def is_local(address: str) -> bool:
     return ipaddress.ip_address(address.split("%")[0]).is_loopback
 
 
+def prepare() -> None:
+    """Checks the environment."""
+    environment.check()
+
+
 def main(_) -> int:
     """Serves until Ctrl-C."""
     check_installed()
@@ -117,8 +122,3 @@ def _serve(bound, app, local, painter):
         pass
     finally:
         service.store.close()
-
-
-def prepare() -> None:
-    """Checks the environment."""
-    environment.check()

@@ -37,7 +37,7 @@ def filled(rgb: np.ndarray, mask: np.ndarray, paint: Painter, name: str) -> np.n
       UserError: nothing of the photograph is left, or the painter cannot fill it; names the photograph.
     """
     if mask.all():
-        raise UserError(f"the mask covers all of {name}: nothing is left to continue from")
+        raise UserError(f"the mask covers all of {name}: no known pixel is left")
     try:
         return paint(rgb, mask)
     except UserError as error:

@@ -509,7 +509,7 @@ def test_it_can_be_read_and_everything_fits_every_window(site, browse, png, sche
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         boxes = page.driver.execute_script(
-            "return [...document.querySelectorAll('button, a, select, canvas, input[type=range], #bar label')]"
+            "return [...document.querySelectorAll('button, a, select, canvas, input[type=range], .group label')]"
             ".filter((e) => e.checkVisibility() && !e.closest('dialog')).map((e) => {"
             "const b = e.getBoundingClientRect(); return [e.id || e.title, b.left, b.top, b.right, b.bottom]; })"
         )
@@ -517,6 +517,11 @@ def test_it_can_be_read_and_everything_fits_every_window(site, browse, png, sche
         for name, left, top, right, bottom in boxes:
             inside = left >= 0 and top >= 0 and right <= width + 0.5 and bottom <= height + 0.5
             assert inside, (name, width, height, left, top, right, bottom)
+        for index, (name, left, top, right, bottom) in enumerate(boxes):
+            assert right - left > (60 if name in ("model", "fill") else 20), (name, width)
+            for other, *box in boxes[index + 1 :]:  # nothing lies on anything else
+                apart = left >= box[2] or right <= box[0] or top >= box[3] or bottom <= box[1]
+                assert apart, (name, other, width, height)
         (stage,) = [box for box in boxes if box[0] == "canvas"]
         assert stage[4] - stage[2] >= 0.5 * height, (
             width,

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_is_and_ends_without_traces(command_words, tmp_path, end):
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    words = [*command_words("-minpainting.serve"), "--port=0", "--model=telea"]
+    words = [*command_words("-minpainting"), "serve", "--port=0", "--model=telea"]
     server = subprocess.Popen(
         words,
         cwd=tmp_path,
