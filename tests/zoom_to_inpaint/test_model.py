@@ -504,7 +504,7 @@ def test_a_plugged_in_refinement_has_no_attention_map(plugged):
 @pytest.mark.parametrize("wrong", [{"channels": 1}, {"scale": 3}])
 def test_a_plugged_in_network_of_another_shape_is_named(name, wrong):
     toy = Toy(**{"scale": TOYS[name], **wrong})
-    with pytest.raises(UserError, match=f"{name} network gives") as error:
+    with pytest.raises(UserError, match=f"{name} network returns") as error:
         ZoomToInpaint(_tiny("sr", 2), **{name: toy})
     assert "\n" not in str(error.value)
 
