@@ -24,14 +24,8 @@ def test_they_are_of_the_shipped_configuration_and_small(model):
     assert path.stem in (FOLDER.parents[1] / "docs" / "models" / f"{path.stem}.md").read_text()
 
 
-# The other environment computes the same (tests of releases and networks): one kind there.
-OTHERS = [
-    pytest.param(kind, marks=pytest.mark.default_environment)
-    for kind in ("large", "irregular", "object")
-]
-
-
-@pytest.mark.parametrize("kind", ["small", *OTHERS])
+@pytest.mark.default_environment
+@pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
 def test_they_fill_better_than_what_learns_nothing(model, mean_errors, kind):
     """L1 over the hole of photographs that are in no training set of theirs, 256x256 as in the paper."""
     mean = mean_errors(kind, "zoom", model.inpaint)
