@@ -25,7 +25,7 @@ help:
 	@echo "make environments  make both virtual environments (the other targets also do this on first use)"
 	@echo "make demo          remove objects from photographs, one minute; pictures in demo_output/"
 	@echo "make demo-training train a small network and score it, six minutes; results in demo_training_output/"
-	@echo "make serve         open a page in the browser to paint holes and to fill them"
+	@echo "make serve         serve a page for the browser, to paint holes and to fill them"
 	@echo "make test          linter, and tests with the current TensorFlow"
 	@echo "make test-addons   tests with TensorFlow 2.15 and Addons, without most commands and code that does not use Keras"
 	@echo "make test-full     also tests that take minutes or need released weights"

@@ -7,7 +7,7 @@
     inpaint export --model=hifill --output=exported
 
     run        fills photographs
-    serve      opens a page in the browser to paint holes and to fill them
+    serve      serves a page for the browser, to paint holes and to fill them
     train      trains a model
     evaluate   scores models
     export     writes a SavedModel
