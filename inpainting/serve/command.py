@@ -25,13 +25,6 @@ FLAGS = flags.FLAGS
 _NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 _SECONDS_TO_END = 3  # that answers under way are given
 
-flags.DEFINE_string("host", "127.0.0.1", "address to listen at; 0.0.0.0: reachable from outside")
-flags.DEFINE_integer("port", 8080, "0: any that is free", lower_bound=0, upper_bound=65535)
-flags.DEFINE_string("model", "hifill", "the one that the page offers first")
-flags.DEFINE_string("weights", None, "of that model; default: the package's own")
-flags.DEFINE_float("max_megabytes", 200, "of one file", lower_bound=0.001)
-flags.DEFINE_float("max_megapixels", 100, "of one photograph", lower_bound=0.001)
-
 
 def check_installed() -> None:
     """UserError where the packages of the extra `web` are missing."""
@@ -70,8 +63,16 @@ def is_local(address: str) -> bool:
 
 
 def prepare() -> None:
-    """Checks the environment."""
+    """Checks the environment and defines the flags."""
     environment.check()
+    flags.DEFINE_string(
+        "host", "127.0.0.1", "address to listen at; 0.0.0.0: reachable from outside"
+    )
+    flags.DEFINE_integer("port", 8080, "0: any that is free", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_string("model", "hifill", "the one that the page offers first")
+    flags.DEFINE_string("weights", None, "of that model; default: the package's own")
+    flags.DEFINE_float("max_megabytes", 200, "of one file", lower_bound=0.001)
+    flags.DEFINE_float("max_megapixels", 100, "of one photograph", lower_bound=0.001)
 
 
 def main(_) -> int:

@@ -80,7 +80,7 @@ def test_at_the_papers_size_it_waits_for_people_and_keeps_what_they_have_seen(
     monkeypatch.setattr(table_2, "scored", scored)
     bench = Bench(NAME, "paper", tmp_path, div2k_dir=str(div2k), image_size=32)
     waiting = table_8.run(bench)
-    assert not waiting.tables and any("Nobody has answered" in note for note in waiting.notes)
+    assert not waiting.tables and any("No answers yet" in note for note in waiting.notes)
     assert not (bench.folder / "simulated").exists() and calls == ["small", "large"]
     pages = {path: path.read_bytes() for path in bench.folder.glob("*.html")}
     (bench.folder / "answers").mkdir()
