@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import urllib.request
 
 import pytest
@@ -103,3 +104,21 @@ def test_what_is_this_computer_alone():
 
     assert all(map(command.is_local, ("127.0.0.1", "127.0.1.1", "::1")))
     assert not any(map(command.is_local, ("0.0.0.0", "::", "192.168.0.2", "fe80::1%eth0")))
+
+
+def test_a_network_is_loaded_and_traced_before_anybody_asks():
+    pytest.importorskip("starlette")
+    from inpainting.serve import command, jobs
+
+    seen, done = [], threading.Event()
+
+    def load(model):
+        def paint(image, mask):
+            seen.append((model, image.shape, int(mask.sum())))
+            done.set()
+            return image
+
+        return paint
+
+    command.warm_up(jobs.Workers(load, 1), "hifill")
+    assert done.wait(20) and seen == [("hifill", (256, 256, 3), 1)]
