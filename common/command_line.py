@@ -24,6 +24,7 @@ from typing import Callable
 
 from absl import app, flags
 
+from common import environment
 from common.errors import UsageError, UserError, one_line
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -153,11 +154,12 @@ def run_command(module: types.ModuleType) -> None:
     """Runs a command and ends the program with its exit code.
 
     module: has `main(argv)`, which returns the exit code (None: 0), and a docstring, which --help prints.
-      Optional: `prepare()`, called before flags are parsed, and `POSITIONAL`, as in `parse`.
+      Optional: `prepare()`, called before flags are parsed (default: `environment.check`), and `POSITIONAL`, as in
+      `parse`.
     """
     run(
         module.main,
-        getattr(module, "prepare", None),
+        getattr(module, "prepare", environment.check),
         getattr(module, "POSITIONAL", ()),
         module.__doc__ or "",
     )

@@ -40,9 +40,7 @@ def option(default, help="", *, least=None, most=None, choices=None, flag=None, 
       item: type of a tuple's items, str or float.
     """
     about = {"help": help, "least": least, "most": most, "choices": choices}
-    return dataclasses.field(
-        default=default, metadata={**about, "flag": flag, "item": item, "is_option": True}
-    )
+    return dataclasses.field(default=default, metadata={**about, "flag": flag, "item": item})
 
 
 def with_default(kind: type, name: str, default):

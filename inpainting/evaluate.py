@@ -347,8 +347,3 @@ def main(_) -> int:
     found, sets = ([item for part in parts for item in part[index]] for index in (0, 1))
     report(found, rows, missing, sets)
     return 0
-
-
-def prepare() -> None:
-    """Checks the environment."""
-    environment.check()

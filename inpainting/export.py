@@ -51,8 +51,3 @@ def main(_) -> None:
     }.get(weights, weights)
     export.export(weights_source.load(weights), FLAGS.output, described)
     print(f"wrote {FLAGS.output}; {FLAGS.output}/README.txt says how to use it")
-
-
-def prepare() -> None:
-    """Checks the environment."""
-    environment.check()

@@ -41,6 +41,12 @@ def check_names(names: list[str]) -> None:
             raise UsageError(f"--model={name} is not known; choose one of {', '.join(NAMES)}")
 
 
+def check_network(name: str, weights: str | None) -> None:
+    """UsageError if --weights is given for a --model that is no network."""
+    if weights and name not in MODELS:
+        raise UsageError(f"--weights={weights} but --model={name} is no network")
+
+
 def check_weights(name: str, weights: str | None) -> None:
     """UserError if the weights of a model do not exist. Call it before TensorFlow is started, which takes seconds."""
     if name in MODELS and weights:

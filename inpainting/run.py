@@ -16,7 +16,7 @@ import time
 from absl import flags
 from tqdm import tqdm
 
-from common import environment, errors, storage
+from common import errors, storage
 from common.errors import UsageError, UserError
 from common.filling import photographs
 from common.images import files as image_files
@@ -126,8 +126,7 @@ def main(_) -> int:
     for name in ("image", "output"):
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing; see --help")
-    if FLAGS.weights and FLAGS.model not in painters.MODELS:
-        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} has no weights")
+    painters.check_network(FLAGS.model, FLAGS.weights)
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
     for pair in work:  # checked before any photograph is filled
         photographs.output_format(pair.output)
@@ -140,8 +139,3 @@ def main(_) -> int:
     for folder in {pair.output.parent for pair in work}:
         storage.remove_partial(folder, seconds=_STALE)
     return 1 if fill_all(work, paint) else 0
-
-
-def prepare() -> None:
-    """Checks the environment."""
-    environment.check()

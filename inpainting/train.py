@@ -17,6 +17,7 @@ two papers' packages. Defaults that differ between the papers are in their modul
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import sys
 from typing import Any
 
@@ -101,11 +102,7 @@ class Job:
     @property
     def recipe(self):
         """The model's module `recipe`."""
-        if self.command.model == "hifill":
-            from hifill import recipe
-        else:
-            from zoom_to_inpaint import recipe
-        return recipe
+        return importlib.import_module(f"{self.command.model}.recipe")
 
     @property
     def place(self) -> datasets.Place:

@@ -86,8 +86,7 @@ def main(_) -> int:
         raise UsageError(
             f"--model={FLAGS.model} is not offered; choose one of {', '.join(app.MODELS)}"
         )
-    if FLAGS.weights and FLAGS.model not in painters.MODELS:
-        raise UsageError(f"--weights={FLAGS.weights} but --model={FLAGS.model} is no network")
+    painters.check_network(FLAGS.model, FLAGS.weights)
     painters.check_weights(FLAGS.model, FLAGS.weights)
     bound = listen(FLAGS.host, FLAGS.port)
     address, port = bound.getsockname()[:2]
