@@ -124,15 +124,22 @@ def test_power_iteration_equals_slow_numpy(discriminator):
 
 
 def test_training_makes_the_largest_singular_value_one(discriminator):
+    # Power iteration converges at the ratio of the two largest singular values. One that is clearly the largest
+    # makes the result independent of the random vector it starts from.
+    rng = np.random.default_rng(2)
+    for convolution in discriminator.convolutions:
+        kernel = convolution.layer.kernel
+        rows, columns = int(np.prod(kernel.shape[:-1])), kernel.shape[-1]
+        largest = np.outer(rng.choice([-1, 1], rows), rng.choice([-1, 1], columns))
+        kernel.assign_add(largest.reshape(kernel.shape).astype(np.float32))
     inputs = _inputs(1)
     step = tf.function(lambda: discriminator(inputs, training=True))
-    for _ in range(100):
+    for _ in range(30):
         step()
     for convolution in discriminator.convolutions:
         kernel = _parts(convolution)[0]
-        largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
-        # Power iteration slows down where the two largest are close.
-        assert abs(largest - 1) < 1e-2
+        singular_values = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)
+        np.testing.assert_allclose(singular_values[0], 1, atol=1e-4)
 
 
 @pytest.mark.parametrize("training", [False, None])
