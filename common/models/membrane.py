@@ -23,9 +23,12 @@ _CYCLES = 3
 def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """[B, H, W, C], [B, H, W, 1] -> [B, H, W, C]: known pixels unchanged, the hole filled with the membrane.
 
-    H and W may be unknown when a graph is traced. Without a known pixel the result is 0.
+    Without a known pixel the result is 0. A graph with a fixed batch and size has no loops; XLA and other runtimes need
+    that. Every other graph has loops: they start four times as fast, and B, H and W may be unknown.
     """
-    solve = _fill_in_loops if None in image.shape[1:3] else _fill
+    if tf.executing_eagerly() and not tf.reduce_any(mask > 0):
+        return image
+    solve = _fill if image.shape.is_fully_defined() else _fill_in_loops
     return solve(tf.where(mask > 0, 0.0, image), 1.0 - mask)
 
 

@@ -48,6 +48,13 @@ def test_any_size(height, width):
     np.testing.assert_array_equal(of_any_size, found)
 
 
+@pytest.mark.parametrize("batch, loops", [(1, False), (None, True)])
+def test_only_a_graph_of_fixed_shape_has_no_loops(batch, loops):
+    specs = [tf.TensorSpec([batch, 8, 8, channels]) for channels in (3, 1)]
+    graph = tf.function(membrane.fill, autograph=False).get_concrete_function(*specs).graph
+    assert any("While" in operation.type for operation in graph.get_operations()) == loops
+
+
 def test_a_constant_stays_and_values_keep_between_those_known(small_photograph):
     hole = mask_files.mask_source("large")(64, 64, 3) > 0
     np.testing.assert_allclose(_fill(np.full((64, 64, 3), 0.3), hole), 0.3, atol=1e-6)
