@@ -33,7 +33,7 @@ flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
 flags.DEFINE_string(
     "weights",
     None,
-    "weights file or the authors' release; default: the package's own; 'none': untrained",
+    "weights file, folder of a shared model, or the authors' release; default: the package's own; 'none': untrained",
 )
 flags.DEFINE_enum(
     "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
