@@ -35,8 +35,10 @@ setup(
     # A top-level name such as `configs` would collide with other people's.
     package_dir={"common.configs": "configs", "common.model_cards": "docs/models"},
     package_data={
+        "common": ["page.css"],
         "common.configs": ["**/*.cfg"],
         "common.model_cards": ["*"],
+        "common.scoring": ["*.j2"],
         "hifill": ["weights/*"],
         "inpainting.serve": ["page/*"],
         "zoom_to_inpaint": ["weights/*"],
@@ -59,7 +61,7 @@ setup(
     extras_require={
         # The last TensorFlow that TensorFlow Addons works with: Keras 2, Python 3.9 to 3.11.
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
-        # The plots and the HTML of studies/.
+        # The plots and the HTML of studies/, and the HTML report of `evaluate`.
         "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
         # Downloads models by name (`from_pretrained`).
         "hub": ["huggingface_hub>=0.23"],

@@ -236,6 +236,7 @@ FLOORS = {
             "storage",
             "options",
             "command_line",
+            "html_pages",
             "json_files",
             "keras_compat",
             "markdown",
