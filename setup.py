@@ -2,7 +2,8 @@
 
 Packages are listed, not discovered, so that a wheel never contains a stray folder.
 tests/test_packaging.py fails if the lists and the folders differ. studies/, benchmarks/ and the
-scripts are in a clone only. The flagfiles of `configs` are installed below `common`.
+scripts are in a clone only. The flagfiles of `configs` and the cards of
+the shipped weights are installed below `common`.
 """
 
 from setuptools import setup
@@ -22,13 +23,22 @@ setup(
     python_requires=">=3.9",
     packages=[
         *("common", "common.configs", "common.data", "common.filling", "common.images"),
-        *("common.masks", "common.models", "common.scoring", "common.training"),
+        *(
+            "common.masks",
+            "common.model_cards",
+            "common.models",
+            "common.scoring",
+            "common.training",
+        ),
         *("hifill", "inpainting", "inpainting.serve", "zoom_to_inpaint"),
     ],
     # A top-level name such as `configs` would collide with other people's.
-    package_dir={"common.configs": "configs"},
+    package_dir={"common.configs": "configs", "common.model_cards": "docs/models"},
     package_data={
+        "common": ["page.css"],
         "common.configs": ["**/*.cfg"],
+        "common.model_cards": ["*"],
+        "common.scoring": ["*.j2"],
         "hifill": ["weights/*"],
         "inpainting.serve": ["page/*"],
         "zoom_to_inpaint": ["weights/*"],
@@ -43,6 +53,7 @@ setup(
         "numpy>=1.23.5",
         "opencv-python-headless>=4.8",
         "Pillow>=9.4",
+        "safetensors>=0.4.5",
         "scikit-image>=0.21",
         "scipy>=1.10",
         "tqdm>=4.64",
@@ -50,8 +61,10 @@ setup(
     extras_require={
         # The last TensorFlow that TensorFlow Addons works with: Keras 2, Python 3.9 to 3.11.
         "addons": ["tensorflow==2.15.1", "tensorflow-addons==0.23.0"],
-        # The plots and the HTML of studies/.
+        # The plots and the HTML of studies/, and the HTML report of `evaluate`.
         "studies": ["jinja2>=3.1", "matplotlib>=3.7"],
+        # Downloads models by name (`from_pretrained`).
+        "hub": ["huggingface_hub>=0.23"],
         # The page and the HTTP interface of `inpaint serve`.
         "web": ["starlette>=0.40", "uvicorn>=0.30", "python-multipart>=0.0.18"],
         # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.

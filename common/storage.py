@@ -1,4 +1,4 @@
-"""Writes files and `.npz` archives whole or not at all.
+"""Writes files and archives of arrays (`.npz`, `.safetensors`) whole or not at all.
 
 Every file is written to a temporary name beside its target and renamed when it is complete. An interrupt, a crash or a
 full disk leaves the old file (or none), never a truncated one. A killed process may leave a hidden file named
@@ -19,12 +19,15 @@ from collections.abc import Iterator
 from typing import Union
 
 import numpy as np
+import safetensors
+import safetensors.numpy
 
 from common.errors import UserError
 
 PathLike = Union[str, "os.PathLike[str]"]
 _PARTIAL = ".partial-"
 _HEADER = "header.json"
+SAFETENSORS = ".safetensors"
 
 
 def _why(error: OSError, needed: int | None) -> str:
@@ -129,10 +132,14 @@ class DamagedError(Exception):
 def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
 
+    A `.safetensors` file of another program has an empty header.
+
     Raises:
       DamagedError: the file is not such an archive. No code in the file is run.
     """
     try:
+        if pathlib.Path(path).suffix == SAFETENSORS:
+            return _read_safetensors(path, only_header)
         with np.load(path, allow_pickle=False) as archive:
             header = json.loads(str(archive[_HEADER]))
             names = [] if only_header else [name for name in archive.files if name != _HEADER]
@@ -141,18 +148,31 @@ def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
         raise DamagedError(str(error)) from error
 
 
+def _read_safetensors(path, only_header):
+    with safetensors.safe_open(path, framework="np") as archive:
+        header = json.loads((archive.metadata() or {}).get(_HEADER, "{}"))
+        names = [] if only_header else archive.keys()
+        return dict(header), {name: archive.get_tensor(name) for name in names}
+
+
 def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = False) -> None:
     """Writes a JSON header and {name: array} to `path`; durable: as in `atomic_path`.
+
+    The suffix `.safetensors` selects that format, with the header in its metadata; every other file is an `.npz`.
 
     Raises:
       UserError: the folder cannot be made or written, or the disk is full; the message gives the bytes needed. An older
         file at `path` stays as it was, and no temporary file stays.
     """
-    arrays = {**arrays, _HEADER: np.array(json.dumps(header))}
-    needed = sum(np.asarray(array).nbytes for array in arrays.values())
+    arrays = {name: np.asarray(array, order="C") for name, array in arrays.items()}
+    text = json.dumps(header)
+    needed = sum(array.nbytes for array in arrays.values()) + len(text)
     with atomic_path(path, durable, needed) as temporary:
+        if temporary.suffix == SAFETENSORS:
+            temporary.write_bytes(safetensors.numpy.save(arrays, {_HEADER: text}))
+            return
         archive = (
             io.BytesIO()
         )  # not the file itself: `zipfile` replaces the system's error by its own
-        np.savez(archive, **arrays)
+        np.savez(archive, **arrays, **{_HEADER: np.array(text)})
         temporary.write_bytes(archive.getbuffer())

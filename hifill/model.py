@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.models import membrane, pretrained, weights
+from common.models import hub, membrane, pretrained, weights
 from common.models.composite import BuiltByCalling
 from common.storage import PathLike
 from hifill import photograph
@@ -26,6 +26,7 @@ from hifill.config import PAPER, HiFillConfig
 from hifill.refinement_network import RefinementNetwork
 
 MODEL_NAME = "hifill"
+_PACKAGE = pathlib.Path(__file__).parent
 
 
 class HiFill(BuiltByCalling, keras.Model):
@@ -135,17 +136,32 @@ class HiFill(BuiltByCalling, keras.Model):
         return model
 
     def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
-        """Writes configuration and weights to one weights file (`common.models.weights`); half: weights as float16."""
+        """Writes configuration and weights to one weights file (`common.models.weights`).
+
+        path: .npz, or .safetensors, which other programs read too; half: weights as float16.
+        """
         weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
+
+    def save_pretrained(self, folder: PathLike, half: bool = False) -> None:
+        """Writes a folder to share, in the layout of the common model hub (`common.models.hub`); half: as in `save`."""
+        weights.save_folder(folder, MODEL_NAME, self.config.to_dict(), self, _PACKAGE, half)
+
+    @classmethod
+    def from_pretrained(cls, name: PathLike, dtype="float32") -> HiFill:
+        """The model of a folder that `save_pretrained` wrote, or of "OWNER/NAME" on the hub (needs huggingface_hub)."""
+        return cls.load(hub.find(name), dtype)
 
     @classmethod
     def pretrained(cls, dtype="float32") -> HiFill:
         """The model with the shipped weights (docs/weights.md); UserError if the weights file is damaged."""
-        return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
+        return cls.load(pretrained.find(_PACKAGE), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> HiFill:
-        """The model of a file that `save` wrote; UserError if the file is missing, cut short or of another model."""
+        """The model of a file or folder that `save` or `save_pretrained` wrote.
+
+        UserError if it is missing, cut short or of another model.
+        """
         fields, arrays = weights.read(path, MODEL_NAME)
         try:
             config = HiFillConfig.from_dict(fields)

@@ -1,4 +1,4 @@
-"""Scores inpainting on a fixed set of images and masks: tables like the papers', JSON, CSV and pictures.
+"""Scores inpainting on a fixed set of images and masks: tables like the papers', a report, JSON, CSV and pictures.
 
     python evaluate.py --dataset=div2k --masks=small --div2k_dir=DIV2K
     python evaluate.py --model=hifill,telea --weights=W --dataset=sample --masks=irregular --output=results
@@ -28,7 +28,7 @@ from common.data import datasets
 from common.errors import UsageError, UserError
 from common.masks import files as mask_files
 from common.masks import random as random_masks
-from common.scoring import baselines, protocol
+from common.scoring import baselines, protocol, report_page
 from common.scoring import sets as set_scores
 from common.scoring import tables as scores
 from inpainting import painters
@@ -203,8 +203,8 @@ def reported() -> tuple[list, list[str]]:
     return rows, missing
 
 
-def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict]]:
-    """Makes the set of one kind of --masks, paints and scores it; returns (scores, `of_sets`)."""
+def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, list[dict], list]:
+    """Makes, paints and scores the set of one kind of --masks; returns (scores, `of_sets`, pictures of the report)."""
     kind = pathlib.Path(given).name
     folder = pathlib.Path(FLAGS.output) / kind
     cases = protocol.make_set(
@@ -220,7 +220,8 @@ def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, 
         folders[name] = pathlib.Path(painted)
         found += protocol.score(cases, folders[name], name, kind)
     protocol.picture_grid(cases, folders, folder / "pictures.png")
-    return found, of_sets(kind, cases, folders, network)
+    shown = report_page.pictures(kind, cases, folders, found)
+    return found, of_sets(kind, cases, folders, network), [shown]
 
 
 def inception():
@@ -246,25 +247,27 @@ def of_sets(kind: str, cases: list, folders: dict, network) -> list[dict]:
     return rows
 
 
-def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> None:
-    """Prints the tables and writes them with JSON and CSV below --output.
+def report(found: list, rows: list, missing: list[str], sets: list[dict], shown: list) -> None:
+    """Prints the tables and writes them with the report, JSON and CSV below --output.
 
-    rows, missing: see `reported`; sets: see `of_sets`.
+    rows, missing: see `reported`; sets: see `of_sets`; shown: `report_page.pictures` of every kind of masks.
     """
     output = pathlib.Path(FLAGS.output)
     summaries, bins = scores.summarise(found), scores.by_hole_area(found)
-    means = scores.table(summaries, layout(), spread=True, references=rows)
-    tables = "\n\n".join(
-        (
-            pictures_used() + "\n" + masks_used(),
-            f"Mean over images. {scores.POOLED_NOTE}",
-            means,
-            *missing,
-        )
-        + tuple(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets)
-        + ("By share of the picture that is hole:", scores.table(bins, layout()))
+    about = pictures_used() + "\n" + masks_used()
+    parts = (
+        (f"Mean over images. {scores.POOLED_NOTE}", (summaries, layout(), True, rows)),
+        ("By share of the picture that is hole:", (bins, layout())),
     )
+    remarks = [
+        *missing,
+        *(f"Of the whole set, {x['method']}, {x['masks']}: {x['text']}" for x in sets),
+    ]
+    means, by_area = ((title, scores.table(*shape)) for title, shape in parts)
+    tables = "\n\n".join((about, *means, *remarks, *by_area))
     print(f"\n{tables}\n")
+    in_cells = [(title, scores.cells(*shape)) for title, shape in parts]
+    page = report_page.write(output / "report.html", about.splitlines(), in_cells, remarks, shown)
     storage.write_text(output / "table.md", tables + "\n")
     scores.write_json(output / "scores.json", found, summaries + bins, rows)
     scores.write_csv(output / "scores.csv", found)
@@ -274,7 +277,7 @@ def report(found: list, rows: list, missing: list[str], sets: list[dict]) -> Non
     run = {"flags": {**FLAGS.flag_values_dict(), **chosen}, "versions": environment.versions()}
     run["git_commit"] = environment.git_commit()
     storage.write_text(output / "run.json", json.dumps(run, indent=1, default=str))
-    print(f"Tables, scores per image, masks and pictures are in {output}")
+    print(f"Tables, scores per image, masks and pictures are in {output}; {page}")
 
 
 def _check_distinct(flags_named, values):
@@ -344,6 +347,6 @@ def main(_) -> int:
     rows, missing = reported()
     paths = paths[: FLAGS.count or None]
     parts = [evaluate(kind, paths, paint, network) for kind in FLAGS.masks]
-    found, sets = ([item for part in parts for item in part[index]] for index in (0, 1))
-    report(found, rows, missing, sets)
+    found, sets, shown = ([item for part in parts for item in part[index]] for index in range(3))
+    report(found, rows, missing, sets, shown)
     return 0

@@ -21,7 +21,9 @@ from inpainting import painters
 FLAGS = flags.FLAGS
 flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.MODELS)}")
 flags.DEFINE_string(
-    "weights", None, "weights file, release checkpoint, .pb or 'none'; default: the package's own"
+    "weights",
+    None,
+    "weights file or folder, release checkpoint, .pb or 'none'; default: the package's own",
 )
 flags.DEFINE_string("output", None, "folder of the SavedModel")
 

@@ -4,28 +4,32 @@
     inpaint run --model=zoom_to_inpaint --weights=W --image=photos/ --mask=masks/ --output=results/
 
 White in a mask is the hole. Known pixels of a PNG, TIFF, BMP or WebP result are exactly those of the photograph
-(after its EXIF orientation). Results in a folder are PNGs. Existing results are skipped unless --overwrite. A file that
-fails does not stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
+(after its EXIF orientation). Results in a folder are PNGs. Existing results are skipped unless --overwrite. --compare
+also writes NAME.compare.png beside the result NAME: before, with the hole tinted, and after. A file that fails does not
+stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
 """
 
 from __future__ import annotations
 
+import pathlib
 import sys
 import time
 
+import cv2
 from absl import flags
 from tqdm import tqdm
 
 from common import errors, storage
 from common.errors import UsageError, UserError
 from common.filling import photographs
+from common.images import convert, grid, pairing
 from common.images import files as image_files
-from common.images import pairing
 from common.masks import random as random_masks
 from inpainting import painters
 
 # Age in seconds after which a temporary file is surely abandoned.
 _STALE = 3600
+_COMPARED = 1600  # longer side of each picture of --compare
 
 FLAGS = flags.FLAGS
 POSITIONAL = ("image", "mask", "output")
@@ -33,7 +37,7 @@ flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
 flags.DEFINE_string(
     "weights",
     None,
-    "weights file or the authors' release; default: the package's own; 'none': untrained",
+    "weights file, folder of a shared model, or the authors' release; default: the package's own; 'none': untrained",
 )
 flags.DEFINE_enum(
     "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
@@ -56,6 +60,11 @@ flags.DEFINE_string("output", None, "result file, or folder for results")
 flags.DEFINE_bool("invert_mask", False, "the masks are black where the hole is")
 flags.DEFINE_integer("dilate", 0, "grow the hole by this many pixels", lower_bound=0)
 flags.DEFINE_bool("overwrite", False, "replace existing results")
+flags.DEFINE_bool(
+    "compare",
+    False,
+    f"also write NAME.compare.png: before and after, side by side, each at most {_COMPARED} pixels long",
+)
 flags.DEFINE_integer("quality", 95, "quality of a JPEG result", lower_bound=1, upper_bound=100)
 
 
@@ -89,16 +98,41 @@ def _mask(photograph, pair):
     return random_masks.dilate(photograph.transparent, FLAGS.dilate), "the transparent part"
 
 
+def comparison(pair: pairing.Pair) -> pathlib.Path:
+    """The path of the --compare picture of a pair."""
+    return pair.output.with_name(f"{pair.output.stem}.compare.png")
+
+
+def write_comparison(pair: pairing.Pair) -> None:
+    """Writes the photograph with its hole tinted, and its result, side by side; both are read from their files."""
+    photograph = photographs.read_photograph(pair.image)
+    before, after = photograph.rgb, convert.read_rgb(pair.output)
+    if before.shape != after.shape:
+        raise UserError(
+            f"{pair.output} is no result of {pair.image}: their sizes differ; add --overwrite"
+        )
+    painted = grid.paint_hole(before, _mask(photograph, pair)[0])
+    tinted = cv2.addWeighted(before, 0.5, painted, 0.5, 0)
+    convert.write_png(comparison(pair), grid.grid([[tinted, after]], ["", ""], _COMPARED))
+
+
+def _do(pair, paint):
+    """Writes what is missing of one pair; returns whether the hole was filled now."""
+    there = pair.output.exists() and not FLAGS.overwrite
+    if not there:
+        fill_file(pair, paint)
+    if FLAGS.compare and not (there and comparison(pair).exists()):
+        write_comparison(pair)
+    return not there
+
+
 def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
     """Fills every pair with a progress bar and a summary; returns the number of failures."""
     started, filled, skipped, failed = time.perf_counter(), 0, 0, []
     for pair in tqdm(work, unit="image", disable=len(work) < 2):
-        if pair.output.exists() and not FLAGS.overwrite:
-            skipped += 1
-            continue
         try:
-            fill_file(pair, paint)
-            filled += 1
+            done = _do(pair, paint)
+            filled, skipped = filled + done, skipped + (not done)
         except UserError as error:
             failed.append(pair)
             _say(f"error: {errors.one_line(error)}")
@@ -128,6 +162,8 @@ def main(_) -> int:
             raise UsageError(f"--{name} is missing; see --help")
     painters.check_network(FLAGS.model, FLAGS.weights)
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
+    if FLAGS.compare:
+        pairing.distinct([*work, *(pair._replace(output=comparison(pair)) for pair in work)])
     for pair in work:  # checked before any photograph is filled
         photographs.output_format(pair.output)
         if pair.mask is None and not image_files.has_alpha(pair.image):

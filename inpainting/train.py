@@ -43,7 +43,9 @@ class Command:
     """The model to train and what the command does with it."""
 
     model: str = option("hifill", "model to train", choices=tuple(MODELS))
-    weights: str | None = option(None, "start from this weights file instead of random weights")
+    weights: str | None = option(
+        None, "start from this weights file or folder instead of random weights"
+    )
     output: str | None = option(None, "run folder")
     dry_run: bool = option(False, "check everything, print the plan, write nothing")
     dry_run_seconds: float = option(60.0, "time limit for the steps of --dry_run", least=1)

@@ -55,6 +55,37 @@ def test_skips_what_exists_unless_told(run_command, photo):
     assert cv2.imread(str(photo / "out.png")) is not None
 
 
+def test_before_and_after_side_by_side(run_command, photo):
+    flags = ("--model=mean", "--image=photos", "--mask=mask.png", "--output=out", "--compare")
+    (photo / "photos").mkdir()
+    large = cv2.resize(cv2.imread(str(photo / "photo.png")), (1800, 180))
+    mask = cv2.resize(cv2.imread(str(photo / "mask.png")), (1800, 180))
+    cv2.imwrite(str(photo / "photos" / "a.png"), large)
+    cv2.imwrite(str(photo / "mask.png"), mask)
+    assert run_command("inpaint", *flags, cwd=photo).returncode == 0
+    assert sorted(p.name for p in (photo / "out").iterdir()) == ["a.compare.png", "a.png"]
+    found = cv2.imread(str(photo / "out" / "a.compare.png"))
+    height = 160
+    assert found.shape == (height + 8, 2 * 1600 + 12, 3)  # reduced, with white between and around
+    before, after = found[4:-4, 4:1604], found[4:-4, 1608:-4]
+    hole = cv2.resize(mask[..., 0], (1600, height), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(before[hole == 0], after[hole == 0])
+    # Half magenta: red and blue rise, the photograph shines through.
+    truth = cv2.resize(large, (1600, height), interpolation=cv2.INTER_AREA)[hole == 255]
+    tinted = before[hole == 255].astype(float)
+    assert np.abs(tinted[:, [0, 2]] - (truth[:, [0, 2]] / 2 + 127.5)).max() <= 2
+    assert np.abs(tinted[:, 1] - truth[:, 1] / 2).max() <= 2
+    # A result that is there already is compared without being filled again.
+    (photo / "out" / "a.compare.png").unlink()
+    process = run_command("inpaint", *flags, cwd=photo)
+    assert "0 filled, 1 skipped" in process.stdout
+    np.testing.assert_array_equal(cv2.imread(str(photo / "out" / "a.compare.png")), found)
+    # Two pictures that would have one name are refused before anything is written.
+    cv2.imwrite(str(photo / "photos" / "a.compare.png"), large)
+    process = run_command("inpaint", *flags, "--overwrite", cwd=photo)
+    one_line(process, 1, "would both be written to", "a.compare.png")
+
+
 def test_one_bad_file_does_not_stop_the_rest(run_command, photo):
     for folder in ("photos", "masks"):
         (photo / folder).mkdir()
@@ -332,6 +363,11 @@ def test_evaluation_writes_tables_scores_masks_and_pictures(run_command, tmp_pat
     assert process.returncode == 0, process.stderr
     for name in ("table.md", "scores.json", "scores.csv", "run.json", "small/pictures.png"):
         assert (tmp_path / "a" / name).is_file()
+    report = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
+    assert report.count("<img") == 2 * 2 * 4 and "a/report.html shows them" in process.stdout
+    for line in (tmp_path / "a" / "table.md").read_text(encoding="utf-8").splitlines():
+        for cell in line.strip("| ").split(" | ") if line.startswith("| ") else ():
+            assert cell.strip(" -:") in report, cell
     assert len(list((tmp_path / "a" / "irregular" / "masks").glob("*.png"))) == 2
     # The PNGs of a method, scored as another's, give the same numbers.
     process = run_command(

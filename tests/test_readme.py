@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -139,6 +140,20 @@ def test_python_example(workplace, code):
         [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
     )
     assert process.returncode == 0, process.stderr
+
+
+@pytest.mark.default_environment
+def test_the_page_about_weights_runs_from_top_to_bottom(workplace, monkeypatch):
+    """The download excepted: a stand-in gives the folder that the page wrote before."""
+    module = types.SimpleNamespace(snapshot_download=lambda name, **_: "shared/mine")
+    monkeypatch.setitem(sys.modules, "huggingface_hub", module)
+    monkeypatch.chdir(workplace)
+    for code in blocks("python", ["docs/weights"]):
+        exec(code, {})
+    assert sorted(path.name for path in (workplace / "shared/mine").iterdir()) == [
+        *("README.md", "config.json", "model.safetensors"),
+    ]
+    assert (workplace / "mine.npz").stat().st_size < (workplace / "mine.safetensors").stat().st_size
 
 
 def slug(heading):

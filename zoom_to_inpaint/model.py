@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.models import membrane, pretrained, weights
+from common.models import hub, membrane, pretrained, weights
 from common.models.composite import BuiltByCalling
 from common.storage import PathLike
 from zoom_to_inpaint import photograph
@@ -31,6 +31,7 @@ from zoom_to_inpaint.refinement_network import RefinementNetwork
 from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_in, zoom_out
 
 MODEL_NAME = "zoom_to_inpaint"
+_PACKAGE = pathlib.Path(__file__).parent
 
 
 class ZoomToInpaint(BuiltByCalling, keras.Model):
@@ -206,22 +207,41 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         return photograph.inpaint(self.fill, image, mask)
 
     def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
-        """Writes configuration and weights to one weights file (`common.models.weights`); half: weights as float16."""
+        """Writes configuration and weights to one weights file (`common.models.weights`).
+
+        path: .npz, or .safetensors, which other programs read too; half: weights as float16.
+        """
+        self._check_whole()
+        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
+
+    def save_pretrained(self, folder: PathLike, half: bool = False) -> None:
+        """Writes a folder to share, in the layout of the common model hub (`common.models.hub`); half: as in `save`."""
+        self._check_whole()
+        weights.save_folder(folder, MODEL_NAME, self.config.to_dict(), self, _PACKAGE, half)
+
+    def _check_whole(self):
         if self.plugged_in:
             raise UserError(
                 f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "
                 "save its networks one by one"
             )
-        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
+
+    @classmethod
+    def from_pretrained(cls, name: PathLike, dtype="float32") -> ZoomToInpaint:
+        """The model of a folder that `save_pretrained` wrote, or of "OWNER/NAME" on the hub (needs huggingface_hub)."""
+        return cls.load(hub.find(name), dtype)
 
     @classmethod
     def pretrained(cls, dtype="float32") -> ZoomToInpaint:
         """The model with the shipped weights (docs/weights.md); UserError if the weights file is missing or damaged."""
-        return cls.load(pretrained.find(pathlib.Path(__file__).parent), dtype)
+        return cls.load(pretrained.find(_PACKAGE), dtype)
 
     @classmethod
     def load(cls, path: PathLike, dtype="float32") -> ZoomToInpaint:
-        """The model of a file that `save` wrote; UserError if the file is missing, cut short or of another model."""
+        """The model of a file or folder that `save` or `save_pretrained` wrote.
+
+        UserError if it is missing, cut short or of another model.
+        """
         fields, arrays = weights.read(path, MODEL_NAME)
         model = cls(read_config(fields, path), dtype=dtype)
         weights.assign(model, arrays, str(path))

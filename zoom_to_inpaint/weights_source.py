@@ -46,7 +46,7 @@ def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) ->
     """
     path = weights_source.existing(weights, flag)
     layer = getattr(model, network)
-    if path.suffix != ".npz":
+    if not weights_source.is_own(path):
         source = weights_files.named_variables(getattr(load_release(path), network))
         arrays = {name: variable.numpy() for name, variable in source.items()}
     else:
@@ -76,7 +76,7 @@ def load_discriminator(discriminator, weights: str) -> None:
     """
     flag = "--discriminator_weights"
     path = weights_source.existing(weights, flag)
-    if path.suffix == ".npz":
+    if weights_source.is_own(path):
         _, arrays = weights_files.read(path, DISCRIMINATOR)
     else:
         source = weights_files.named_variables(load_release_discriminator(path))

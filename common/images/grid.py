@@ -30,7 +30,7 @@ def paint_hole(
     return painted
 
 
-def _shrink(image: np.ndarray, cell: int) -> np.ndarray:
+def shrink(image: np.ndarray, cell: int) -> np.ndarray:
     """`image`, reduced if its longer side is above `cell`."""
     height, width = image.shape[:2]
     scale = cell / max(height, width)
@@ -63,7 +63,7 @@ def grid(
     Raises:
       ValueError: a row's length differs from `labels`, or its pictures differ in size.
     """
-    small = [[_shrink(image, cell) for image in row] for row in rows]
+    small = [[shrink(image, cell) for image in row] for row in rows]
     for row in small:
         if len(row) != len(labels) or len({image.shape for image in row}) != 1:
             raise ValueError(f"expected a row of {len(labels)} pictures of one size")

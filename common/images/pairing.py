@@ -59,14 +59,14 @@ def pairs(image: str, mask: str | None, output: str) -> list[Pair]:
             f"--output={output} is one file but {image} has {len(found)} masks; name a folder"
         )
     if to_file:
-        return _distinct([Pair(found[0][0], found[0][1], target)])
+        return distinct([Pair(found[0][0], found[0][1], target)])
     for source in (image_path, mask_path):
         if source.is_dir() and target.is_dir() and target.samefile(source):
             raise UserError(
                 f"--output={output} is the folder of --image or --mask: the next run would read results as "
                 "photographs; name another folder"
             )
-    return _distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
+    return distinct([Pair(i, m, target / f"{stem}.png") for i, m, stem in found])
 
 
 def _folder_of(path):
@@ -118,7 +118,8 @@ def _image_files(folder):
     )
 
 
-def _distinct(found):
+def distinct(found: list[Pair]) -> list[Pair]:
+    """`found`; UserError if a result would replace its photograph or mask, or two results have one path."""
     by_output = {}
     for pair in found:
         for source in filter(None, (pair.image, pair.mask)):

@@ -1,9 +1,10 @@
 """The weights file of a model, readable in every supported TensorFlow.
 
-A weights file is an `.npz` archive with a header (format, model name, configuration) and plain arrays. An array's name
+A weights file is an `.npz` or `.safetensors` archive with a header (format, model name, configuration) and plain
+arrays; a folder of `common.models.hub` holds the same. An array's name
 is the path of attributes of its variable ("refinement/encoder_1/0/feature_kernel"), the same under Keras 2 and Keras 3.
-The file holds no code, so a file from a stranger is safe to open. Arrays are float32, or float16 in a small file; a
-model's variables are always float32. Loading is strict: a file of another model, and a missing, unknown or differently
+The file holds no code, so a file from a stranger is safe to open. Arrays are float32, float16 or bfloat16; a model's
+variables are always float32. Loading is strict: a file of another model, and a missing, unknown or differently
 shaped array, are errors that name it.
 """
 
@@ -16,9 +17,11 @@ from tensorflow import keras
 
 from common import storage
 from common.errors import UserError
+from common.models import card, hub, pretrained
 from common.storage import PathLike
 
 _FORMAT = "inpainting-weights-1"
+_SMALL = ("float16", "bfloat16")  # TensorFlow teaches NumPy the second
 
 
 def named_variables(layer) -> dict:
@@ -56,11 +59,43 @@ def save(path: PathLike, model_name: str, config: dict, layer, half: bool = Fals
 
     half: in float16, half the size; UserError if a weight is too large for float16.
     """
+    storage.write_arrays(path, _arrays(layer, half), _header(model_name, config))
+
+
+def save_folder(
+    folder: PathLike,
+    model_name: str,
+    config: dict,
+    model,
+    package: pathlib.Path,
+    half: bool = False,
+) -> None:
+    """Writes `model` as a folder of `common.models.hub`; package: folder of the paper's package, half: as in `save`."""
+    folder = pathlib.Path(folder)
+    kind, arrays = type(model).__name__, _arrays(model, half)
+    shipped = _shipped(package, model_name, config, arrays)
+    described = card.files(folder.resolve().name, package.name, kind, config, shipped)
+    hub.write(folder, kind, _header(model_name, config), arrays, described)
+
+
+def _shipped(package, model_name, config, arrays):
+    """The name of the shipped weights if `arrays` are these, else None."""
+    path = pretrained.find(package)
+    fields, theirs = read(path, model_name)
+    same = fields == config and theirs.keys() == arrays.keys()
+    same = same and all(np.array_equal(arrays[name], theirs[name]) for name in arrays)
+    return path.stem if same else None
+
+
+def _header(model_name, config):
+    return {"format": _FORMAT, "model": model_name, "config": config}
+
+
+def _arrays(layer, half):
     arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
     if half:
-        arrays = {name: _halved(name, array) for name, array in arrays.items()}
-    header = {"format": _FORMAT, "model": model_name, "config": config}
-    storage.write_arrays(path, arrays, header)
+        return {name: _halved(name, array) for name, array in arrays.items()}
+    return arrays
 
 
 def _halved(name, array):
@@ -70,7 +105,7 @@ def _halved(name, array):
 
 
 def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
-    """Returns (config, {path: array}) of a weights file of `model_name`.
+    """Returns (config, {path: array}) of a weights file, or a hub's folder, of `model_name`.
 
     Raises:
       UserError: as `read_any`, or the file holds weights of another model.
@@ -84,20 +119,20 @@ def read(path: PathLike, model_name: str) -> tuple[dict, dict]:
 
 
 def read_any(path: PathLike) -> tuple[str, dict, dict]:
-    """Returns (model name, config, {path: array}) of a weights file.
+    """Returns (model name, config, {path: array}) of a weights file, or a hub's folder.
 
     Raises:
       UserError: the file does not exist, is not a weights file, or is cut short.
     """
-    if not pathlib.Path(path).is_file():
+    if not (pathlib.Path(path).is_file() or hub.is_folder(path)):
         raise UserError(f"no weights file {path}; name a file that train.py or load_release wrote")
     try:
-        header, arrays = storage.read_arrays(path)
+        header, arrays = hub.read(path) if hub.is_folder(path) else storage.read_arrays(path)
         owner, config, form = (header[name] for name in ("model", "config", "format"))
     except (storage.DamagedError, KeyError) as error:
         raise UserError(f"{path} is not a weights file of this package, or is cut short") from error
     arrays = {
-        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        name: array.astype(np.float32) if array.dtype.name in _SMALL else array
         for name, array in arrays.items()
     }
     if form != _FORMAT:

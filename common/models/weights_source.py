@@ -2,7 +2,8 @@
 
 pretrained     the weights that come with the package (docs/weights.md)
 none           random weights, to try a command; the caller prints a note (`is_untrained`)
-FILE.npz       a weights file of this package
+FILE           a weights file of this package, .npz or .safetensors
+FOLDER         a folder that `save_pretrained` wrote (`common.models.hub`)
 FILE, PREFIX   the authors' release, read by the paper's module `release`
 """
 
@@ -13,6 +14,7 @@ from typing import Callable
 
 from common import storage
 from common.errors import UserError
+from common.models import hub
 
 PRETRAINED = "pretrained"
 UNTRAINED = "none"
@@ -38,26 +40,31 @@ def check_file(weights: str) -> None:
 
 
 def existing(weights: str, flag: str) -> pathlib.Path:
-    """The path of an existing file, or the prefix of an existing checkpoint.
+    """The path of an existing file or hub's folder, or the prefix of an existing checkpoint.
 
     A checkpoint's own file is taken as its prefix, since a shell completes file names only.
 
     Raises:
-      UserError: neither exists, or the path is a folder.
+      UserError: none exists, or the path is another folder.
     """
     path = pathlib.Path(weights)
     for suffix in _CHECKPOINT_PARTS:
         if path.name.endswith(suffix):
             path = path.with_name(path.name[: -len(suffix)])
-    if path.is_dir():
+    if path.is_dir() and not hub.is_folder(path):
         raise UserError(
-            f"{flag}={weights} is a folder; name a file in it, or a checkpoint's prefix"
+            f"{flag}={weights} is a folder without {hub.CONFIG}; name a file in it, or a checkpoint's prefix"
         )
     if not storage.exists(path):
         raise UserError(
             f"{flag}={weights} does not exist; train the stage that writes it first, or name another file"
         )
     return path
+
+
+def is_own(path: pathlib.Path) -> bool:
+    """Whether a path of `existing` is of this package's forms, not a release."""
+    return path.suffix in (".npz", storage.SAFETENSORS) or path.is_dir()
 
 
 def load(model: type, load_release: Callable, weights: str, dtype: str = "float32"):
@@ -81,8 +88,10 @@ def load(model: type, load_release: Callable, weights: str, dtype: str = "float3
     if weights == PRETRAINED:
         return model.pretrained(dtype)
     path = existing(weights, "--weights")
-    if path.suffix not in (".npz", ".pb") and not storage.exists(f"{path}.index"):
+    if is_own(path):
+        return model.load(path, dtype)
+    if path.suffix != ".pb" and not storage.exists(f"{path}.index"):
         raise UserError(
-            f"--weights={weights} is not a weights file; name an .npz of train.py, a .pb or a checkpoint's prefix"
+            f"--weights={weights} is not a weights file; name an .npz, a .safetensors, a .pb or a checkpoint's prefix"
         )
-    return model.load(path, dtype) if path.suffix == ".npz" else load_release(path, dtype)
+    return load_release(path, dtype)

@@ -252,13 +252,22 @@ def _reference_row(reference: Reference, columns: Sequence[Column], binned: bool
     return [*names, "-", str(reference.n), *numbers]
 
 
-def table(
+class Cells(NamedTuple):
+    """A table as text: titles of the columns, rows, and notes below it; the first `text_columns` hold no numbers."""
+
+    header: list[str]
+    rows: list[list[str]]
+    notes: list[str]
+    text_columns: int
+
+
+def cells(
     summaries: Sequence[Summary],
     layout: str,
     spread: bool = False,
     references: Sequence[Reference] = (),
-) -> str:
-    """An aligned Markdown table of `summaries`, laid out like a paper's table, with notes below it.
+) -> Cells:
+    """The cells of a table of `summaries`, laid out like a paper's table.
 
     Args:
       summaries: from `summarise` or `by_hole_area`, printed in their order, grouped by kind of masks.
@@ -282,9 +291,15 @@ def table(
         rows += [_measured_row(s, columns, spread, binned) for s in summaries if s.masks == kind]
         rows += [_reference_row(r, columns, binned) for r in references if r.masks == kind]
     header = ["Method", "Masks", *(["Hole area"] if binned else []), "Hole (%)", "n"]
-    lines = markdown.table([*header, *(c.title for c in columns)], rows, text_columns=2 + binned)
     sources = dict.fromkeys(reference.source for reference in references)
     notes = [*_notes(summaries, columns), *(f"paper: {s}; not measured here." for s in sources)]
+    return Cells([*header, *(c.title for c in columns)], rows, notes, 2 + binned)
+
+
+def table(*arguments, **options) -> str:
+    """`cells` as an aligned Markdown table with its notes below."""
+    header, rows, notes, text_columns = cells(*arguments, **options)
+    lines = markdown.table(header, rows, text_columns)
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 

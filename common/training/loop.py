@@ -101,6 +101,7 @@ def train(
     if run.photographs:
         run.photographs.restore(header.get("photographs_skipped", []))
     run.start(header["step"])
+    run.log(run.where())
     checkpoints.clean()
     if header["step"]:
         run.log(f"continuing from step {header['step']}")
@@ -130,6 +131,7 @@ def train(
     progress.finish()
     recipe.save_weights(run.folder / "weights.npz")
     run.log(f"step {progress.step}: weights are in {run.folder / 'weights.npz'}")
+    run.log(run.where())
 
 
 def _fit(recipe, dataset_from, progress):

@@ -21,6 +21,7 @@ import json
 import math
 import os
 import pathlib
+import shlex
 import sys
 
 import numpy as np
@@ -31,6 +32,7 @@ from common import environment, storage
 from common.images import convert
 
 STATISTICS = "statistics.jsonl"
+PICTURE = pathlib.Path("pictures", "latest.png")
 
 
 class RunFolder:
@@ -98,6 +100,13 @@ class RunFolder:
             storage.write_text(path, "".join(kept.values()))
         return len(lines) - len(kept)
 
+    def where(self) -> str:
+        """One line: where a person finds curves, pictures and statistics."""
+        return (
+            f"run folder {self.folder}: curves by tensorboard --logdir={shlex.quote(str(self.folder))}, "
+            f"pictures in {self.folder / PICTURE}"
+        )
+
     def counts(self) -> dict:
         """Values that are added to every step's line of statistics."""
         return {"photographs_skipped": len(self.photographs.skipped)} if self.photographs else {}
@@ -126,7 +135,7 @@ class RunFolder:
         """Writes a grid uint8 [H, W, 3] for TensorBoard and as pictures/latest.png."""
         with self._events.as_default(step=step):
             tf.summary.image("validation", grid[None])
-        convert.write_png(self.folder / "pictures" / "latest.png", grid)
+        convert.write_png(self.folder / PICTURE, grid)
 
     def _append(self, name, line):
         with (

@@ -11,10 +11,10 @@ import base64
 import pathlib
 from typing import Any
 
-from common import markdown, storage
+from common import html_pages, markdown, storage
 from common.errors import UserError
 from studies import registry
-from studies.kit import pages, study
+from studies.kit import study
 
 _TEMPLATE = pathlib.Path(__file__).with_name("report.html.j2")
 _SIZES = {
@@ -26,7 +26,7 @@ _SIZES = {
 
 def check() -> None:
     """UserError without Jinja2, raised before hours of work."""
-    pages.template(_TEMPLATE)
+    html_pages.template(_TEMPLATE)
 
 
 def write(output: pathlib.Path, failures: dict[str, str] | None = None) -> tuple[pathlib.Path, ...]:
@@ -49,7 +49,7 @@ def write(output: pathlib.Path, failures: dict[str, str] | None = None) -> tuple
 
 def as_html(results: list[dict], failures: dict[str, str], folder: pathlib.Path) -> str:
     """The report as one HTML file, with styles and pictures inside; nothing is loaded from elsewhere."""
-    return pages.template(_TEMPLATE).render(
+    return html_pages.template(_TEMPLATE).render(
         summary=_summary(results),
         by_paper=_by_paper(results),
         failures=failures,

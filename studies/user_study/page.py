@@ -28,12 +28,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from common import json_files, storage
+from common import html_pages, json_files, storage
 from common.errors import UsageError, UserError
 from common.images import convert, grid
 from common.images import files as image_files
 from common.masks import files as mask_files
-from studies.kit import pages
 
 KEY_FORMAT = "user-study-key-1"
 RESULT_FORMAT = "user-study-result-1"
@@ -92,7 +91,7 @@ def build(
       UserError: a picture is missing or has another size, all pairs show equal pictures, or Jinja2 is missing; nothing
         is written.
     """
-    template = pages.template(_HERE / "page.html.j2")
+    template = html_pages.template(_HERE / "page.html.j2")
     names = sorted(_pictures(folders.images, "--images") or _pictures(folders.ours, "--ours"))
     ours = _pictures(folders.ours, "--ours", names)
     others = {

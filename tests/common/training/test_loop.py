@@ -54,6 +54,16 @@ def test_a_run_explains_itself(train, tmp_path):
     assert convert.read_rgb(folder / "pictures" / "latest.png").shape[1] > 4 * SIZE
 
 
+def test_a_run_says_where_curves_and_pictures_are_when_it_starts_and_ends(train, tmp_path):
+    train(1, folder="a run")
+    lines = [line for line in _log(tmp_path / "a run").splitlines() if "run folder" in line]
+    assert len(lines) == 2
+    for line in lines:
+        assert f"tensorboard --logdir='{tmp_path / 'a run'}'" in line
+        assert line.endswith(f"pictures in {tmp_path / 'a run' / 'pictures' / 'latest.png'}")
+    assert (tmp_path / "a run" / "pictures" / "latest.png").is_file()
+
+
 def test_statistics_have_one_line_per_logging_step(train, tmp_path):
     train(5, log_every=2)
     lines = _statistics(tmp_path / "run")

@@ -1,6 +1,7 @@
 """HTML from the Jinja2 templates `NAME.html.j2` beside the code. Needs the package's extra `studies`.
 
-Templates escape every value, JSON with the filter `tojson`. No other code in studies/ writes HTML.
+Templates escape every value, JSON with the filter `tojson`. Reports include the style sheet `page.css`, which is beside
+this file. Studies, evaluations and the user study's page are made here.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import pathlib
 
 from common.errors import UserError
+
+_SHARED = pathlib.Path(__file__).parent
 
 
 def template(path: pathlib.Path):
@@ -21,7 +24,7 @@ def template(path: pathlib.Path):
     except ImportError as error:
         raise UserError("HTML pages need Jinja2: pip install '.[studies]'") from error
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(path.parent),
+        loader=jinja2.FileSystemLoader([path.parent, _SHARED]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
