@@ -61,6 +61,8 @@ TOY = (
     *("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1"),
     "--coarse_gate=pw",  # one operation each: quick to trace
 )
+# The weights fix the networks.
+TOY_TUNED = ("--hifill_size=64", "--batch_size=1", "--steps=1", "--warmup_steps=0")
 TOY_EVALUATION = ("--count=1",)
 TOY_STUDIES = ("--study=zoom_table_1", "--count=20")  # all of them: half an hour
 TOY_ZOOM = (
@@ -106,7 +108,8 @@ def test_command(workplace, run_command, command):
     script, arguments = words[1].removesuffix(".py"), words[2:]
     if script == "train":
         zoom = any("--stages" in a or "zoom_to_inpaint" in a for a in arguments)
-        arguments += TOY_ZOOM if zoom else TOY
+        tuned = "--weights=pretrained" in arguments
+        arguments += TOY_ZOOM if zoom else TOY_TUNED if tuned else TOY
     if script == "evaluate":
         arguments += TOY_EVALUATION
     if "--study=all" in arguments:
