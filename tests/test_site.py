@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import pathlib
 import re
 import shutil
@@ -77,7 +78,8 @@ def site(tmp_path_factory):
     for name in ("common", "hifill", "zoom_to_inpaint"):
         (folder / name).symlink_to(ROOT / name)
     command = [sys.executable, "-m", "zensical", "build", "--strict"]
-    built = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    plain = {**os.environ, "NO_COLOR": "1"}
+    built = subprocess.run(command, cwd=folder, env=plain, capture_output=True, text=True)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder / "site"
 
