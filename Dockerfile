@@ -6,6 +6,7 @@ COPY requirements/current.txt /source/requirements/
 COPY setup.py pyproject.toml LICENSE /source/
 COPY common /source/common
 COPY configs /source/configs
+COPY docs/models /source/docs/models
 COPY hifill /source/hifill
 COPY inpainting /source/inpainting
 COPY zoom_to_inpaint /source/zoom_to_inpaint

@@ -49,7 +49,9 @@ def test_it_gets_what_setup_installs_and_nothing_that_is_ignored():
     assert all((ROOT / source).exists() for source in copied)
     setup = (ROOT / "setup.py").read_text(encoding="utf-8")
     (packages,) = re.findall(r"packages=\[(.*?)\]", setup, re.DOTALL)
-    rooms = {name.split(".")[0] for name in re.findall(r'"([\w.]+)"', packages)}
-    assert rooms | {"configs", "setup.py", "pyproject.toml", "LICENSE"} <= copied
+    (elsewhere,) = re.findall(r"package_dir=\{(.*?)\}", setup)
+    folders = {name.split(".")[0] for name in re.findall(r'"([\w.]+)"', packages)}
+    folders |= set(re.findall(r': "([\w/]+)"', elsewhere))
+    assert folders | {"setup.py", "pyproject.toml", "LICENSE"} <= copied
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert "*" in ignored and {f"!{source}" for source in copied} <= set(ignored)
