@@ -19,13 +19,14 @@ WORKERS ?= 2
 # Hides TensorFlow's start-up notices; 0 shows them.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help environments demo demo-training serve test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo demo-training serve docs test test-addons test-full test-browser lint format lock wheel bench clean distclean
 
 help:
 	@echo "make environments  make both virtual environments (the other targets also do this on first use)"
 	@echo "make demo          remove objects from photographs, one minute; pictures in demo_output/"
 	@echo "make demo-training train a small network and score it, six minutes; results in demo_training_output/"
 	@echo "make serve         serve a page for the browser, to paint holes and to fill them"
+	@echo "make docs          build the documentation site; result in site/"
 	@echo "make test          linter, and tests with the current TensorFlow"
 	@echo "make test-addons   tests with TensorFlow 2.15 and Addons, without most commands and code that does not use Keras"
 	@echo "make test-full     also tests that take minutes or need released weights"
@@ -70,6 +71,10 @@ demo-training: $(VENV)/.installed
 
 serve: $(VENV)/.installed
 	$(VENV)/bin/python -m inpainting serve $(SERVE_FLAGS)
+
+# --strict: a broken link is an error.
+docs: $(VENV)/.installed
+	$(VENV)/bin/zensical build --strict
 
 # Tests mostly use one thread, to start TensorFlow and to trace graphs, so they run in several processes. The tests of
 # a file stay in one process, since they share models; tests/conftest.py says which files start first.
@@ -116,11 +121,11 @@ LOCK = $(VENV_LOCK)/bin/uv pip compile --quiet setup.py --universal --no-config 
   --no-emit-find-links --custom-compile-command "make lock" --extra studies --extra web --extra test $(LOCK_FLAGS)
 lock:
 	$(call make_venv,$(VENV_LOCK),$(call first_python,$(PYTHON),9,13),PYTHON,3.9 to 3.13,uv==$(UV_VERSION))
-	$(LOCK) --extra lint --extra browser --python-version 3.10 --output-file requirements/current.txt
+	$(LOCK) --extra lint --extra browser --extra docs --python-version 3.10 --output-file requirements/current.txt
 	$(LOCK) --extra addons --python-version 3.9 --output-file requirements/addons.txt
 
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache demo_output demo_training_output
+	rm -rf build dist site *.egg-info .cache .pytest_cache .ruff_cache demo_output demo_training_output
 	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
 
 distclean: clean

@@ -223,6 +223,16 @@ def tiny_zoom_weights(tmp_path_factory):
 
 
 @pytest.fixture
+def eagerly():
+    """Nothing is traced: for a few calls that would take longer than the calls."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture
 def photo(tmp_path):
     """tmp_path with photo.png (90x70) and mask.png, a 20x15 hole; returns tmp_path."""
     rng = np.random.default_rng(0)

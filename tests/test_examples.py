@@ -1,7 +1,11 @@
-"""The example that puts Zoom-to-Inpaint around HiFill: what its adapter promises, its training and its files."""
+"""The example that puts Zoom-to-Inpaint around HiFill: what its adapter promises, its training and its files.
+
+And the notebook.
+"""
 
 from __future__ import annotations
 
+import json
 import pathlib
 
 import cv2
@@ -35,14 +39,6 @@ def models(tiny_config):
     )  # in others a gate may be so closed that its gradient is 0 to the last digit
     generator = hifill.HiFill(tiny_config)
     return {zoom: zoomed_hifill.build(generator, zoom, CHANNELS, joint=True) for zoom in ZOOMS}
-
-
-@pytest.fixture
-def eagerly():
-    """Nothing is traced: that would take longer than the few steps; `test_command` has the graphs."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 def batch(side=SIZE, count=1):
@@ -214,3 +210,19 @@ def test_command(run_command, tiny_weights, photographs, tmp_path):
         refused = run(*wrong)
         assert refused.returncode == 2 and "error: --" in refused.stderr, refused.stderr
         assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.default_environment
+def test_the_notebook_runs_from_top_to_bottom(eagerly, monkeypatch, tmp_path, capsys):
+    """Without Jupyter: its cells are Python and nothing else. It comes without outputs."""
+    text = (ROOT / "examples" / "fill_a_photograph.ipynb").read_text(encoding="utf-8")
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for cell in cells:
+        exec("".join(cell["source"]), names)
+    assert (names["filled"] != names["photograph"])[names["mask"] > 0].any()
+    said = capsys.readouterr().out
+    assert "HiFill: psnr " in said and "Telea: psnr " in said
+    assert list(tmp_path.iterdir()) == []

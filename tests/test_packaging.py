@@ -61,7 +61,7 @@ def _from_git() -> list[str]:
 
 def _from_folders() -> list[str]:
     made = re.compile(
-        r"\.(git|venv.*|\w+_cache)|__pycache__|build|dist|demo_(training_)?output|runs|.*\.egg-info"
+        r"\.(git|venv.*|\w+_cache)|__pycache__|build|dist|site|\.cache|demo_(training_)?output|runs|.*\.egg-info"
     )
     paths = (path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file())
     paths = [path for path in paths if path.parts[0] != "results"]  # docs/results is ours
@@ -182,7 +182,7 @@ def pins(lock: str, python: str) -> dict[str, str]:
 def test_lock_meets_what_setup_asks_for(wheel, lock, python):
     pinned = pins(lock, python)
     extras = {
-        "current": ("", "studies", "web", "lint", "browser", "test"),
+        "current": ("", "studies", "web", "lint", "browser", "docs", "test"),
         "addons": ("", "studies", "web", "addons", "test"),
     }[lock]
     for line in metadata(wheel).get_all("Requires-Dist"):
@@ -358,3 +358,14 @@ def test_ci_runs_the_two_test_commands():
     for target in ("test", "test-addons"):
         assert re.search(rf"^for target in .*\b{target}\b", text, re.MULTILINE), target
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_the_workflow_runs_targets_of_the_makefile_on_the_pythons_of_the_locks():
+    text = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    commands = re.findall(r"^ +(?:- )?run: (.*)$", text, re.MULTILINE)
+    targets = [re.fullmatch(r"make ([a-z-]+) PYTHON(?:_ADDONS)?=python", c)[1] for c in commands]
+    assert {"test", "test-addons", "docs"} <= set(targets)
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in targets)
+    found = [re.findall(r'"([\d.]+)"', line) for line in re.findall(r"python: \[(.*)\]", text)]
+    assert [(pythons[0], pythons[-1]) for pythons in found] == list(LOCKS.values())

@@ -224,14 +224,6 @@ def test_without_detail_around_residuals_add_nothing(small_grid):
     assert np.abs(inside - 64).max() <= 1  # 0.25 of white, rounded
 
 
-@pytest.fixture
-def eagerly():
-    """Nothing is traced: that would take longer than one image."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def test_a_network_fills_a_large_photograph_with_residuals(small_grid, eagerly, tmp_path):
     from zoom_to_inpaint.config import ZoomConfig
     from zoom_to_inpaint.model import ZoomToInpaint

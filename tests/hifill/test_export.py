@@ -83,13 +83,6 @@ def painted(loaded, image, mask):
     return signature(image=tf.constant(image), mask=tf.constant(mask))["image"].numpy()
 
 
-@pytest.fixture
-def eagerly():
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def filled_eagerly(model, image, mask):
     """By the ops that are exported, without a graph of them."""
     image, hole = tf.constant(image), tf.constant(mask > 0)

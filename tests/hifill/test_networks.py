@@ -113,14 +113,6 @@ def model(request):
     return HiFill(request.param)
 
 
-@pytest.fixture
-def eagerly():
-    """A graph takes seconds to make; that it computes the same: test_model.py."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 def test_layers_are_those_of_the_appendix():
     coarse, refinement = CoarseNetwork(PAPER), RefinementNetwork(PAPER)
     assert _spell(_coarse_layers(coarse)) == _parse(COARSE)

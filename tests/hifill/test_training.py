@@ -171,14 +171,6 @@ def _directions(trainer, image, mask):
 
 
 @pytest.fixture
-def eagerly():
-    """Without the graph of a micro-batch, which takes longer to trace than its gradient to compute."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
-@pytest.fixture
 def with_options(trainer, monkeypatch):
     """with_options(name=value) -> `trainer` with that in its options."""
 

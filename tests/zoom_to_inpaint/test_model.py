@@ -47,14 +47,6 @@ def _model(zoom, scale):
     return model
 
 
-@pytest.fixture
-def eagerly():
-    """A graph takes seconds to make; `test_graph_and_eager_agree` says that this is no loss."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
-
-
 @pytest.fixture(params=ZOOMS[::2], ids=lambda zoom: f"{zoom[0]}_{zoom[1]}")
 def model(request, eagerly):
     """One for each multiple that sides are padded to; `test_photographs_of_every_zoom` takes all."""
