@@ -175,12 +175,14 @@ def _read(source):
 
 
 def _read_frozen_graph(path):
+    if not path.is_file():
+        raise UserError(f"no such file: {path}")
     graph = tf.compat.v1.GraphDef()
     try:
         content = path.read_bytes()
         graph.ParseFromString(content)
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the class of DecodeError depends on protobuf's version
         raise UserError(f"{path} is not a frozen TensorFlow graph") from error
     layers = {name.rsplit("/", 1)[0] for name in {**_GENERATOR, **_DISCRIMINATOR}}

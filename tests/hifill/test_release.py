@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import numpy as np
@@ -165,6 +166,13 @@ def test_a_path_that_does_not_exist_is_named(tmp_path, name):
         load_release(tmp_path / name)
     with pytest.raises(UserError, match=name):
         load_release_discriminator(str(tmp_path / name))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pb")
+    with pytest.raises(UserError, match=r"pipe\.pb"):
+        load_release(tmp_path / "pipe.pb")
 
 
 @pytest.mark.parametrize("content", [b"", b"no graph at all", bytes(range(256)) * 9])
