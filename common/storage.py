@@ -134,8 +134,8 @@ class DamagedError(Exception):
 def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
 
-    A `.safetensors` file of another program has an empty header. The file's own size bounds the memory: the header and the
-    form of every array are checked before arrays are read.
+    A `.safetensors` file of another program has an empty header. The file's own size bounds the memory: the header and
+    the form of every array are checked before arrays are read.
 
     Raises:
       DamagedError: the file is not such an archive. No code in the file is run.
