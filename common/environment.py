@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 
+from absl import logging
+
 from common.errors import UserError
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -67,6 +69,7 @@ def start_tensorflow() -> None:
             wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
             if not wanted:  # hides, for example, a line for every exchange between replicas
                 tf.get_logger().setLevel("WARNING")
+                logging.set_verbosity(logging.WARNING)  # and for every SavedModel's functions
             shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
         finally:
             os.dup2(kept, 2)

@@ -11,10 +11,12 @@ import contextlib
 import errno
 import io
 import json
+import math
 import os
 import pathlib
 import secrets
 import time
+import zipfile
 from collections.abc import Iterator
 from typing import Union
 
@@ -132,7 +134,8 @@ class DamagedError(Exception):
 def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
 
-    A `.safetensors` file of another program has an empty header.
+    A `.safetensors` file of another program has an empty header. The file's own size bounds the memory: the header and
+    the form of every array are checked before arrays are read.
 
     Raises:
       DamagedError: the file is not such an archive. No code in the file is run.
@@ -140,10 +143,7 @@ def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     try:
         if pathlib.Path(path).suffix == SAFETENSORS:
             return _read_safetensors(path, only_header)
-        with np.load(path, allow_pickle=False) as archive:
-            header = json.loads(str(archive[_HEADER]))
-            names = [] if only_header else [name for name in archive.files if name != _HEADER]
-            return dict(header), {name: archive[name] for name in names}
+        return _read_npz(path, only_header)
     except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
         raise DamagedError(str(error)) from error
 
@@ -153,6 +153,41 @@ def _read_safetensors(path, only_header):
         header = json.loads((archive.metadata() or {}).get(_HEADER, "{}"))
         names = [] if only_header else archive.keys()
         return dict(header), {name: archive.get_tensor(name) for name in names}
+
+
+def _read_npz(path, only_header):
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        _check_sizes(members.values(), os.path.getsize(path))
+        header = json.loads(str(_read_array(archive, members.pop(_HEADER))))
+        for member in members.values():
+            _check_form(archive, member)
+        names = [] if only_header else members
+        return dict(header), {name: _read_array(archive, members[name]) for name in names}
+
+
+def _check_sizes(members, size):
+    """ValueError if members are compressed or claim more bytes than the file has."""
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise ValueError("its arrays are compressed")
+    if sum(member.file_size for member in members) > size:
+        raise ValueError("it is cut short")
+
+
+def _check_form(archive, member):
+    """ValueError unless the array's header describes as many bytes as follow it, of plain numbers or text."""
+    with archive.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        described = math.prod(shape) * dtype.itemsize
+        if version != (1, 0) or dtype.hasobject or described != member.file_size - stream.tell():
+            raise ValueError(f"{member.filename} has a wrong header")
+
+
+def _read_array(archive, member):
+    _check_form(archive, member)
+    with archive.open(member) as stream:
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = False) -> None:

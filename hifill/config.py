@@ -25,9 +25,9 @@ class HiFillConfig:
 
     name: str = "paper"
     # Side the generator works at; a multiple of 32 (H section 3.3).
-    size: int = option(512, "side in pixels", least=64, most=8192, flag="hifill_size")
+    size: int = option(512, "side in pixels", least=64, most=2048, flag="hifill_size")
     # C32 of the appendix; C64 and C128 are 2x and 4x.
-    channels: int = option(32, "base width", least=1, most=1024, flag="hifill_channels")
+    channels: int = option(32, "base width", least=1, most=256, flag="hifill_channels")
     # H section 4.2: LWGCsc + LWGCpw is the adopted pair.
     coarse_gate: str = option("sc", "gates of the coarse network (H Table 1)", choices=GATES)
     refinement_gate: str = option(
@@ -70,7 +70,7 @@ class HiFillConfig:
     # resampled.
     enlarge: bool = True
     discriminator_kernel: int = option(3, least=1, most=31)  # the release has 5
-    discriminator_channels: int = option(64, least=1, most=1024)
+    discriminator_channels: int = option(64, least=1, most=256)
 
     def __post_init__(self) -> None:
         options.check(self)

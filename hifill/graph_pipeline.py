@@ -63,7 +63,7 @@ def _plan(hole, grid, least):
     side = tf.where(is_thin, thin, side)
     first, extent = tf.stack(bounds)[long, 0], tf.stack(bounds)[long, 1]
     part, whole = LARGEST_SHARE
-    length = tf.where(is_thin & (extent * whole > thin * part), thin // 2, extent)
+    length = tf.where(is_thin, tf.minimum(extent, thin * part // whole), extent)
     return long, side, _starts(hole, long, first, first + extent, length, side), length, bounds
 
 

@@ -17,7 +17,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.models import hub, membrane, pretrained, weights
+from common.models import batch, hub, membrane, pretrained, weights
 from common.models.composite import BuiltByCalling
 from common.storage import PathLike
 from hifill import photograph
@@ -97,21 +97,11 @@ class HiFill(BuiltByCalling, keras.Model):
           coarse, refined: [B, S, S, 3] float32 in [0, 1], both before pasting.
           attention: [B, N, N] float32, N = (S / 16)^2; row j holds the weights of the context patches that
             fill patch j. Rows of patches without a hole are zero, unless the configuration fills every patch.
+
+        Raises:
+          UserError: as `common.models.batch.check`.
         """
-        size = self.config.size
-        for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
-            if tuple(array.shape[1:]) != (size, size, channels):
-                raise UserError(
-                    f"{name} has shape {tuple(array.shape)}; generate needs "
-                    f"[B, {size}, {size}, {channels}] (inpaint takes any size)"
-                )
-        if tf.as_dtype(image.dtype).is_integer:
-            raise UserError(f"image is {image.dtype}; generate needs floats in [0, 1]")
-        image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
-        if tf.executing_eagerly():  # inside a graph there are no values to check
-            known = tf.where(mask > 0.5, 0.0, image)
-            if not tf.reduce_all(tf.math.is_finite(known)):
-                raise UserError("image holds NaN or infinite values outside the hole")
+        image, mask = batch.check(image, mask, self.config.size)
         return self._generate(image, mask)
 
     def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:

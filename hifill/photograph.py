@@ -95,7 +95,7 @@ def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
     axis = int(hole.shape[1] > hole.shape[0])
     first, stop = whole[2 * axis : 2 * axis + 2]
     share, of = LARGEST_SHARE
-    length = stop - first if (stop - first) * of <= thin * share else thin // 2
+    length = min(stop - first, thin * share // of)
     starts = _starts(hole, axis, first, stop, length, thin)
     spans = [(start, min(start + length, stop)) for start in starts]
     return thin, [Part(*s, *whole[2:]) if axis == 0 else Part(*whole[:2], *s) for s in spans]

@@ -110,7 +110,7 @@ def load_release(source, dtype="float32") -> HiFill:
     arrays, label = _read(source)
     _check_names(arrays, _GENERATOR, label)
     channels = _width(arrays, "generator/c_en_down_128_feat/w", label)
-    model = HiFill(dataclasses.replace(RELEASE, channels=channels), dtype)
+    model = HiFill(_config(label, channels=channels), dtype)
     _assign(model, arrays, _GENERATOR, label)
     return model
 
@@ -120,7 +120,7 @@ def load_release_discriminator(source, size: int = RELEASE.size) -> Discriminato
     arrays, label = _read(source)
     _check_names(arrays, _DISCRIMINATOR, label)
     channels = _width(arrays, "discriminator/conv1/w", label)
-    config = dataclasses.replace(RELEASE, discriminator_channels=channels, size=size)
+    config = _config(label, discriminator_channels=channels, size=size)
     discriminator = Discriminator(config)
     discriminator(tf.zeros([1, size, size, 3]))
     _assign(discriminator, arrays, _DISCRIMINATOR, label)
@@ -141,9 +141,16 @@ def _width(arrays, name, label) -> int:
     return shape[-1]
 
 
+def _config(label, **changes):
+    try:
+        return dataclasses.replace(RELEASE, **changes)
+    except ValueError as error:
+        raise UserError(f"{label}: {error}") from error
+
+
 def _assign(layer, arrays, names, label):
     variables = weights.named_variables(layer)
-    arrays = {name: np.asarray(arrays[name], np.float32) for name in names}
+    arrays = {name: release.as_floats(arrays[name], f"{label}: {name}") for name in names}
     weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
     for name, ours in names.items():
         variables[ours].assign(_to_rgb(name, arrays[name]))
@@ -168,18 +175,31 @@ def _read(source):
 
 
 def _read_frozen_graph(path):
+    if not path.is_file():
+        raise UserError(f"no such file: {path}")
     graph = tf.compat.v1.GraphDef()
     try:
-        graph.ParseFromString(path.read_bytes())
-    except FileNotFoundError as error:
-        raise UserError(f"no such file: {path}") from error
+        content = path.read_bytes()
+        graph.ParseFromString(content)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # the class of DecodeError depends on protobuf's version
         raise UserError(f"{path} is not a frozen TensorFlow graph") from error
     layers = {name.rsplit("/", 1)[0] for name in {**_GENERATOR, **_DISCRIMINATOR}}
-    return {
-        node.name: tf.make_ndarray(node.attr["value"].tensor)
+    tensors = {
+        node.name: node.attr["value"].tensor
         for node in graph.node
         if node.op == "Const"
         and node.name.rsplit("/", 1)[0] in layers
         and node.name.rsplit("/", 1)[1] in ("w", "biases", "pw", "ds_biases", "kernel", "bias")
     }
+    shapes = [[d.size for d in tensor.tensor_shape.dim] for tensor in tensors.values()]
+    release.check_claim(shapes, len(content), str(path))
+    return {name: _array(tensor, f"{path}: {name}") for name, tensor in tensors.items()}
+
+
+def _array(tensor, label):
+    try:
+        return release.as_floats(tf.make_ndarray(tensor), label)
+    except (TypeError, ValueError) as error:  # an unknown type, values that do not fit the shape
+        raise UserError(f"{label} is damaged") from error

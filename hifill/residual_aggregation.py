@@ -80,7 +80,10 @@ def aggregate_residuals(
 
 def _checked(array, name, axes):
     """A NumPy array; UserError unless `array` holds numbers and has as many axes."""
-    found = np.asarray(array)
+    try:
+        found = np.asarray(array)
+    except ValueError:  # lists of different lengths
+        found = np.empty(0)
     if found.ndim != axes or found.dtype.kind not in "fiu" or not found.size:
         raise UserError(
             f"the {name} is {found.dtype} of shape {found.shape}; expected numbers along {axes} axes"

@@ -132,6 +132,12 @@ def evaluate():
         yield module
 
 
+@pytest.fixture(scope="session")
+def command_module():
+    """with command_module("export") as module: a command's module, its flags defined within the block alone."""
+    return _command
+
+
 @contextlib.contextmanager
 def _command(name):
     others = _commands_flags()

@@ -38,19 +38,19 @@ class ZoomConfig:
     scale: int = 2  # s of Z section 3.1.2; 1 without zoom
     # ch of Z Figures 9 and 10: filters of the first convolutions, features and gates together.
     channels: int = option(
-        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+        64, "ch of all networks, an even number", least=2, most=256, flag="zoom_channels"
     )
     # ch of the SR network (Figure 7); the 70-channel ablations have no SR network (Z section C.1).
     sr_channels: int = option(
-        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+        64, "ch of all networks, an even number", least=2, most=256, flag="zoom_channels"
     )
     # Channels of the discriminator's first layer (Figure 8).
     discriminator_channels: int = option(
-        64, "ch of all networks, an even number", least=2, most=1024, flag="zoom_channels"
+        64, "ch of all networks, an even number", least=2, most=256, flag="zoom_channels"
     )
     # Side of the low-resolution training images; inference takes any size.
     size: int = option(
-        256, "side of low-resolution images in pixels", least=16, most=8192, flag="zoom_size"
+        256, "side of low-resolution images in pixels", least=16, most=2048, flag="zoom_size"
     )
     # Content of the hole in the coarse network's input: "zero" as in the paper, or "membrane", the solution of
     # Laplace's equation (`common.models.membrane`), to which the coarse network's output is added. With a membrane

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.models import hub, membrane, pretrained, weights
+from common.models import batch, hub, membrane, pretrained, weights
 from common.models.composite import BuiltByCalling
 from common.storage import PathLike
 from zoom_to_inpaint import photograph
@@ -167,12 +167,12 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         Raises:
           UserError: wrong shapes, integers, or NaN outside the hole.
         """
-        image, mask = check_batch(image, mask)
+        image, mask = batch.check(image, mask)
         return self._generate(image, mask)
 
     def fill(self, image, mask):
         """The output of `generate` alone, at less cost: values that do not affect the hole are not computed."""
-        image, mask = check_batch(image, mask)
+        image, mask = batch.check(image, mask)
         return self._fill(image, mask)
 
     def attention(self, image, mask):
@@ -182,7 +182,7 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         """
         if "refinement" in self.plugged_in:
             raise UserError("the refinement network was replaced; its attention is unknown")
-        image, mask = check_batch(image, mask)
+        image, mask = batch.check(image, mask)
         if any(side % self.config.multiple for side in image.shape[1:3]):
             raise UserError(
                 f"image has shape {tuple(image.shape)}; sides must be multiples of {self.config.multiple}"
@@ -261,30 +261,3 @@ def _apply(network, inputs, training, hole_only):
     if hole_only and isinstance(network, (CoarseNetwork, RefinementNetwork)):
         return network(inputs, training=training, hole_only=True)
     return network(inputs, training=training)
-
-
-def check_batch(image, mask):
-    """image [B, H, W, 3] and mask [B, H, W, 1] as float32 tensors, the mask binary; UserError for other inputs."""
-    for name, array, channels in (("image", image, 3), ("mask", mask, 1)):
-        if not hasattr(array, "shape"):
-            raise UserError(f"{name} must be an array or a tensor, got {type(array).__name__}")
-        shape = tuple(array.shape)
-        if len(shape) != 4 or shape[3] != channels:
-            raise UserError(f"{name} has shape {shape}; expected [B, H, W, {channels}]")
-    if tuple(image.shape[:3]) != tuple(mask.shape[:3]):
-        raise UserError(f"image {tuple(image.shape)} and mask {tuple(mask.shape)} differ in size")
-    if 0 in tuple(image.shape):
-        raise UserError(f"image has shape {tuple(image.shape)}: it holds no pixel")
-    if not tf.as_dtype(image.dtype).is_floating:
-        raise UserError(f"image is {image.dtype}; expected floats in [0, 1]")
-    kind = tf.as_dtype(mask.dtype)
-    if not (kind.is_floating or kind.is_integer or kind.is_bool):
-        raise UserError(f"mask is {mask.dtype}; expected numbers, 1 = hole")
-    image, mask = tf.cast(image, tf.float32), tf.cast(mask, tf.float32)
-    hole = mask > 0.5
-    if tf.executing_eagerly():  # inside a graph there are no values to check
-        if not tf.reduce_all(tf.math.is_finite(mask)):
-            raise UserError("mask holds NaN or infinite values")
-        if not tf.reduce_all(tf.math.is_finite(tf.where(hole, 0.0, image))):
-            raise UserError("image holds NaN or infinite values outside the hole")
-    return image, tf.cast(hole, tf.float32)

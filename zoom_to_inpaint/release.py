@@ -165,7 +165,7 @@ def _needed(arrays, names, label) -> dict:
     """{name: float32 array} of `names`; UserError if one is missing or `arrays` holds an unknown array."""
     unknown = [n for n, a in arrays.items() if n not in _KNOWN and not _is_training_state(n, a)]
     release.check_names(arrays, names, unknown, label)
-    return {name: _as_floats(arrays[name], name, label) for name in names}
+    return {name: release.as_floats(arrays[name], f"{label}: {name}") for name in names}
 
 
 def _is_training_state(name, array) -> bool:
@@ -175,13 +175,6 @@ def _is_training_state(name, array) -> bool:
     if _COUNTER.match(name):
         return np.ndim(array) == 0
     return name == _OBJECT_GRAPH or _OPTIMIZER.match(name) is not None
-
-
-def _as_floats(array, name, label):
-    try:
-        return np.asarray(array, np.float32)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{label}: {name} is not an array of numbers") from error
 
 
 def _read(source):

@@ -8,6 +8,7 @@ read. A truncated or damaged file is refused. Levels stay as they are stored: `c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import pathlib
@@ -18,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from common.errors import UserError
+from common.images import native_messages
 from common.storage import PathLike, atomic_path
 
 MAX_PIXELS = 10**9  # larger images count as decompression bombs; OpenCV's own limit is 2**30
@@ -25,6 +27,7 @@ MAX_PIXELS = 10**9  # larger images count as decompression bombs; OpenCV's own l
 # Extensions of image files in a folder.
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # first bytes
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _NATIVE = ("1", "L", "LA", "P", "RGB", "RGBA")
 _BITS, _PHOTOMETRIC, _PLANAR, _ALPHA, _ORIENTATION = 258, 262, 284, 338, 274  # TIFF and EXIF tags
@@ -62,8 +65,13 @@ def decode(data: bytes, name: str) -> Decoded:
     Raises:
       UserError: not an image, cut off, damaged, above 16 bits a channel or above `MAX_PIXELS`.
     """
+    is_tiff = data[:4] in _TIFF
     try:
-        return _decode(data, name)
+        with native_messages.caught() if is_tiff else contextlib.nullcontext([]) as said:
+            decoded = _decode(data, name)
+        if said:  # libtiff goes on after a bad code word
+            raise _damaged(name, said[0].rstrip("."))
+        return decoded
     except UserError:
         raise
     except Image.DecompressionBombError as error:
@@ -144,7 +152,8 @@ def _decode_deep(data, header, orientation, name):
         flag = cv2.IMREAD_UNCHANGED  # ignores the orientation of PNG
         if orientation != 1 and header.format == "PNG":
             raise UserError(f"{name} has 16 bits, alpha and an orientation; save it upright")
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+    with native_messages.caught():
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     if pixels is None or pixels.dtype != np.uint16:
         raise _damaged(name, "its 16-bit pixels cannot be decoded")
     return _swapped(pixels)
@@ -195,6 +204,8 @@ def read(path: PathLike) -> Decoded:
     path = pathlib.Path(path)
     if path.is_dir():
         raise UserError(f"{path} is a folder; name one image file")
+    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
+        raise UserError(f"{path} is no file but a pipe or a device; name an image file")
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -1,9 +1,11 @@
-"""Reads the authors' releases: the arrays of a TensorFlow checkpoint, with a check of their names."""
+"""Reads the authors' releases: the arrays of a TensorFlow checkpoint, with checks of names, sizes and types."""
 
 from __future__ import annotations
 
+import glob
+import math
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -20,10 +22,31 @@ def read_checkpoint(prefix: PathLike) -> dict[str, np.ndarray]:
         )
     try:
         reader = tf.train.load_checkpoint(str(prefix))
-        return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+        shapes = reader.get_variable_to_shape_map()
+        data = pathlib.Path(prefix).parent.glob(f"{glob.escape(pathlib.Path(prefix).name)}.data-*")
+        check_claim(shapes.values(), sum(path.stat().st_size for path in data), str(prefix))
+        return {name: reader.get_tensor(name) for name in shapes}
     except (tf.errors.OpError, ValueError, RuntimeError, IndexError) as error:
         first_line = str(error).splitlines()[0]
         raise UserError(f"cannot read checkpoint {prefix}: {first_line}") from error
+
+
+def check_claim(shapes: Iterable[Sequence[int]], size: int, label: str) -> None:
+    """UserError if arrays of these shapes hold more numbers than a file of `size` bytes, or have negative sides."""
+    shapes = [tuple(shape) for shape in shapes]
+    if min(map(min, filter(None, shapes)), default=0) < 0 or sum(map(math.prod, shapes)) > size:
+        raise UserError(f"{label} is damaged: it describes more numbers than it holds")
+
+
+def as_floats(array, label: str) -> np.ndarray:
+    """An array as float32; UserError if it holds anything but real numbers."""
+    try:
+        array = np.asarray(array)
+        if array.dtype.kind in "fiu" or array.dtype.name == "bfloat16":
+            return array.astype(np.float32)
+    except ValueError:  # lists of different lengths
+        pass
+    raise UserError(f"{label} is not an array of numbers")
 
 
 def check_names(found: Iterable[str], needed: Iterable[str], unknown: list[str], label: str):

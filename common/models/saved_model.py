@@ -11,6 +11,7 @@ raise `tf.errors.InvalidArgumentError` with the reason. The SavedModel needs Ten
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import pathlib
 import shutil
@@ -18,6 +19,7 @@ from typing import Callable
 
 import tensorflow as tf
 
+from common import storage
 from common.errors import UserError
 from common.images.convert import THRESHOLD
 from common.storage import PathLike
@@ -117,13 +119,22 @@ def export(module: tf.Module, folder: PathLike, title: str, sizes: str, weights:
     text = _README.format(
         title=title, sizes=sizes, weights=weights, threshold=THRESHOLD, example=example
     )
+    whole = _replaced_folder(pathlib.Path(folder).resolve())
+    with storage.named_errors(folder), _system_errors(), whole as temporary:
+        tf.saved_model.save(module, str(temporary), signatures=signatures)
+        (temporary / "README.txt").write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _system_errors():
+    """Turns TensorFlow's error of a file into an OSError: its text holds the system's own, among other things."""
     try:
-        with _replaced_folder(pathlib.Path(folder).resolve()) as temporary:
-            tf.saved_model.save(module, str(temporary), signatures=signatures)
-            (temporary / "README.txt").write_text(text, encoding="utf-8")
-    except (OSError, tf.errors.OpError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"cannot write {folder}: {reason}; choose another folder") from error
+        yield
+    except tf.errors.OpError as error:
+        known = (number for number in errno.errorcode if os.strerror(number) in str(error))
+        number = next(known, None)
+        reason = str(error).splitlines()[0] if number is None else os.strerror(number)
+        raise OSError(number, f"{reason}; choose another folder") from error
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pathlib
 import signal
@@ -10,7 +11,9 @@ import sys
 
 import pytest
 
+from common.command_line import guarded
 from common.errors import UsageError, UserError, collect, raise_together
+from common.images import pairing
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 COMMAND = """
@@ -239,6 +242,24 @@ def test_a_line_break_in_a_name_does_not_split_the_message(command):
 def test_a_path_the_system_refuses_is_one_line(command):
     _one_line(_run(command(main="open('n' * 300)")), 1, "nnn", "name another")
     _one_line(_run(command(), "--flagfile=" + "n" * 300), 1, "nnn")
+
+
+def test_an_unreadable_folder_is_one_line(tmp_path, monkeypatch, capsys):
+    """The system refuses the folder as it does to users without its permission; root may read every folder."""
+
+    def refused(path=".", *_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    def pair(_):
+        return pairing.pairs(str(tmp_path), None, str(tmp_path / "out"))
+
+    monkeypatch.setattr(os, "scandir", refused)
+    monkeypatch.setattr(os, "listdir", refused)
+    with pytest.raises(SystemExit) as ended:
+        guarded(pair, [])
+    lines = capsys.readouterr().err.splitlines()
+    assert ended.value.code == 1 and len(lines) == 1
+    assert str(tmp_path) in lines[0] and "Permission denied" in lines[0]
 
 
 def test_what_the_terminal_cannot_write_is_escaped(command, monkeypatch):

@@ -131,6 +131,35 @@ def test_generate_names_the_wrong_shape(model, image, mask, words):
         model.generate(np.zeros(image, np.float32), np.zeros(mask, np.float32))
 
 
+IMAGE, MASK = np.full((2, 64, 64, 3), 0.5, np.float32), np.ones((2, 64, 64, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    "image, mask, words",
+    [
+        (IMAGE.tolist(), MASK, "list"),
+        ("photo.png", MASK, "str"),
+        (IMAGE, None, "NoneType"),
+        (IMAGE.astype(str), MASK, "image is <U"),
+        (IMAGE, MASK.astype(str), "mask is <U"),
+        (IMAGE.astype(object), MASK, "object"),
+        (IMAGE.astype("M8[s]"), MASK, "datetime64"),
+        (IMAGE.astype(complex), MASK, "complex128"),
+        (IMAGE.astype(np.uint8), MASK, "uint8"),
+        (IMAGE[:0], MASK[:0], "no pixel"),
+        (IMAGE, MASK[:1], "differ"),
+        (IMAGE[:1], MASK, "differ"),
+        (IMAGE, MASK * np.nan, "mask holds NaN"),
+        (IMAGE * np.inf, MASK * 0, "infinite values outside"),
+    ],
+)
+def test_wrong_batches_are_errors_of_one_line(model, image, mask, words):
+    """As in Zoom-to-Inpaint's tests: one check serves both."""
+    with pytest.raises(UserError, match=words) as error:
+        model.generate(image, mask)
+    assert "\n" not in str(error.value)
+
+
 def test_saved_and_loaded_model_gives_the_same(model, tmp_path):
     path = tmp_path / "weights.npz"
     model.save(path)

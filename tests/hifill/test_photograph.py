@@ -279,3 +279,11 @@ def test_windows_of_a_thin_photograph_are_no_larger_than_it(height, width, known
         assert not hole.all()  # each has something to continue from
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
     assert np.mean((found != image)[mask > 0]) > 0.9
+
+
+def test_a_thin_photograph_needs_few_windows():
+    """Each costs as much as a whole photograph, so their number decides the time."""
+    hole = np.zeros((16, 60000), bool)
+    hole[4:12, 1000:59000] = True
+    side, parts = photograph.plan(hole, GRID)
+    assert len(parts) <= 58000 / (3 / 4 * side) + 1

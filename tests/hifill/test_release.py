@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import numpy as np
@@ -167,6 +168,13 @@ def test_a_path_that_does_not_exist_is_named(tmp_path, name):
         load_release_discriminator(str(tmp_path / name))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pb")
+    with pytest.raises(UserError, match=r"pipe\.pb"):
+        load_release(tmp_path / "pipe.pb")
+
+
 @pytest.mark.parametrize("content", [b"", b"no graph at all", bytes(range(256)) * 9])
 def test_a_random_file_is_no_frozen_graph(tmp_path, content):
     path = tmp_path / "weights.pb"
@@ -218,6 +226,78 @@ def test_files_equal_the_arrays(arrays, quick, tmp_path, kind):
         _assert_loaded(load_release(str(path)), quick)
         with pytest.raises(UserError, match="discriminator/conv1"):
             load_release_discriminator(path)
+
+
+def _crafted(arrays, path, change):
+    """A frozen graph whose first kernel is changed by `change(node)`; returns `path`."""
+    _frozen_graph({k: v for k, v in arrays.items() if k.startswith("gen")}, path)
+    graph = tf.compat.v1.GraphDef()
+    graph.ParseFromString(path.read_bytes())
+    change(next(node for node in graph.node if node.name == FIRST_COARSE))
+    path.write_bytes(graph.SerializeToString())
+    return path
+
+
+def _tensor(node):
+    return node.attr["value"].tensor
+
+
+def _claim(node, *shape):
+    """The tensor claims another shape; one value stands for all of them."""
+    _tensor(node).CopyFrom(tf.make_tensor_proto(1.0, tf.float32))
+    for side in shape:
+        _tensor(node).tensor_shape.dim.add(size=side)
+
+
+CRAFTED = {
+    "6 GB": lambda node: _claim(node, 5, 5, 60_000_000, 1),
+    "more than 64 bits": lambda node: _claim(node, 2**62, 2**62, 5, 4),
+    "negative": lambda node: _claim(node, -1, -1, 5, 4),
+    "no channels": lambda node: _claim(node, 5, 5, 5, 0),
+    "many channels": lambda node: _claim(node, 1, 1, 1, 2000),
+    "no tensor": lambda node: node.attr.clear(),
+    "unknown type": lambda node: setattr(_tensor(node), "dtype", 0),
+    "text": lambda node: _tensor(node).CopyFrom(tf.make_tensor_proto("1.5")),
+    "complex": lambda node: _tensor(node).CopyFrom(tf.make_tensor_proto([1j] * 4)),
+    "fewer bytes": lambda node: setattr(_tensor(node), "tensor_content", b"1234"),
+    "a variable": lambda node: setattr(node, "op", "VariableV2"),
+}
+
+
+@pytest.mark.parametrize("change", CRAFTED.values(), ids=CRAFTED)
+def test_a_crafted_graph_is_one_line(arrays, tmp_path, change):
+    path = _crafted(arrays, tmp_path / "0.pb", change)
+    with pytest.raises(UserError, match=r"0\.pb") as error:
+        load_release(path)
+    assert "\n" not in str(error.value)
+
+
+def _field(tag, content):
+    """A field of a protobuf message: bytes with their length."""
+    size, length = len(content), b""
+    while size > 127:
+        length, size = length + bytes([size % 128 + 128]), size // 128
+    return bytes([tag]) + length + bytes([size]) + content
+
+
+def test_a_deeply_nested_graph_is_one_line(tmp_path):
+    """An attribute of a function of an attribute, and so on."""
+    attribute = b""
+    for _ in range(1000):
+        attribute = _field(0x52, _field(0x12, _field(0x0A, b"a") + _field(0x12, attribute)))
+    node = _field(0x2A, _field(0x0A, b"a") + _field(0x12, attribute))
+    path = tmp_path / "0.pb"
+    path.write_bytes(_field(0x0A, node))
+    with pytest.raises(UserError, match=r"0\.pb is not a frozen TensorFlow graph"):
+        load_release(path)
+
+
+def test_a_checkpoint_that_claims_more_than_its_data_is_one_line(arrays, tmp_path):
+    """Refused before an array of the claimed size is made."""
+    _checkpoint(arrays, tmp_path / "0")
+    (tmp_path / "0.data-00000-of-00001").write_bytes(b"1234")
+    with pytest.raises(UserError, match="describes more numbers than it holds"):
+        load_release(tmp_path / "0")
 
 
 @pytest.mark.parametrize("left", [0, 1000])

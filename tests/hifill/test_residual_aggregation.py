@@ -212,6 +212,7 @@ def test_completion_in_any_range():
         (2, np.zeros((S, S + 1, 3), np.float32), "completion"),
         (2, np.zeros((1, S, S, 3), np.float32), "completion"),
         (3, [[1.0, 2.0]], "attention"),
+        (3, [[1.0], [2.0, 3.0]], "attention"),
         (3, "attention", "attention"),
         (3, np.ones((N * N, N * N - 1), np.float32), "attention"),
         (3, np.ones((7, 7), np.float32), "attention"),

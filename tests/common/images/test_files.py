@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pathlib
 import zlib
 
@@ -12,7 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from common.errors import UserError
-from common.images import convert
+from common.images import convert, native_messages
 from common.images import files as image_files
 
 
@@ -136,6 +137,69 @@ def test_missing_file_names_its_namesakes(tmp_path):
         convert.read_rgb(tmp_path / "dog.jpg")
     with pytest.raises(UserError, match="no folder"):
         convert.read_rgb(tmp_path / "nowhere" / "dog.jpg")
+
+
+def _damaged(data, at):
+    """Bytes of a file with five bytes replaced, from share `at` on."""
+    start = int(at * len(data))
+    return data[:start] + b"\xff\x00\xff\x00\xff" + data[start + 5 :]
+
+
+DAMAGED = {
+    **{
+        f"TIFF {name}": lambda name=name, mode=mode: _damaged(
+            encode(photo().convert(mode), "TIFF", compression=name), 0.4
+        )
+        for name, mode in (
+            ("group4", "1"),
+            ("tiff_ccitt", "1"),
+            ("tiff_adobe_deflate", "RGB"),
+        )
+    },
+    "TIFF of 16 bits": lambda: _damaged(
+        cv2.imencode(".tif", noise((40, 50, 3), np.uint16))[1].tobytes(), 0.4
+    ),
+    "PNG of 16 bits": lambda: _png_with_wrong_data(),
+}
+
+
+def _png_with_wrong_data():
+    """Its checksums fit, its compressed data cannot be decompressed."""
+    data = cv2.imencode(".png", noise((40, 50, 3), np.uint16))[1].tobytes()
+    at = data.index(b"IDAT")
+    size = int.from_bytes(data[at - 4 : at], "big")
+    chunk = b"IDAT" + _damaged(data[at + 4 : at + 4 + size], 0.4)
+    checksum = zlib.crc32(chunk).to_bytes(4, "big")
+    return data[:at] + chunk + checksum + data[at + 8 + size :]
+
+
+@pytest.mark.parametrize("make", DAMAGED.values(), ids=DAMAGED)
+def test_damage_is_one_error_and_the_libraries_print_nothing(make, capfd):
+    with pytest.raises(UserError, match=r"x is cut off or damaged \(.+\)") as error:
+        image_files.decode(make(), "x")
+    assert "\n" not in str(error.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_other_threads_print_meanwhile_is_no_damage(capfd):
+    with native_messages.caught() as said:
+        os.write(2, b"Fax4Decode: Bad code word at line 4 of strip 0 (x 8).\n")
+        os.write(2, b"error: photo.png is empty (0 bytes); copy it again\n2 filled\n")
+    assert said == ["Fax4Decode: Bad code word at line 4 of strip 0 (x 8)."]
+    assert (
+        capfd.readouterr().err == "error: photo.png is empty (0 bytes); copy it again\n2 filled\n"
+    )
+    with native_messages.caught() as said:
+        pass
+    assert said == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are POSIX's")
+def test_a_pipe_is_refused_without_waiting_for_its_writer(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", os.devnull):
+        with pytest.raises(UserError, match="a pipe or a device"):
+            image_files.read(path)
 
 
 def test_folder_empty_and_text_files(tmp_path):

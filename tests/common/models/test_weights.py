@@ -8,6 +8,7 @@ import json
 import pathlib
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -234,15 +235,15 @@ def test_a_missing_file_is_named(tmp_path):
                 read(tmp_path / name)
 
 
-def _npy():
+def _npy(array):
     stream = io.BytesIO()
-    np.save(stream, np.zeros(3))
+    np.save(stream, array)
     return stream.getvalue()
 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"some text\n", b"PK\x03\x04 but no archive", b"\x80\x04K\x01.", _npy()],
+    [b"", b"some text\n", b"PK\x03\x04 but no archive", b"\x80\x04K\x01.", _npy(np.zeros(3))],
     ids=["empty", "text", "broken zip", "pickle", "npy"],
 )
 def test_other_files_are_no_weights(tmp_path, content):
@@ -350,30 +351,79 @@ def test_an_archive_that_zipfile_cannot_unpack_is_an_error(path, offset, value):
     assert "\n" not in str(error.value)
 
 
+def _packed(path, method, **more):
+    """Writes the archive again with a compression method, and {name: bytes} added."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name, data in {**content, **more}.items():
+            archive.writestr(name, data)
+
+
 @pytest.mark.parametrize(
     "method, at", [(zipfile.ZIP_DEFLATED, 0), (zipfile.ZIP_LZMA, 4)], ids=["deflated", "LZMA"]
 )
 def test_damage_in_compressed_data_is_an_error(path, method, at):
     """A block of an unknown type, a property that LZMA does not have."""
-    with zipfile.ZipFile(path) as archive:
-        content = {name: archive.read(name) for name in archive.namelist()}
-    with zipfile.ZipFile(path, "w", method) as archive:
-        for name, data in content.items():
-            archive.writestr(name, data)
+    _packed(path, method)
     damaged = bytearray(path.read_bytes())
-    damaged[30 + len(next(iter(content))) + at] = 0xFF
+    damaged[30 + damaged[26] + at] = 0xFF
     path.write_bytes(bytes(damaged))
     with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
         weights.read(path, "net")
 
 
+def _array_header(shape):
+    head = io.BytesIO()
+    claim = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(head, claim)
+    return head.getvalue()
+
+
+def _peak(call):
+    """Bytes that Python and NumPy hold at most during a call."""
+    tracemalloc.start()
+    call()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
+def _refused(path):
+    with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
+        weights.read(path, "net")
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_is_not_unpacked(path):
+    """64 MB in 64 KB."""
+    _packed(path, zipfile.ZIP_DEFLATED, **{"more.npy": _array_header((1 << 24,)) + bytes(1 << 26)})
+    assert path.stat().st_size < 1 << 18
+    assert _peak(lambda: _refused(path)) < 1 << 22
+
+
+def test_an_array_that_claims_more_than_the_file_holds_is_not_read(path):
+    """The directory and the array's header agree on 64 MB; the file is smaller."""
+    head = _array_header((1 << 24,))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("more.npy", head)
+        archive.filelist[-1].file_size = len(head) + (1 << 26)
+    assert _peak(lambda: _refused(path)) < 1 << 22
+
+
+def test_no_array_is_read_before_all_are_checked(path):
+    """The first array is sound and large, the form of the last is wrong."""
+    content = _content(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(f"{HEADER}.npy", _npy(content[HEADER]))
+        archive.writestr("large.npy", _npy(np.zeros(1 << 22, np.float32)))
+        archive.writestr("more.npy", _array_header((2,)) + bytes(4))
+    assert _peak(lambda: _refused(path)) < 1 << 22
+
+
 def test_a_claimed_shape_is_an_error(path):
     """An array of 2**60 numbers, by its header."""
-    head = io.BytesIO()
-    claim = {"descr": "<f4", "fortran_order": False, "shape": (2**60,)}
-    np.lib.format.write_array_header_1_0(head, claim)
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr("more.npy", head.getvalue())
+        archive.writestr("more.npy", _array_header((2**60,)))
     with pytest.raises(UserError, match=r"net\.npz is not a weights file"):
         weights.read(path, "net")
 
