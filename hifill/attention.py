@@ -45,8 +45,8 @@ _LEAST_VARIANCE = 1e-8
 class Attention(NamedTuple):
     """Attention of a batch: `scores` [B, K, N] of the patches `rows` [B, K] to be filled; `hole` [B, N] in {0, 1}.
 
-    `rows` is None when every patch has a row (K = N, release and `plain_ops`). Otherwise rows are padded to the batch's largest
-    count of hole patches; padding rows are of patches with `hole` 0 and are never used.
+    `rows` is None when every patch has a row (K = N, release and `plain_ops`). Otherwise rows are padded to the
+    batch's largest count of hole patches; padding rows are of patches with `hole` 0 and are never used.
     """
 
     scores: tf.Tensor
@@ -96,7 +96,9 @@ class ContextualAttention(keras.layers.Layer):
         penalty = _NEAR_HOLE * near_hole + (_IN_HOLE - _NEAR_HOLE) * hole
         weights = tf.nn.softmax(self.config.temperature * scores + penalty[:, tf.newaxis])
         # With a row for every patch, those of patches that are not filled are zero.
-        return Attention(weights if rows is not None else weights * hole[..., tf.newaxis], rows, hole)
+        return Attention(
+            weights if rows is not None else weights * hole[..., tf.newaxis], rows, hole
+        )
 
 
 class AttentionTransfer(keras.layers.Layer):

@@ -43,7 +43,7 @@ def export(model: HiFill, folder: PathLike, weights: str = "not recorded") -> No
 
 
 def network(model: HiFill, size: int) -> portable.Network:
-    """The generator at a fixed size; UserError for a size that it cannot have."""
+    """The generator at a fixed size; UsageError for a size that it cannot have."""
     portable.check_size(size, 64, 32, (size // 16) ** 2)
     model = model.at_size(size)
 

@@ -70,6 +70,9 @@ class ContextualAttention(Composite):
 
 def mask_at(mask: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
     """Mask [B, H, W, 1] by nearest neighbour at the size of `features` [B, h, w, C], float32."""
+    if plain_ops.wanted():
+        step = mask.shape[1] // features.shape[1]
+        return mask[:, step // 2 :: step, step // 2 :: step]
     size = tf.shape(features)[1:3]
     return tf.image.resize(tf.cast(mask, tf.float32), size, "nearest")
 
@@ -92,8 +95,7 @@ def fill(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False) 
         patches = _patches(image, hole)
         if plain_ops.wanted():
             weights = _weights(patches, temperature * _every_propagated_score(patches), floored)
-            # OpenCV 5 fails at the ONNX form of tf.where, where a mask is the first factor of a product.
-            return image * (1.0 - hole) + _fill_every_block(patches, image, weights) * hole
+            return tf.where(hole > 0, _fill_every_block(patches, image, weights), image)
         touched = tf.nn.max_pool2d(hole[tf.newaxis], 2, 2, "VALID")
         targets = tf.where(tf.reshape(touched, [-1]) > 0)[:, 0]
         blocks = _to_blocks(image)

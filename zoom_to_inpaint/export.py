@@ -39,7 +39,7 @@ def export(model: ZoomToInpaint, folder: PathLike, weights: str = "not recorded"
 
 
 def network(model: ZoomToInpaint, size: int) -> portable.Network:
-    """The networks at a fixed size; UserError for a size that they cannot have."""
+    """The networks at a fixed size; UsageError for a size that they cannot have."""
     multiple = model.config.multiple
     portable.check_size(size, 2 * multiple, multiple, (size * model.config.scale // 8) ** 2)
 

@@ -187,7 +187,9 @@ def _laplacian(x):
     """Sum of the four neighbours minus 4 x; the border is repeated, so nothing flows across it."""
     if plain_ops.wanted():  # two ops instead of ten, but slower in TensorFlow
         around = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
-        return tf.nn.depthwise_conv2d(around, np.repeat(_LAPLACE, x.shape[3], axis=2), [1] * 4, "VALID")
+        return tf.nn.depthwise_conv2d(
+            around, np.repeat(_LAPLACE, x.shape[3], axis=2), [1] * 4, "VALID"
+        )
     down, right = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
     down = tf.pad(down, [[0, 0], [1, 1], [0, 0], [0, 0]])
     right = tf.pad(right, [[0, 0], [0, 0], [1, 1], [0, 0]])

@@ -66,11 +66,14 @@ class _Graph:
 
     def _convolve(self, x, kernel, channels, **attributes):
         kernels = self.constant(np.repeat(kernel[np.newaxis, np.newaxis], channels, axis=0))
-        return self.add("Conv", x, kernels, group=channels, **attributes)
+        shape = {"group": channels, "kernel_shape": kernel.shape}
+        return self.add("Conv", x, kernels, **shape, **attributes)
 
     def doubled(self, x, height, width):
         scales = self.constant(np.array([1, 1, 2, 2], np.float32))
-        x = self.add("Resize", x, "", scales, mode="linear")  # centres are half pixels by default
+        # The coordinates are ONNX's default, but OpenCV wants them named.
+        grid = {"coordinate_transformation_mode": "half_pixel"}
+        x = self.add("Resize", x, "", scales, mode="linear", **grid)
         for axis, side in ((2, height), (3, width)):
             if side % 2:
                 ends = (self.constant(np.array([value], np.int64)) for value in (0, side, axis))

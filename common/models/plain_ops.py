@@ -42,18 +42,17 @@ def membrane() -> Callable | None:
 def resize(image: tf.Tensor, size, method: str, antialias: bool = False) -> tf.Tensor:
     """`tf.image.resize` of one image [1, H, W, C] as products with constant matrices, float32."""
     image = tf.cast(image[0], tf.float32)
-    for length in size:  # one axis, then both axes change places
-        across = image.shape[1:].num_elements()
-        rows = tf.reshape(image, [image.shape[0], across])
-        matrix = _resize_matrix(image.shape[0], int(length), method, antialias)
-        image = tf.reshape(tf.matmul(matrix, rows), [int(length), *image.shape[1:]])
-        image = tf.transpose(image, [1, 0, 2])
-    return image[tf.newaxis]
+    for length in map(int, size):
+        image = tf.transpose(image, [1, 2, 0])  # the axis to resize comes last
+        flat = tf.reshape(image, [-1, image.shape[2]])
+        flat = tf.matmul(flat, _resize_matrix(image.shape[2], length, method, antialias))
+        image = tf.reshape(flat, [*image.shape[:2], length])
+    return tf.transpose(image, [1, 2, 0])[tf.newaxis]
 
 
 def _resize_matrix(length, new_length, method, antialias):
-    """[new_length, length]: what `tf.image.resize` does along an axis."""
+    """[length, new_length]: what `tf.image.resize` does along an axis."""
     with tf.init_scope():
         unit = tf.eye(length)[tf.newaxis, ..., tf.newaxis]
         size = [new_length, length]
-        return tf.image.resize(unit, size, method, antialias=antialias)[0, ..., 0].numpy()
+        return tf.image.resize(unit, size, method, antialias=antialias)[0, ..., 0].numpy().T

@@ -17,16 +17,13 @@ from typing import Callable, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from common.errors import UserError
+from common.errors import UsageError, UserError
 from common.images.convert import WHITE
 from common.models import plain_ops
 from common.storage import PathLike, atomic_path
 
-# {format: suffix, packages that it needs}
-FORMATS = {
-    "onnx": (".onnx", ("tf2onnx", "onnx", "onnxruntime")),
-    "litert": (".tflite", ("ai_edge_litert",)),
-}
+# {format: packages that it needs}
+FORMATS = {"onnx": ("tf2onnx", "onnx", "onnxruntime"), "litert": ("ai_edge_litert",)}
 # Attention compares each of the positions with every other: N * N numbers, 1 GB at this N.
 _MOST_POSITIONS = 1 << 14
 _OPSET = 17
@@ -43,13 +40,13 @@ class Network(NamedTuple):
 
 
 def check_size(size: int, least: int, multiple: int, positions: int) -> None:
-    """UserError unless a model can be exported for images of `size`; positions: N of its attention."""
+    """UsageError unless a model can be exported for images of `size`; positions: N of its attention."""
     if size < least or size % multiple:
-        raise UserError(
+        raise UsageError(
             f"--size={size}: the networks need a multiple of {multiple} of at least {least}"
         )
     if positions > _MOST_POSITIONS:
-        raise UserError(
+        raise UsageError(
             f"--size={size}: attention among {positions:,} positions takes {4e-9 * positions**2:.0f} GB; choose a "
             "smaller size"
         )
@@ -57,10 +54,12 @@ def check_size(size: int, least: int, multiple: int, positions: int) -> None:
 
 def check_installed(kind: str) -> None:
     """UserError where packages of the extra `kind` are missing."""
-    missing = [name for name in FORMATS[kind][1] if not importlib.util.find_spec(name)]
+    missing = [name for name in FORMATS[kind] if not importlib.util.find_spec(name)]
     if missing:
         names = ", ".join(missing).replace("_", "-")
-        raise UserError(f"--format={kind} needs {names}: {sys.executable} -m pip install '.[{kind}]'")
+        raise UserError(
+            f"--format={kind} needs {names}: {sys.executable} -m pip install '.[{kind}]'"
+        )
 
 
 def function(network: Network):
@@ -100,7 +99,7 @@ def export(network: Network, kind: str, path: PathLike) -> float:
         if not difference <= _TOLERANCE:
             raise UserError(
                 f"{path} was not written: its values differ from TensorFlow's by {difference:.1e} of their range; "
-                f"try other versions of {', '.join(FORMATS[kind][1])}"
+                f"try other versions of {', '.join(FORMATS[kind])}"
             )
     return difference
 
