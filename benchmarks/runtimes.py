@@ -20,6 +20,7 @@ import numpy as np
 from absl import flags
 
 from benchmarks import inputs, machine, results
+from common.images import convert
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -118,7 +119,7 @@ def measure_network(found, name: str, size: int, folder: str) -> None:
             paths[kind] = str(pathlib.Path(folder, f"{name}_{size}_{kind}"))
             portable.export(network, kind, paths[kind])
         run = runtime(paths[kind], feed)
-        difference = np.abs(run()[0][:, hole].T / 255 - wanted).max()
+        difference = np.abs(run()[0][:, hole].T / convert.WHITE - wanted).max()
         values = {**machine.cost(run, FLAGS.repeats, warm_up=2), "difference": float(difference)}
         found.add(runtime.__name__, values, f"{name}_{size}")
 

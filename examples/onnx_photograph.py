@@ -13,6 +13,8 @@ import sys
 import cv2
 import numpy as np
 
+WHITE = np.iinfo(np.uint8).max
+
 
 def fill(run, size, image, hole):
     """uint8 [H, W, 3] RGB and bool [H, W] -> uint8 [H, W, 3]; only pixels of the hole change.
@@ -31,7 +33,7 @@ def fill(run, size, image, hole):
     low_hole = cv2.resize(hole.astype(np.float32), (size, size), interpolation=cv2.INTER_AREA) > 0
 
     # 2. The network; channels come first. Its output is `low` with its hole filled.
-    unit = np.ascontiguousarray(low.transpose(2, 0, 1)[np.newaxis] / 255)
+    unit = np.ascontiguousarray(low.transpose(2, 0, 1)[np.newaxis] / WHITE)
     output, attention = run(unit, low_hole[np.newaxis, np.newaxis].astype(np.float32))
 
     # 3. Enlarged, it lacks the detail (the residual) that the photograph has outside the hole.
@@ -46,7 +48,7 @@ def fill(run, size, image, hole):
     filled[touched] += weights @ residual[~touched]
 
     # 5. Only the pixels of the hole are taken.
-    filled = np.clip(_image(filled, image.shape, grid) + 0.5, 0, 255).astype(np.uint8)
+    filled = np.clip(_image(filled, image.shape, grid) + 0.5, 0, WHITE).astype(np.uint8)
     return np.where(hole[..., np.newaxis], filled, image)[:height, :width]
 
 

@@ -90,8 +90,8 @@ def test_function_of_plain_ops_gives_what_the_model_gives(tiny, name):
 
 def test_membrane_of_plain_ops():
     rng = np.random.default_rng(0)
-    image = rng.random((1, 17, 24, 3), dtype=np.float32)
-    mask = (rng.random((1, 17, 24, 1)) < 0.7).astype(np.float32)
+    image = tf.constant(rng.random((1, 17, 24, 3), dtype=np.float32))
+    mask = tf.constant((rng.random((1, 17, 24, 1)) < 0.7).astype(np.float32))
     usual = membrane.fill(image, mask)
     with plain_ops.only():
         plain = membrane.fill(image, mask)
