@@ -145,9 +145,9 @@ def test_a_missing_package_names_the_extra(monkeypatch, kind):
 def test_a_file_with_other_values_is_not_written(monkeypatch, tmp_path):
     monkeypatch.setattr(portable, "check_installed", lambda kind: None)
     monkeypatch.setattr(portable, "_to_onnx", lambda network: b"file")
-    wrong = {"output": np.full((1, 3, 16, 16), np.nan, np.float32)}
+    wrong = {"output": np.full((1, 3, 16, 16), np.nan, np.float32), "right": np.zeros(1)}
     monkeypatch.setattr(portable, "_run_onnx", lambda path, inputs: wrong)
-    network = portable.Network(lambda image, mask: {"output": image}, 16)
+    network = portable.Network(lambda image, mask: {"right": tf.zeros(1), "output": image}, 16)
     with pytest.raises(UserError, match="was not written"):
         portable.export(network, "onnx", tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
