@@ -67,6 +67,11 @@ setup(
         "hub": ["huggingface_hub>=0.23"],
         # The page and the HTTP interface of `inpaint serve`.
         "web": ["starlette>=0.40", "uvicorn>=0.30", "python-multipart>=0.0.18"],
+        # `inpaint export --format=onnx`. onnx 1.19.0 does not say that it needs a newer ml_dtypes than TensorFlow
+        # 2.15's, so pip would take it; 1.18 works there.
+        "onnx": ["tf2onnx==1.17.0", "onnx>=1.17,!=1.19.0", "onnxruntime>=1.19"],
+        # `inpaint export --format=litert`: TensorFlow converts, this runs the file.
+        "litert": ["ai-edge-litert>=1.2"],
         # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version, since other versions report other faults.

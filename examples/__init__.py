@@ -1,1 +1,1 @@
-"""Examples that combine both papers; they are not installed."""
+"""Examples: both papers combined, an exported network without this package; they are not installed."""

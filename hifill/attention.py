@@ -28,6 +28,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow import keras
 
+from common.models import plain_ops
 from hifill.config import HiFillConfig
 from hifill.resampling import bilinear
 
@@ -44,8 +45,8 @@ _LEAST_VARIANCE = 1e-8
 class Attention(NamedTuple):
     """Attention of a batch: `scores` [B, K, N] of the patches `rows` [B, K] to be filled; `hole` [B, N] in {0, 1}.
 
-    `rows` is None when every patch has a row (K = N, release). Otherwise rows are padded to the batch's largest
-    count of hole patches; padding rows are of patches with `hole` 0 and are never used.
+    `rows` is None when every patch has a row (K = N, release and `plain_ops`). Otherwise rows are padded to the
+    batch's largest count of hole patches; padding rows are of patches with `hole` 0 and are never used.
     """
 
     scores: tf.Tensor
@@ -85,14 +86,19 @@ class ContextualAttention(keras.layers.Layer):
         return Attention(weights, None, hole)
 
     def _hole_rows(self, patches, keys, hole, near_hole):
-        count = tf.cast(tf.reduce_max(tf.reduce_sum(hole, axis=1)), tf.int32)
-        # top_k lists equal values by index, so the hole's patches come first and in order.
-        rows = tf.math.top_k(hole, k=count).indices
-        queries = tf.gather(keys if self.config.cosine_query else patches, rows, batch_dims=1)
+        queries, rows = keys if self.config.cosine_query else patches, None
+        if not plain_ops.wanted():
+            count = tf.cast(tf.reduce_max(tf.reduce_sum(hole, axis=1)), tf.int32)
+            # top_k lists equal values by index, so the hole's patches come first and in order.
+            rows = tf.math.top_k(hole, k=count).indices
+            queries = tf.gather(queries, rows, batch_dims=1)
         scores = tf.matmul(queries, keys, transpose_b=True)
         penalty = _NEAR_HOLE * near_hole + (_IN_HOLE - _NEAR_HOLE) * hole
-        logits = self.config.temperature * scores + penalty[:, tf.newaxis]
-        return Attention(tf.nn.softmax(logits), rows, hole)
+        weights = tf.nn.softmax(self.config.temperature * scores + penalty[:, tf.newaxis])
+        # With a row for every patch, those of patches that are not filled are zero.
+        return Attention(
+            weights if rows is not None else weights * hole[..., tf.newaxis], rows, hole
+        )
 
 
 class AttentionTransfer(keras.layers.Layer):

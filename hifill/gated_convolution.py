@@ -19,6 +19,8 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import keras
 
+from common.models import plain_ops
+
 # Variance of fresh kernels times their fan-in. A gate starts near 1/2 and ELU shrinks negative values, so with the
 # usual 1 or 2 for features the signal vanishes over twenty layers. 4 keeps the size of a small signal; a larger
 # signal needs slightly more.
@@ -92,7 +94,7 @@ class GatedConv2D(keras.layers.Layer):
 
     def _convolve(self, inputs, kernel, dilation_rate):
         kernel = tf.cast(kernel, inputs.dtype)
-        if self.strides == 1 and kernel.shape[-1] <= 3:
+        if self.strides == 1 and kernel.shape[-1] <= 3 and not plain_ops.wanted():
             return narrow_convolution(inputs, kernel, dilation_rate)
         return tf.nn.conv2d(inputs, kernel, self.strides, "SAME", dilations=dilation_rate)
 

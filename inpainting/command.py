@@ -10,7 +10,7 @@
     serve      serves a page for the browser, to paint holes and to fill them
     train      trains a model
     evaluate   scores models
-    export     writes a SavedModel
+    export     writes a SavedModel, an ONNX or a LiteRT file
 
 Each command has its own flags. In a clone `python inpaint.py`, `train.py`, `evaluate.py` and `export.py` do the same.
 """

@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from common.models import plain_ops
 from common.models.composite import Composite
 from zoom_to_inpaint.gated_convolution import GatedConv2D
 
@@ -69,6 +70,9 @@ class ContextualAttention(Composite):
 
 def mask_at(mask: tf.Tensor, features: tf.Tensor) -> tf.Tensor:
     """Mask [B, H, W, 1] by nearest neighbour at the size of `features` [B, h, w, C], float32."""
+    if plain_ops.wanted():
+        step = mask.shape[1] // features.shape[1]
+        return mask[:, step // 2 :: step, step // 2 :: step]
     size = tf.shape(features)[1:3]
     return tf.image.resize(tf.cast(mask, tf.float32), size, "nearest")
 
@@ -89,12 +93,17 @@ def fill(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False) 
     def fill_one(inputs):
         image, hole = inputs
         patches = _patches(image, hole)
+        if plain_ops.wanted():
+            weights = _weights(patches, temperature * _every_propagated_score(patches), floored)
+            return tf.where(hole > 0, _fill_every_block(patches, image, weights), image)
         touched = tf.nn.max_pool2d(hole[tf.newaxis], 2, 2, "VALID")
         targets = tf.where(tf.reshape(touched, [-1]) > 0)[:, 0]
         blocks = _to_blocks(image)
         filled = _fill_blocks(patches, blocks, tf.cast(targets, tf.int32), share)
         return tf.where(hole > 0, _from_blocks(filled, tf.shape(image)), image)
 
+    if plain_ops.wanted():
+        return fill_one((features[0], mask[0]))[tf.newaxis]
     spec = tf.TensorSpec(features.shape[1:], tf.float32)
     return tf.map_fn(fill_one, (features, mask), fn_output_signature=spec, parallel_iterations=1)
 
@@ -155,7 +164,11 @@ def _fill_blocks(patches, blocks, targets, share):
 
 def _share(patches, targets, temperature, floored):
     """[K, N] weights of all keys, listed column by column, for the positions `targets` [K] int32."""
-    logits = temperature * _propagated_scores(patches, targets)
+    return _weights(patches, temperature * _propagated_scores(patches, targets), floored)
+
+
+def _weights(patches, logits, floored):
+    """Softmax over the context of logits [K, N], whose keys are listed column by column."""
     context = _swap_axes(patches.context[tf.newaxis], patches.height, patches.width)
     if not floored:
         # If every key is near the hole, all keys count.
@@ -180,6 +193,27 @@ def _propagated_scores(patches, targets):
     scores = tf.matmul(_unit(tf.gather(patches.keys, rows)), patches.keys, transpose_b=True)
     propagated = _add_moved(scores, tf.gather(rank, along))
     return _add_moved(_swap_axes(propagated, height, width), tf.gather(middle_rank, down))
+
+
+def _every_propagated_score(patches):
+    """`_propagated_scores` of all positions; rows, too, are listed column by column."""
+    height, width = patches.height, patches.width
+    scores = _add_diagonal(tf.matmul(_unit(patches.keys), patches.keys, transpose_b=True))
+    grids = tf.transpose(tf.reshape(scores, [height, width, height, width]), [1, 0, 3, 2])
+    return _add_diagonal(tf.reshape(grids, [height * width, height * width]))
+
+
+def _add_diagonal(scores):
+    before = tf.pad(scores[:-1, :-1], [[1, 0], [1, 0]])
+    after = tf.pad(scores[1:, 1:], [[0, 1], [0, 1]])
+    return before + scores + after
+
+
+def _fill_every_block(patches, image, weights):
+    """The image with every 2x2 block filled; weights [N, N]: rows and keys listed column by column."""
+    values = _swap_grid(_to_blocks(image), patches.height, patches.width)
+    filled = _swap_grid(tf.matmul(weights, values), patches.width, patches.height)
+    return _from_blocks(filled, tf.shape(image))
 
 
 def _within(positions, count):

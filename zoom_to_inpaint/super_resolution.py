@@ -11,9 +11,11 @@ can copy sharp patches into the hole.
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
+from common.models import plain_ops
 from common.models.composite import Composite
 from zoom_to_inpaint.config import ZoomConfig
 from zoom_to_inpaint.strips import Strips
@@ -94,6 +96,8 @@ def zoom_in(config: ZoomConfig, **kwargs) -> keras.layers.Layer:
 def enlarge(image: tf.Tensor, scale: int) -> tf.Tensor:
     """Bicubic interpolation, [B, H, W, 3] -> [B, sH, sW, 3] float32."""
     size = scale * tf.shape(image)[1:3]
+    if plain_ops.wanted():
+        return plain_ops.resize(image, scale * np.array(image.shape[1:3]), "bicubic")
     return tf.image.resize(tf.cast(image, tf.float32), size, "bicubic")
 
 
@@ -107,4 +111,6 @@ def zoom_out(image: tf.Tensor, scale: int) -> tf.Tensor:
     if scale == 1:
         return tf.cast(image, tf.float32)
     size = tf.shape(image)[1:3] // scale
+    if plain_ops.wanted():
+        return plain_ops.resize(image, np.array(image.shape[1:3]) // scale, "bicubic", True)
     return tf.image.resize(image, size, "bicubic", antialias=True)

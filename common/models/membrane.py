@@ -17,7 +17,10 @@ import functools
 import numpy as np
 import tensorflow as tf
 
-_CYCLES = 3
+from common.models import plain_ops
+
+CYCLES = 3
+_LAPLACE = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)[..., np.newaxis, np.newaxis]
 
 
 def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
@@ -26,6 +29,8 @@ def fill(image: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     Without a known pixel the result is 0. A graph with a fixed batch and size has no loops; XLA and other runtimes need
     that. Every other graph has loops: they start four times as fast, and B, H and W may be unknown.
     """
+    if plain_ops.membrane():
+        return plain_ops.membrane()(image, mask)
     if tf.executing_eagerly() and not tf.reduce_any(mask > 0):
         return image
     solve = _fill if image.shape.is_fully_defined() else _fill_in_loops
@@ -38,7 +43,7 @@ def _fill(values, known):
     below = _fill(*_halved(values, known))
     hole = 1.0 - known
     x = _from_below(below, values, known)
-    for _ in range(_CYCLES):
+    for _ in range(CYCLES):
         x = _cycle(x, tf.zeros_like(x), hole)
     return x
 
@@ -59,7 +64,8 @@ def _cycle(x, source, hole):
 
     In a graph all cycles of one size share a function: 135 copies for 512x512 took most of a command's start-up time.
     """
-    cycle = _one_cycle if tf.executing_eagerly() else _shared_cycle(*x.shape[1:3])
+    inline = tf.executing_eagerly() or plain_ops.wanted()
+    cycle = _one_cycle if inline else _shared_cycle(*x.shape[1:3])
     return cycle(x, source, hole)
 
 
@@ -109,7 +115,7 @@ def _fill_in_loops(values, known):
     def up(number, x):
         values, known = (level.read(number - 1) for level in levels)
         x = _from_below(x, values, known)
-        for _ in range(_CYCLES):
+        for _ in range(CYCLES):
             x = _cycle_in_loops(x, tf.zeros_like(x), 1.0 - known)
         return number - 1, x
 
@@ -179,6 +185,11 @@ def _smoothed(x, source, hole):
 
 def _laplacian(x):
     """Sum of the four neighbours minus 4 x; the border is repeated, so nothing flows across it."""
+    if plain_ops.wanted():  # two ops instead of ten, but slower in TensorFlow
+        around = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "SYMMETRIC")
+        return tf.nn.depthwise_conv2d(
+            around, np.repeat(_LAPLACE, x.shape[3], axis=2), [1] * 4, "VALID"
+        )
     down, right = x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]
     down = tf.pad(down, [[0, 0], [1, 1], [0, 0], [0, 0]])
     right = tf.pad(right, [[0, 0], [0, 0], [1, 1], [0, 0]])
