@@ -7,7 +7,6 @@ import pathlib
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import types
 
@@ -112,7 +111,9 @@ def test_command(workplace, run_command, command):
     # With traced graphs: tests/test_commands.py, tests/test_zoom_commands.py and the demo below.
     eagerly = script in ("train", "evaluate") or (script == "inpaint" and "harmonic" not in command)
     eagerly |= script != "export" and "--weights" in command
-    process = run_command(script, *arguments, cwd=workplace, eagerly=eagerly, **exported)
+    process = run_command(
+        script, *arguments, cwd=workplace, quick=True, eagerly=eagerly, **exported
+    )
     assert process.returncode == 0, process.stderr
     given = [a.split("=", 1)[1] for a in arguments if a.startswith("--output=")]
     (output,) = given or ["results/table.md"]  # evaluate.py's own
@@ -131,14 +132,9 @@ def test_every_other_command_is_a_target_of_make():
 
 @pytest.mark.default_environment
 @pytest.mark.parametrize("code", blocks("python"))
-def test_python_example(workplace, code):
+def test_python_example(forked, workplace, code):
     check = "\nassert filled.shape == image.shape and filled.dtype == image.dtype\n"
-    start = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-    eagerly = "import tensorflow as tf; tf.config.run_functions_eagerly(True)\n"
-    script = f"{start}{eagerly}{code}{check}"
-    process = subprocess.run(
-        [sys.executable, "-c", script], cwd=workplace, capture_output=True, text=True, check=False
-    )
+    process = forked("-c", code + check, cwd=workplace, eagerly=True, PYTHONPATH=str(ROOT))
     assert process.returncode == 0, process.stderr
 
 
