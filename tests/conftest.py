@@ -41,6 +41,10 @@ WITHOUT_KERAS += [ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache",
 KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
 
 
+# Folders by how long their files take; all others are quick.
+LONGEST = [ROOT / "tests", ROOT / "tests/zoom_to_inpaint", ROOT / "tests/hifill"]
+
+
 def without_keras(path):
     return path != KERAS_AFTER_ALL and any(x in (path, *path.parents) for x in WITHOUT_KERAS)
 
@@ -48,7 +52,8 @@ def without_keras(path):
 def pytest_collection_modifyitems(config, items):
     """Leaves `default_environment` and `WITHOUT_KERAS` out of the other one.
 
-    Files of whole commands, the longest, run first: with several workers none is left alone with one at the end.
+    Files of whole commands and of networks, the longest, run first: with several workers none is left alone with one at
+    the end.
     """
     if importlib.util.find_spec("tensorflow_addons") is not None:
         left_out = [
@@ -58,7 +63,7 @@ def pytest_collection_modifyitems(config, items):
         ]
         items[:] = [item for item in items if item not in set(left_out)]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
+    items.sort(key=lambda item: (*LONGEST, item.path.parent).index(item.path.parent))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -244,6 +244,7 @@ def test_without_a_discriminator_joint_training_is_what_is_supervised(model):
     assert abs(float(terms["generator"]) - expected) < 1e-5 * expected
 
 
+@pytest.mark.default_environment
 def test_l1_of_the_hole_by_its_area_counts_small_holes_like_large_ones(model):
     """Of every term that is taken of a blend, in every stage."""
     plain, by_area = (
@@ -419,6 +420,7 @@ def refined_of(trainer, image, mask):
     return found["refined"], found["zoomed_mask"]
 
 
+@pytest.mark.default_environment
 def test_without_zoom_the_label_is_the_reduced_crop():
     """No zoom is trained on what the zoom's coarse network sees, not on crops of a quarter of the view."""
     config = dataclasses.replace(CONFIGS["no_zoom"], **TINY_FIELDS)
@@ -500,6 +502,7 @@ def _smooth_crops(config):
     return tf.constant(np.stack([image, image[::-1]])), tf.constant(mask)
 
 
+@pytest.mark.default_environment
 def test_joint_training_starts_where_the_refinements_pretraining_ended():
     """Without zoom with the loss that its next step would have had, to the last digit."""
     keras.utils.set_random_seed(0)
@@ -509,13 +512,14 @@ def test_joint_training_starts_where_the_refinements_pretraining_ended():
     image, _ = labels(crop, config)
     options = TrainingOptions(batch_size=BATCH, learning_rate=1e-2)
     trainer = TRAINERS["pretrain_refinement"](model, options)
-    history = [float(trainer.train_step((image, mask))["refined_l1"]) for _ in range(8)]
+    history = [float(trainer.train_step((image, mask))["refined_l1"]) for _ in range(4)]
     ended = float(trainer.losses(image, mask)[0]["refined_l1"])
     started = float(TRAINERS["joint"](model, options).losses(crop, mask)[0]["refined_l1"])
-    assert ended < 0.5 * history[0]
+    assert ended < 0.8 * history[0]
     assert abs(started - ended) < 1e-6
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("zoom", ["none", "bicubic"])
 def test_what_the_refinement_adds_is_asked_for_alike_in_both_stages(zoom):
     """A network that adds the same everywhere has the same loss; one that filled empty holes had another."""
