@@ -554,7 +554,6 @@ def test_a_batch_that_cannot_be_shared_is_refused(train, parse):
     ("change", "words"),
     [
         ("--zoom_channels=6", ["channels 4", "asks for 6"]),
-        ("--zoom_config=release", ["floored_attention False", "asks for True"]),
         ("--zoom_config=no_zoom", ["--zoom_config=no_zoom"]),
         ("--zoom_config=scale_3", ["scale 2", "asks for 3"]),
     ],
