@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import json
 import os
 import pathlib
 import random
@@ -24,6 +25,7 @@ from common.masks import files as mask_files
 from common.scoring import baselines, protocol
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+FORKED_COMMANDS = ROOT / "tests" / "forked_commands.py"
 
 
 def pytest_configure():
@@ -39,6 +41,10 @@ WITHOUT_KERAS += [ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache",
 KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
 
 
+# Folders by how long their files take; all others are quick.
+LONGEST = [ROOT / "tests", ROOT / "tests/zoom_to_inpaint", ROOT / "tests/hifill"]
+
+
 def without_keras(path):
     return path != KERAS_AFTER_ALL and any(x in (path, *path.parents) for x in WITHOUT_KERAS)
 
@@ -46,7 +52,8 @@ def without_keras(path):
 def pytest_collection_modifyitems(config, items):
     """Leaves `default_environment` and `WITHOUT_KERAS` out of the other one.
 
-    Files of whole commands, the longest, run first: with several workers none is left alone with one at the end.
+    Files of whole commands and of networks, the longest, run first: with several workers none is left alone with one at
+    the end.
     """
     if importlib.util.find_spec("tensorflow_addons") is not None:
         left_out = [
@@ -56,7 +63,7 @@ def pytest_collection_modifyitems(config, items):
         ]
         items[:] = [item for item in items if item not in set(left_out)]
         config.hook.pytest_deselected(items=left_out)
-    items.sort(key=lambda item: item.path.parent != ROOT / "tests")
+    items.sort(key=lambda item: (*LONGEST, item.path.parent).index(item.path.parent))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -94,15 +101,19 @@ def _command_words():
 
 
 @pytest.fixture(scope="session")
-def run_command():
+def run_command(forked):
     """run_command("inpaint", "--flag=value", cwd=folder) -> the finished process, output as text.
 
-    eagerly: without tracing graphs, which is most of the time of a command with a tiny network.
+    quick: by `forked`, where a test is not of the command's start.
+    eagerly: so too, without tracing graphs, which is most of the time of a command with a tiny network.
     """
 
-    def run(name, *arguments, cwd=None, timeout=900, eagerly=False, **environment):
+    def run(name, *arguments, cwd=None, timeout=900, quick=False, eagerly=False, **environment):
+        words = [*command_words(name), *map(str, arguments)]
+        if quick or eagerly:
+            return forked(*words[1:], cwd=cwd, timeout=timeout, eagerly=eagerly, **environment)
         return subprocess.run(
-            [*command_words(name, eagerly), *map(str, arguments)],
+            words,
             cwd=cwd,
             timeout=timeout,
             capture_output=True,
@@ -112,6 +123,36 @@ def run_command():
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory):
+    """forked(words of Python's command line, cwd=folder) -> the finished process, by `forked_commands.py`."""
+    folder, servers = tmp_path_factory.mktemp("forked"), []
+
+    def server():
+        if not servers:
+            command = [sys.executable, "-Wignore::DeprecationWarning", FORKED_COMMANDS]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            servers.append(subprocess.Popen(command, env=environment, **pipes))
+        return servers[0]
+
+    def run(*words, cwd=None, timeout=900, eagerly=False, **environment):
+        files = [folder / name for name in ("output", "errors")]
+        for path in files:
+            path.write_bytes(b"")
+        command = {"words": list(map(str, words)), "files": list(map(str, files))}
+        command |= {"folder": str(cwd or os.getcwd()), "environment": environment}
+        command |= {"timeout": timeout, "eagerly": eagerly}
+        process = server()
+        print(json.dumps(command), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        return subprocess.CompletedProcess(words, code, *(path.read_text() for path in files))
+
+    yield run
+    for process in servers:
+        process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -177,14 +218,14 @@ def parse(train):
 def mean_errors():
     """mean_errors(kind, name, inpaint) -> {method: mean L1 over holes of a kind}: of `inpaint`, Telea and harmonic.
 
-    On 256x256 crops of the sample photographs, which are in no training set of the package's weights. Known pixels have
-    to stay as they are.
+    On 256x256 crops of every third of the sample photographs, which are in no training set of the package's weights.
+    Known pixels have to stay as they are.
     """
 
     def errors(kind, name, inpaint):
         source, found = mask_files.mask_source(kind), {}
         paths = {p for split in datasets.SPLITS for p in datasets.files("sample", None, split)}
-        for number, path in enumerate(sorted(paths)):
+        for number, path in enumerate(sorted(paths)[::3]):
             image = np.ascontiguousarray(protocol.center_crop(convert.read_rgb(path), 256))
             mask = source(256, 256, (0, number))
             painted = {n: baselines.inpaint(n, image, mask) for n in ("telea", "harmonic")}

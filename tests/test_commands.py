@@ -7,7 +7,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import time
 
 import cv2
@@ -214,7 +213,7 @@ def test_hifill_fills_a_photograph(run_command, photo, tiny_weights):
 def test_a_photograph_of_one_pixel(run_command, photo, tiny_weights):
     cv2.imwrite(str(photo / "photo.png"), np.zeros((1, 1, 3), np.uint8))
     cv2.imwrite(str(photo / "mask.png"), np.zeros((1, 1), np.uint8))
-    process = run_command("inpaint", f"--weights={tiny_weights}", *FILL, cwd=photo)
+    process = run_command("inpaint", f"--weights={tiny_weights}", *FILL, cwd=photo, quick=True)
     one_line(process, 1, "photo.png", "1x1", "16")
 
 
@@ -223,10 +222,10 @@ def test_weights_of_the_wrong_model(run_command, photo):
     header = {"format": "inpainting-weights-1", "model": "other", "config": {}}
     with open(photo / "w.npz", "wb") as stream:
         np.savez(stream, **{"header.json": np.array(json.dumps(header))})
-    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo)
+    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo, quick=True)
     one_line(process, 1, "w.npz", "other", "hifill")
     (photo / "w.npz").write_bytes(b"PK no archive")
-    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo)
+    process = run_command("inpaint", "--weights=w.npz", *FILL, cwd=photo, quick=True)
     one_line(process, 1, "w.npz")
 
 
@@ -353,7 +352,9 @@ def test_training_that_cannot_work_stops_before_it_starts(
 @pytest.mark.default_environment
 def test_training_says_in_one_line_why_it_cannot_work(run_command, tmp_path):
     flags = ("--output=run", "--batch_size=3", "--num_replicas=2")
-    one_line(run_command("train", *TINY_NETWORK, *flags, cwd=tmp_path), 2, "3", "2", "4")
+    one_line(
+        run_command("train", *TINY_NETWORK, *flags, cwd=tmp_path, quick=True), 2, "3", "2", "4"
+    )
     assert not list(tmp_path.iterdir())
 
 
@@ -419,6 +420,7 @@ def test_evaluation_sets_the_papers_rows_beside_its_own_on_the_authors_masks(
         *("evaluate", "--model=ns", f"--dataset={dataset}", f"--data_dir={authors_package}"),
         *("--masks=small,large", "--size=256", "--table=zoom_to_inpaint", "--output=out"),
         cwd=tmp_path,
+        quick=True,
     )
     assert process.returncode == 0, process.stderr
     for kind in ("small", "large"):
@@ -460,18 +462,24 @@ def test_evaluation_crops_and_reduces_as_the_papers_say(
     cv2.imwrite(str(photograph / "a.png"), pixels)
     flags = (f"--dataset={dataset}", f"--data_dir={tmp_path / 'data'}", f"--table={layout}")
     flags = ("--model=mean", *flags, "--masks=small", "--size=256")
-    process = run_command("evaluate", *flags, "--output=out", cwd=tmp_path)
+    process = run_command("evaluate", *flags, "--output=out", cwd=tmp_path, quick=True)
     assert process.returncode == 0, process.stderr
     found = cv2.imread(str(tmp_path / "out" / "small" / "images" / "a.png"))
     assert (found == protocol.FITS[fit](pixels, 256)).all()
     assert f"256x256 (--fit={fit})" in process.stdout
     assert ("| paper: Ours" in process.stdout) == (layout == "zoom_to_inpaint")
     if (dataset, layout) == ("places2", "zoom_to_inpaint"):
-        process = run_command("evaluate", *flags, "--fit=crop", "--output=other", cwd=tmp_path)
+        process = run_command(
+            "evaluate", *flags, "--fit=crop", "--output=other", cwd=tmp_path, quick=True
+        )
         assert "No rows of the paper: it uses --fit=resize for places2" in process.stdout
         assert "| paper: " not in process.stdout
         one_line(
-            run_command("evaluate", *flags[:-1], "--size=0", "--fit=crop", cwd=tmp_path), 2, "--fit"
+            run_command(
+                "evaluate", *flags[:-1], "--size=0", "--fit=crop", cwd=tmp_path, quick=True
+            ),
+            2,
+            "--fit",
         )
 
 
@@ -483,6 +491,7 @@ def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
         *("evaluate", "--model=ns", "--dataset=places2", f"--data_dir={authors_package}"),
         *("--masks=irregular", "--size=1024", "--count=1", "--output=out"),
         cwd=tmp_path,
+        quick=True,
     )
     assert process.returncode == 0, process.stderr
     (ours,) = [line for line in process.stdout.splitlines() if line.startswith("| paper: Ours")]
@@ -496,7 +505,9 @@ def test_evaluation_takes_the_rows_of_hifill_at_the_size_evaluated(
 def test_evaluation_says_where_the_papers_have_no_rows(run_command, authors_package, tmp_path):
     def output(*flags):
         process = run_command(
-            *("evaluate", "--model=ns", "--count=1", "--output=out", *flags), cwd=tmp_path
+            *("evaluate", "--model=ns", "--count=1", "--output=out", *flags),
+            cwd=tmp_path,
+            quick=True,
         )
         assert process.returncode == 0, process.stderr
         return process.stdout
@@ -537,15 +548,14 @@ command_line.run(evaluate.main)
 
 
 @pytest.mark.default_environment
-def test_evaluation_scores_whole_sets_with_a_network(tmp_path):
+def test_evaluation_scores_whole_sets_with_a_network(forked, tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for index in range(10):
         picture = np.full((70, 70, 3), rng.integers(30, 200, 3), np.uint8)
         cv2.imwrite(str(tmp_path / "photos" / f"{index}.png"), picture)
     flags = ["--model=mean", "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", "--size=64"]
-    command = [sys.executable, "-c", STAND_IN, *flags, f"--output={tmp_path / 'out'}"]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    process = forked("-c", STAND_IN, *flags, f"--output={tmp_path / 'out'}", cwd=ROOT)
     assert process.returncode == 0, process.stderr
     (found,) = json.loads((tmp_path / "out" / "sets.json").read_text())
     # One colour a picture is what the mean colour gives back.
@@ -556,8 +566,8 @@ def test_evaluation_scores_whole_sets_with_a_network(tmp_path):
         "Of the whole set, mean, irregular: FID (Stand-in, N=10) ↓ 0.000, IS (Stand-in) ↑ 1.00"
         in table
     )
-    command = [*command[:3], *flags, "--count=3", f"--output={tmp_path / 'few'}"]
-    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    few = (*flags, "--count=3", f"--output={tmp_path / 'few'}")
+    process = forked("-c", STAND_IN, *few, cwd=ROOT)
     assert process.returncode == 0, process.stderr
     assert "FID of 3 images: the covariance of 3 features needs at least 4" in process.stdout
     assert "Inception Score of 3 images in 10 splits" in process.stdout
@@ -653,4 +663,4 @@ def test_evaluate_refuses_what_it_would_list_or_cannot_make(run_command, photo, 
 @pytest.mark.default_environment
 def test_train_refuses_an_output_among_its_photographs(run_command, photo):
     flags = ("--dataset=folder", "--data_dir=.", "--output=run", "--masks=irregular", "--steps=1")
-    one_line(run_command("train", *flags, cwd=photo), 1, "--output=run")
+    one_line(run_command("train", *flags, cwd=photo, quick=True), 1, "--output=run")

@@ -97,6 +97,7 @@ def test_gradient_of_the_refined_image_reaches_hifill(models, zoom):
         assert np.abs(gradient).max() > 0
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("joint", [False, True])
 def test_one_update_changes_hifill_only_when_joint(models, joint):
     model = models["bicubic"]
@@ -133,6 +134,7 @@ def test_parts_are_saved_and_loaded(models, tmp_path):
         np.testing.assert_array_equal(variable.numpy(), before[name], err_msg=name)
 
 
+@pytest.mark.default_environment
 @pytest.mark.default_environment
 @pytest.mark.filterwarnings("ignore:Even though the `tf.config:UserWarning")  # of tf.data
 def test_trains_and_compares(models, eagerly, photographs, tmp_path):

@@ -142,30 +142,27 @@ loop.train(recipe, dataset, (image, mask), schedule, loop.RunFolder(folder, {"se
 POINTS = (("append", 7), ("savez", 3), ("link", 2))
 
 
-def _toy(folder, point="never", count=0):
-    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    process = subprocess.run(
-        [sys.executable, "-c", TOY, str(folder), point, str(count)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert process.returncode == (0 if point == "never" else -signal.SIGKILL), process.stderr
-    return process.stdout
+@pytest.fixture
+def toy(forked):
+    """toy(folder, point, count) -> what a run prints that dies there, or nowhere."""
+
+    def run(folder, point="never", count=0):
+        process = forked("-c", TOY, folder, point, count, cwd=ROOT, CUDA_VISIBLE_DEVICES="-1")
+        assert process.returncode == (0 if point == "never" else -signal.SIGKILL), process.stderr
+        return process.stdout
+
+    return run
 
 
 @pytest.mark.default_environment
-def test_killed_while_it_writes_a_run_ends_as_if_it_had_not_been(tmp_path):
-    _toy(tmp_path / "whole")
+def test_killed_while_it_writes_a_run_ends_as_if_it_had_not_been(toy, tmp_path):
+    toy(tmp_path / "whole")
     seen = set()
     for point, count in POINTS:
-        _toy(tmp_path / "killed", point, count)
+        toy(tmp_path / "killed", point, count)
         seen.update(p.name[:9] for p in (tmp_path / "killed").rglob(".partial-*"))
     assert seen == {".partial-"}  # a half-written checkpoint lay there
-    out = _toy(tmp_path / "killed")
+    out = toy(tmp_path / "killed")
     assert (
         "continuing from step" in out and "are removed" in (tmp_path / "killed/log.txt").read_text()
     )

@@ -16,6 +16,7 @@ import pytest
 from absl import flags
 
 from common.images import convert
+from common.training import signals
 from hifill import demo_masks
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -56,6 +57,8 @@ COMMANDS = commands()
 OTHER_FLAGS = ("CHANGELOG.md", "CONTRIBUTING.md", "docs/distributed.md")
 # Starts from weights that another training leaves: too long a chain, so it is parsed.
 CHAINED = re.compile(r"python train\.py .*weights=runs/")
+# The paper's stages: README's small ones run.
+STAGES = [c for c in COMMANDS if c.startswith("python train.py --stages=all --places2_dir=")]
 # The paper's experiments take days: here they run at toy size. Everything else runs as it is written.
 TOY = (
     *("--hifill_size=64", "--hifill_channels=4", "--batch_size=1", "--critic_steps=0", "--steps=1"),
@@ -84,7 +87,8 @@ def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
     for path in ("mask.png", "masks/a.png", "masks/b.png"):
         (folder / path).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / path), mask)
-    for path in ("data/DIV2K/DIV2K_valid_HR/0801.png", "data/places2/data_large/a/1.png"):
+    div2k = ("data/DIV2K/DIV2K_train_HR/0001.png", "data/DIV2K/DIV2K_valid_HR/0801.png")
+    for path in (*div2k, "data/places2/data_large/a/1.png"):
         (folder / path).parent.mkdir(parents=True)
         cv2.imwrite(str(folder / path), cv2.resize(image, (300, 280)))
     trained = {
@@ -99,7 +103,8 @@ def workplace(tmp_path_factory, tiny_weights, tiny_zoom_weights):
 
 @pytest.mark.default_environment
 @pytest.mark.parametrize(
-    "command", [c for c in COMMANDS if c.startswith("python ") and not CHAINED.match(c)]
+    "command",
+    [c for c in COMMANDS if c.startswith("python ") and not CHAINED.match(c) and c not in STAGES],
 )
 def test_command(workplace, run_command, command):
     data = f"{workplace}/data/"
@@ -117,7 +122,11 @@ def test_command(workplace, run_command, command):
     # With traced graphs: tests/test_commands.py, tests/test_zoom_commands.py and the demo below.
     eagerly = script in ("train", "evaluate") or (script == "inpaint" and "harmonic" not in command)
     eagerly |= script != "export" and "--weights" in command
-    process = run_command(script, *arguments, cwd=workplace, eagerly=eagerly, **exported)
+    # As a new process from its start: of the other commands tests/test_commands.py has one.
+    quick = script != "export"
+    process = run_command(
+        script, *arguments, cwd=workplace, quick=quick, eagerly=eagerly, **exported
+    )
     assert process.returncode == 0, process.stderr
     given = [a.split("=", 1)[1] for a in arguments if a.startswith("--output=")]
     (output,) = given or ["results/table.md"]  # evaluate.py's own
@@ -266,6 +275,23 @@ def test_trainings_of_the_documents_contradict_nothing(train, parse, command):
     assert job.values["steps"] > 1 and job.recipe.config(job.values)
     if job.command.model == "zoom_to_inpaint":
         job.recipe.check_start(job.values)
+
+
+@pytest.mark.parametrize("command", STAGES)
+def test_every_stage_of_the_paper_has_what_it_needs(train, parse, workplace, monkeypatch, command):
+    """Up to the process that trains it."""
+    words = shlex.split(command.replace("/data/", f"{workplace}/data/"))[1:]
+    words.append("--vgg_weights=none")  # a download
+    started = []
+    monkeypatch.setattr(signals, "run", lambda line, stop: started.append(line) or 0)
+    monkeypatch.setattr(sys, "argv", words)
+    monkeypatch.chdir(workplace)
+    parse(*words[1:])
+    assert train.main([]) == 0 and len(started) == 5
+
+
+def test_there_are_such_commands():
+    assert STAGES and TRAININGS
 
 
 @pytest.mark.default_environment

@@ -14,8 +14,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -237,6 +235,7 @@ CASES = {
 }
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize(
     ("case", "count"),
     [
@@ -247,14 +246,11 @@ CASES = {
         ),
     ],
 )
-def test_replicas_equal_one_device(case, count):
+def test_replicas_equal_one_device(forked, case, count):
     code, rate, floor, tolerance = CASES[case]
     for name, value in (("RATE", rate), ("FLOOR", floor), ("COUNT", count)):
         code = code.replace(name, str(value))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT, capture_output=True, text=True, timeout=3600, check=False,
-    )  # fmt: skip
+    done = forked("-c", code, cwd=ROOT, timeout=3600)
     assert done.returncode == 0, done.stderr[-3000:]
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     report, *rounding = reports

@@ -1,6 +1,7 @@
 """Zoom-to-Inpaint's commands as a person types them: stages into a model, the model into pictures and scores.
 
-Few, because every one starts TensorFlow; `zoom_to_inpaint/test_zoom_recipe.py` has the flags' contradictions.
+Few, because every one starts TensorFlow; `zoom_to_inpaint/test_zoom_recipe.py` has the flags' contradictions and the
+chain of stages in one process, `test_readme.py` one stage and a fill as commands.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import pytest
 
 TINY = ("--zoom_channels=4", "--zoom_size=16", "--vgg_weights=none", "--batch_size=1", "--steps=1")
 SAMPLE = ("--dataset=sample", "--flagfiles=configs/zoom_to_inpaint/small")
-RANDOM = ("--coarse_weights=none", "--sr_weights=none", "--refinement_weights=none")
 STAGES = ("pretrain_coarse", "pretrain_refinement", "pretrain_sr", "joint_small", "joint_large")
 
 
@@ -52,21 +52,6 @@ def _check_runs(folder, stages):
 
 
 FILL = ("--model=zoom_to_inpaint", "--image=photo.png", "--mask=mask.png", "--output=out.png")
-
-
-@pytest.mark.default_environment
-def test_a_stage_makes_a_model_that_fills_photographs(run_command, photo):
-    """The stage with all networks, alone; the chain is run in one process by the tests of the recipe."""
-    command = ("train", "--stages=joint_small", *SAMPLE, *TINY, "--output=runs", "--log_every=1")
-    process = run_command(*command, *RANDOM, cwd=photo, timeout=600)
-    assert process.returncode == 0, process.stderr
-    assert "stage 1 of 1: joint_small" in process.stdout
-    _check_runs(photo / "runs", ["joint_small"])
-    # In a graph: zoom_to_inpaint/test_model.py.
-    fill = ("inpaint", "--weights=runs/joint_small/weights.npz", *FILL)
-    process = run_command(*fill, cwd=photo, eagerly=True)
-    assert process.returncode == 0, process.stderr
-    _filled(photo)
 
 
 @pytest.mark.full

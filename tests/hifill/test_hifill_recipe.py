@@ -192,6 +192,7 @@ def test_float16_is_refused_where_its_convolutions_have_no_gradient(make, monkey
             make(*TINY, "--precision=float16")
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("weights", ["none", "a file"])
 def test_the_configuration_of_the_flags_is_that_of_the_networks(make, tiny_weights, weights):
     """An untrained model is the flags'; a file's networks are the file's, and flags may not say otherwise."""

@@ -296,21 +296,18 @@ def test_a_photograph_reaches_every_layer_of_a_fresh_network(config):
 
 @pytest.mark.parametrize(
     "head, dtype",
-    [
-        ("gated", "float32"),
-        ("plain", "float32"),
-        ("subpixel", "float32"),
-        ("subpixel", "mixed_bfloat16"),
-    ],
+    [("gated", "float32"), ("plain", "float32"), ("subpixel", "mixed_bfloat16")],
 )
-def test_a_fresh_network_that_starts_from_the_membrane_returns_it(head, dtype):
+def test_a_fresh_network_that_starts_from_the_membrane_returns_it(head, dtype, monkeypatch):
     """Heads without a gate begin with zeros; a gated one does not, which is why the shipped configuration has none.
 
-    In bfloat16 too, whose 8 bits would be seen in the picture: what is added to is added in float32.
+    In bfloat16 too, whose 8 bits would be seen in the picture: what is added to is added in float32. The membrane, of
+    many small operations, is replaced by the image upside down, under the hole too.
     """
+    monkeypatch.setattr(membrane, "fill", lambda image, mask: image[:, ::-1])
     network = HiFill(dataclasses.replace(TINY[0], start="membrane", rgb_head=head), dtype)
     image, mask = _image_and_mask(batch=2)
-    start = membrane.fill(tf.constant(image), tf.constant(mask))
+    start = np.where(mask > 0, 0, image)[:, ::-1]
     coarse, refined, _ = network((image, mask))
     for output in (coarse, refined):
         difference = np.abs(output - start).max()

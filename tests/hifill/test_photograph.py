@@ -260,6 +260,7 @@ def test_what_a_network_gives_must_be_finite(which, words, bad):
         _inpaint(_image(64, 64), _mask(64, 64), Broken())
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("height, width", [(16, 6000), (6000, 20), (40, 3000)])
 @pytest.mark.parametrize("known", ["both ends", "the end", "the beginning", "the middle"])
 def test_windows_of_a_thin_photograph_are_no_larger_than_it(height, width, known):

@@ -344,6 +344,7 @@ def _peak(side, hole_side):
         tracemalloc.stop()
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("side, share", [(2048, 0.25), (2048, 0.9), (4096, 0.5), (4096, 0.9)])
 def test_memory_is_one_copy_and_a_fixed_amount(side, share):
     """Few or many patches to fill: what is held of them at once may not grow with the image."""

@@ -13,7 +13,7 @@ ONE = ("--study=zoom_table_1", "--count=20")
 
 @pytest.fixture
 def studies(run_command, tmp_path):
-    return lambda *arguments: run_command("studies/run", *arguments, cwd=tmp_path)
+    return lambda *arguments: run_command("studies/run", *arguments, cwd=tmp_path, quick=True)
 
 
 def test_list_names_every_study(studies):

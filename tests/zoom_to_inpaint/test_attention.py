@@ -153,6 +153,7 @@ def _transfer_twin(weights, image, hole):
 
 @SOFTMAX
 @ANY_MASK
+@pytest.mark.default_environment
 def test_map_equals_slow_numpy(name, floored):
     found = _map(_features(), MASKS[name], floored)
     assert found.shape == (1, N, N) and found.dtype == np.float32
@@ -283,6 +284,7 @@ def test_batch_of_different_holes_equals_one_by_one(floored):
 
 
 @SOFTMAX
+@pytest.mark.default_environment
 @pytest.mark.parametrize("at_once", [1, 7 * N + 1])
 def test_pieces_give_the_same(at_once, floored, monkeypatch):
     features, masks = _features(batch=len(MASKS)), np.concatenate(list(MASKS.values()))
@@ -318,6 +320,7 @@ def _tensors_twin(features, hole, floored):
 
 
 @IN_PIECES
+@pytest.mark.default_environment
 def test_gradient_equals_automatic_differentiation(floored, at_once, monkeypatch):
     monkeypatch.setattr(attention, "_SCORES_AT_ONCE", at_once)
     features, weighting = tf.constant(_features(scale=0.2)), _features(seed=2)

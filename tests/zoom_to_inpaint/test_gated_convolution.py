@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -348,17 +345,10 @@ np.savez(sys.argv[1], **found)
 """
 
 
-def test_two_replicas_equal_one_with_the_whole_batch(tmp_path):
+def test_two_replicas_equal_one_with_the_whole_batch(forked, tmp_path):
     """In a process of its own: logical devices must be set up before anything else."""
     target = tmp_path / "found.npz"
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS, str(target)],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    done = forked("-c", REPLICAS, target, cwd=ROOT, CUDA_VISIBLE_DEVICES="-1")
     assert done.returncode == 0, done.stderr
     with np.load(target) as found:
         assert found["replicas"] == 2

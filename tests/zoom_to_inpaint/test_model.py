@@ -138,6 +138,7 @@ def _check_photograph(model, height, width):
     )
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("zoom, scale", ZOOMS)
 def test_photographs_of_every_zoom(eagerly, zoom, scale):
     """Known pixels stay, the hole is filled whatever lies under it, and every nonzero level is hole."""
@@ -200,6 +201,7 @@ def test_results_are_what_is_promised(model):
         assert np.mean(x[~_known(x, mask)] != image[~_known(x, mask)]) > 0.9
 
 
+@pytest.mark.default_environment
 def test_fill_spares_work_but_changes_nothing(model):
     image, mask = _batch()
     one_pixel, nothing, everything = np.zeros_like(mask), np.zeros_like(mask), np.ones_like(mask)
@@ -220,6 +222,7 @@ def test_images_of_a_batch_do_not_meet(paper):
             np.testing.assert_allclose(a[i : i + 1], b, atol=REORDERED)
 
 
+@pytest.mark.default_environment
 def test_other_sizes_are_extended_by_reflection(model):
     image, mask = _batch(11, 13)
     below, right = (-side % model.config.multiple for side in (11, 13))
@@ -231,6 +234,7 @@ def test_other_sizes_are_extended_by_reflection(model):
         np.testing.assert_allclose(part, all_of_it[:, :height, :width], atol=REORDERED)
 
 
+@pytest.mark.default_environment
 def test_blends_are_those_of_the_paper(model):
     """Eq. 1, 2 and 7 with NumPy, from what the networks give."""
     image, mask = _batch(16, 24)
@@ -246,6 +250,7 @@ def test_blends_are_those_of_the_paper(model):
     np.testing.assert_allclose(output, expected, atol=REORDERED)
 
 
+@pytest.mark.default_environment
 def test_what_lies_under_the_hole_is_ignored(model):
     image, mask = _batch()
     expected = model.generate(image, mask)

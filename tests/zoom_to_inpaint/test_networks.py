@@ -216,6 +216,7 @@ def test_the_mask_is_seen(network):
 
 
 @NETWORKS
+@pytest.mark.default_environment
 @pytest.mark.parametrize("hole", ["none", "all", "one pixel"])
 def test_extreme_holes_stay_finite(network, hole):
     image, mask = _image_and_mask()
@@ -246,6 +247,7 @@ def test_coarse_hole_only_is_right_in_the_hole(network, box):
     assert not np.asarray(found)[:, far].any()
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("box", HOLES[:2])
 def test_refinement_hole_only_is_right_in_the_hole_after_zooming_out(scale, box):
@@ -312,6 +314,7 @@ def test_context_reaches_the_hole_from_afar():
     assert np.abs(found[0] - found[1]).max() > 1e-5
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("config", [SCALE_1, BICUBIC_ZOOM, SCALE_3], ids=lambda c: c.name)
 def test_every_zoom_fits_between_the_networks(config):
     config = dataclasses.replace(config, channels=4, sr_channels=4)

@@ -6,8 +6,6 @@ import dataclasses
 import io
 import json
 import pathlib
-import subprocess
-import sys
 import tracemalloc
 import zipfile
 
@@ -186,7 +184,7 @@ np.savez(sys.argv[3], *[np.asarray(x) for x in outputs])
 """
 
 
-def test_a_new_process_computes_the_same(model, tmp_path):
+def test_a_new_process_computes_the_same(forked, model, tmp_path):
     rng = np.random.default_rng(0)
     image = rng.uniform(-1, 1, (1, 64, 64, 3)).astype(np.float32)
     mask = np.zeros((1, 64, 64, 1), np.float32)
@@ -198,13 +196,8 @@ def test_a_new_process_computes_the_same(model, tmp_path):
     model.save(tmp_path / "weights.npz")
     np.savez(tmp_path / "inputs.npz", image=image, mask=mask)
     names = [str(tmp_path / f"{name}.npz") for name in ("weights", "inputs", "outputs")]
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT, *names],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
+    process = forked("-c", SCRIPT, *names, cwd=ROOT)
+    assert process.returncode == 0, process.stderr
     with np.load(names[2]) as outputs:
         for a, b in zip(model((image, mask))[:2], outputs.values()):
             assert np.std(b) > 1e-3

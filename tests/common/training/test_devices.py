@@ -94,18 +94,16 @@ print(json.dumps(found))
 """
 
 
-def _python(code, *arguments):
-    process = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout.splitlines()[-1]
+@pytest.fixture
+def last_line(forked):
+    """last_line(code, arguments) -> the last line that it prints."""
+
+    def run(code, *arguments):
+        process = forked("-c", code, *arguments, cwd=ROOT, CUDA_VISIBLE_DEVICES="-1")
+        assert process.returncode == 0, process.stderr
+        return process.stdout.splitlines()[-1]
+
+    return run
 
 
 def _furthest(a, b):
@@ -122,8 +120,8 @@ def _flat(value):
     return [x for item in value for x in _flat(item)] if isinstance(value, list) else [value]
 
 
-def test_two_logical_cpus_train_save_and_resume_like_one_device(tmp_path):
-    found = json.loads(_python(TRAIN, tmp_path))
+def test_two_logical_cpus_train_save_and_resume_like_one_device(last_line, tmp_path):
+    found = json.loads(last_line(TRAIN, tmp_path))
     assert (found["replicas"], found["devices"]) == (2, 2)
     assert found["two"]["logs"]["rows"] == 4  # the global batch, shared between the two
     # Sums of four gradients in another order, through six steps of Adam.
@@ -203,5 +201,5 @@ print("done")
 """
 
 
-def test_one_device_and_counts_that_are_impossible():
-    assert _python(DEVICES) == "done"
+def test_one_device_and_counts_that_are_impossible(last_line):
+    assert last_line(DEVICES) == "done"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pathlib
 import re
-import subprocess
-import sys
 import time
 
 import numpy as np
@@ -215,9 +213,6 @@ print("not reached")
 """
 
 
-def test_the_process_ends_although_a_step_still_runs():
-    command = [sys.executable, "-c", SLOW]
-    process = subprocess.run(
-        command, cwd=ROOT, timeout=90, capture_output=True, text=True, check=False
-    )
+def test_the_process_ends_although_a_step_still_runs(forked):
+    process = forked("-c", SLOW, cwd=ROOT, timeout=90)
     assert process.returncode == 0 and process.stdout == "the plan\ngoes on\n"

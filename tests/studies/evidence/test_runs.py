@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import pathlib
-import subprocess
-import sys
 
 import pytest
 
@@ -37,7 +34,7 @@ train.prepare()
 hifill.recipe.HiFill = zoom_to_inpaint.recipe.ZoomToInpaint = accepted
 zoom_to_inpaint.weights_source.load = accepted
 found = []
-for line in json.load(sys.stdin):
+for line in json.loads(sys.argv[1]):
     flags.FLAGS.unparse_flags()
     command_line.parse(["train.py", *line])
     job = train.Job.of_flags()
@@ -53,21 +50,14 @@ print(json.dumps(found))
 """
 
 
-def test_train_accepts_every_run(tmp_path):
+def test_train_accepts_every_run(forked, tmp_path):
     plan = Plan(tmp_path, ("--dataset=sample",), 7, (1,))
     lines = []
     for name in plan.all_runs():
         steps = [f"--steps={plan.steps}", "--seed=1", f"--output={tmp_path}"]
         small = networks.ARMS[RUNS[name].network].small
         lines.append([*small, *plan.data, *plan.flags_of(1, name), *steps])
-    process = subprocess.run(
-        [sys.executable, "-c", ACCEPT],
-        input=json.dumps(lines),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    process = forked("-c", ACCEPT, json.dumps(lines), cwd=ROOT)
     assert process.returncode == 0, process.stderr
     found = dict(zip(plan.all_runs(), json.loads(process.stdout.splitlines()[-1])))
     assert found.keys() == RUNS.keys()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 
 import cv2
 import numpy as np
@@ -41,7 +38,9 @@ def photographs(tmp_path):
 )
 def test_impossible_flags_are_refused_before_any_work(run_command, photographs, given, code, said):
     root = str(bench.networks.ROOT)
-    process = run_command("-mstudies.evidence", *given, cwd=photographs, PYTHONPATH=root)
+    process = run_command(
+        "-mstudies.evidence", *given, cwd=photographs, quick=True, PYTHONPATH=root
+    )
     assert process.returncode == code and said in process.stderr, process.stderr
     assert process.stderr.count("\n") == 1
     assert not (photographs / "runs").exists()
@@ -121,16 +120,10 @@ command_line.run(study.main, study.define_flags)
 """
 
 
-def test_the_command_reports_what_there_is_and_says_how_to_go_on(photographs):
+def test_the_command_reports_what_there_is_and_says_how_to_go_on(forked, photographs):
     given = ("--data_dir=train", "--eval_dir=held_out", "--steps=7", "--seeds=3", "--minutes=1.5")
-    process = subprocess.run(
-        [sys.executable, "-c", COMMAND, *given, "--output=out"],
-        cwd=photographs,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(bench.networks.ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
+    root = str(bench.networks.ROOT)
+    process = forked("-c", COMMAND, *given, "--output=out", cwd=photographs, PYTHONPATH=root)
     assert process.returncode == 0, process.stderr
     assert "The same command continues." in process.stdout and "34 of 51 runs" in process.stdout
     result = study.load(photographs / "out" / "evidence" / "result.json")
