@@ -159,7 +159,9 @@ def _read_npz(path, only_header):
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         _check_sizes(members.values(), os.path.getsize(path))
-        header = json.loads(str(_read_array(archive, members.pop(_HEADER))))
+        first = members.pop(_HEADER)
+        _check_form(archive, first)
+        header = json.loads(str(_read_array(archive, first)))
         for member in members.values():
             _check_form(archive, member)
         names = [] if only_header else members
@@ -185,7 +187,6 @@ def _check_form(archive, member):
 
 
 def _read_array(archive, member):
-    _check_form(archive, member)
     with archive.open(member) as stream:
         return np.lib.format.read_array(stream, allow_pickle=False)
 
