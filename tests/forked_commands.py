@@ -5,6 +5,7 @@ then arguments), folder, environment, the files for its output and errors, the s
 TensorFlow's functions run without graphs. A line of stdout is its exit code, negative for a signal as in `subprocess`.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -16,6 +17,7 @@ import tensorflow as tf
 
 def next_program():
     """The next program; returns in forks alone."""
+    gc.freeze()  # so that the garbage collector of a fork does not copy its pages
     for line in sys.stdin:
         process = os.fork()
         if not process:

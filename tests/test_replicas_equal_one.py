@@ -146,6 +146,19 @@ def compare(one, eight, layers_of, images, masks, step_one, step_eight):
     for trainer, step in ((one, step_one), (eight, step_eight)):
         unharmed(trainer, layers_of(trainer), step, images[0], masks[0])
     print(json.dumps(report))
+
+# Eagerly: tracing training once a replica takes minutes.
+def shared(array):
+    return strategy.experimental_distribute_values_from_function(
+        lambda context: tf.constant(np.split(array, COUNT)[context.replica_id_in_sync_group]))
+
+def on_replicas(trainer, *x):
+    found = strategy.run(trainer.train_step, args=(tuple(map(shared, x)),))
+    found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
+    assert all(len(set(map(str, v))) == 1 and len(v) == COUNT for v in found.values())
+    return {name: v[0] for name, v in found.items()}
+
+alone = lambda t, *x: {k: float(v) for k, v in t.train_step(tuple(map(tf.constant, x))).items()}
 """
 
 HIFILL = """
@@ -169,11 +182,10 @@ for i in range(80):  # holes of different sizes, and none
 one = make()
 with strategy.scope():
     eight = make()
-data = lambda *x: tf.data.Dataset.from_tensor_slices(x).batch(16, drop_remainder=True)
-fit = lambda trainer, *x: {k: v[0] for k, v in trainer.fit(data(*x), steps_per_epoch=1, verbose=0).history.items()}
+run = lambda *x: on_replicas(eight, *x)
 compare(one, eight, lambda t: {"generator": t.generator, "critic": t.discriminator}, images, masks,
-        lambda *x: fit(one, *x), lambda *x: fit(eight, *x))
-assert fit(eight, images[0], masks[0])["adversarial_factor"] < 0.9  # the adversary was held back
+        lambda *x: alone(one, *x), run)
+assert run(images[0], masks[0])["adversarial_factor"] < 0.9  # the adversary was held back
 """
 
 ZOOM = """
@@ -196,23 +208,12 @@ masks = np.zeros((5, 8, 16, 16, 1), REAL)
 for i in range(40):  # holes of different sizes, and none
     masks[i // 8, i % 8, 2 : 2 + i % 7, 3 : 11 - i % 4] = 1
 
-def shared(array):
-    return strategy.experimental_distribute_values_from_function(
-        lambda context: tf.constant(np.split(array, COUNT)[context.replica_id_in_sync_group]))
-
-# Eagerly: tracing joint training eight times takes minutes.
 one = make()
 with strategy.scope():
     eight = make()
-def run(*x):
-    found = strategy.run(eight.train_step, args=(tuple(map(shared, x)),))
-    found = {name: [float(v) for v in strategy.experimental_local_results(value)] for name, value in found.items()}
-    assert all(len(set(map(str, v))) == 1 and len(v) == COUNT for v in found.values())
-    return {name: v[0] for name, v in found.items()}
 layers = lambda t: {**t.networks(), "discriminator": t.discriminator}
 before = {n: np.asarray(v).copy() for n, v in values(layers(one)).items()}
-alone = lambda t, *x: {k: float(v) for k, v in t.train_step(tuple(map(tf.constant, x))).items()}
-compare(one, eight, layers, images, masks, lambda *x: alone(one, *x), run)
+compare(one, eight, layers, images, masks, lambda *x: alone(one, *x), lambda *x: on_replicas(eight, *x))
 """
 
 TURNED = """
@@ -250,7 +251,7 @@ def test_replicas_equal_one_device(forked, case, count):
     code, rate, floor, tolerance = CASES[case]
     for name, value in (("RATE", rate), ("FLOOR", floor), ("COUNT", count)):
         code = code.replace(name, str(value))
-    done = forked("-c", code, cwd=ROOT, timeout=3600)
+    done = forked("-c", code, cwd=ROOT, timeout=3600, eagerly=True)
     assert done.returncode == 0, done.stderr[-3000:]
     reports = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     report, *rounding = reports

@@ -99,7 +99,7 @@ def test_networks_give_the_releases_numbers(case):
     np.testing.assert_allclose(output, np.clip(golden["output"], 0, 1), atol=TOLERANCE)
 
 
-@pytest.mark.default_environment
+@pytest.mark.full  # test_model.py has it of tiny networks
 def test_fill_spares_work_but_changes_nothing(case):
     _, golden, model = case
     filled = model.fill(golden["image"], golden["mask"]).numpy()

@@ -502,7 +502,7 @@ def _smooth_crops(config):
     return tf.constant(np.stack([image, image[::-1]])), tf.constant(mask)
 
 
-@pytest.mark.default_environment
+@pytest.mark.full  # trains first; the next test has new networks
 def test_joint_training_starts_where_the_refinements_pretraining_ended():
     """Without zoom with the loss that its next step would have had, to the last digit."""
     keras.utils.set_random_seed(0)
@@ -580,7 +580,7 @@ def test_frozen_batch_norm_trains_everything_but_its_averages():
         assert np.any(value != before[name]) == changes, name
 
 
-@pytest.mark.default_environment
+@pytest.mark.full  # two trainers; common/training/test_updates.py has the sums
 def test_frozen_batch_norm_gives_micro_batches_the_result_of_the_whole():
     """Which batch norm of every micro-batch on its own does not."""
     found = []
@@ -661,7 +661,7 @@ def test_the_learning_rate_falls_late_in_the_run(model):
     np.testing.assert_allclose(found, [1e-3] * 8 + [1e-4, 1e-5], rtol=1e-3)
 
 
-@pytest.mark.default_environment
+@pytest.mark.full  # two joint trainers; test_networks.py has the networks
 def test_bfloat16_computes_the_losses_of_float32():
     """One joint step from the same weights; what is trained stays float32."""
     keras.utils.set_random_seed(0)

@@ -21,6 +21,7 @@ def _fill(image, hole, graph=_graph):
     return graph(tf.constant(image[np.newaxis], tf.float32), tf.constant(mask)).numpy()[0]
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
 def test_close_to_the_exact_solution(kind, small_photograph):
     """The median within 0.7 of an 8-bit level, everything within eight: what three cycles leave of large holes."""
@@ -33,7 +34,8 @@ def test_close_to_the_exact_solution(kind, small_photograph):
     assert np.median(differences) < 0.7 and differences.max() < 8
 
 
-@pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (2, 2), (9, 5), (17, 24)])
+@pytest.mark.default_environment
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (9, 5), (17, 24)])
 def test_any_size(height, width):
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
