@@ -278,8 +278,8 @@ def test_training_skips_a_damaged_photograph_and_counts_it(run_command, tmp_path
     pathlib.Path(found.train[50]).write_bytes(b"no image")
     flags = ("--dataset=folder", "--data_dir=photos", "--output=run")
     process = run_command(
-        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=30"),
-        *("--steps=4", "--log_every=4", *flags),
+        *("train", *TINY_NETWORK, "--critic_steps=0", "--batch_size=60"),
+        *("--steps=2", "--log_every=2", *flags),
         cwd=tmp_path,
         eagerly=True,
     )

@@ -212,6 +212,7 @@ def test_memory_keeps_what_came_first(reads):
     assert len(photographs) == 4
 
 
+@pytest.mark.default_environment
 @pytest.mark.parametrize(("limit", "most"), [(900, 3), (899, 2), (300, 1), (10, 0), (0, 0)])
 def test_the_cache_keeps_to_its_limit(reads, limit, most):
     photographs = pipeline.Photographs([str(i) for i in range(10)], MemoryCache(limit))

@@ -66,6 +66,7 @@ def _assert_same(found, expected):
         np.testing.assert_array_equal(weights.named_variables(found)[name], variable, err_msg=name)
 
 
+@pytest.mark.default_environment
 def _refused(call, *arguments):
     with pytest.raises(UserError) as error:
         call(*arguments)
@@ -145,6 +146,7 @@ def test_small_floats_become_float32(folder, dtype):
 # --- cards
 
 
+@pytest.mark.default_environment
 def test_the_card_says_what_it_is_and_stays_when_it_is_edited(kept, folder):
     text = (kept / "README.md").read_text()
     assert (

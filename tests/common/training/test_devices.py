@@ -139,6 +139,7 @@ print([any_worker(own) for own in (False, number == 1, number == 0, False, True)
 """
 
 
+@pytest.mark.default_environment
 def test_workers_agree_on_what_any_of_them_says():
     sockets = [socket.socket() for _ in range(2)]
     for one in sockets:
