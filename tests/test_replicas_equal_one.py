@@ -20,14 +20,13 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 
 DOUBLE = """
-import functools
 import tensorflow as tf
 from tensorflow import keras
 
 tf.float32 = tf.float64
 keras.backend.set_floatx("float64")
 for name in ("zeros", "ones"):
-    setattr(tf, name, functools.partial(getattr(tf, name), dtype=tf.float64))
+    setattr(tf, name, lambda shape, dtype=tf.float64, make=getattr(tf, name): make(shape, dtype))
 constant, resize, start_layer = tf.constant, tf.image.resize, keras.layers.Layer.__init__
 
 def of_wide_numbers(value, dtype=None, *more, **options):
@@ -41,17 +40,19 @@ def layer(self, *more, **options):
 tf.constant, keras.layers.Layer.__init__ = of_wide_numbers, layer
 tf.image.resize = lambda *more, **options: tf.cast(resize(*more, **options), tf.float64)
 
-from zoom_to_inpaint import convolution
-toward_input = convolution._toward_input
+from zoom_to_inpaint import fast_kernels
+convolve = fast_kernels.convolve
 
-def toward(size, kernel, upstream, options, after):
-    rate = options.get("dilations", [1, 1])[1]
-    if rate == 1:
-        return toward_input(size, kernel, upstream, options, after)
-    # CPUs have this gradient in float32 alone.
-    return tf.nn.conv2d(upstream, tf.transpose(kernel[::-1, ::-1], [0, 1, 3, 2]), 1, "SAME", dilations=rate)
+def taps(inputs, kernel, dilation_rate=1):
+    if dilation_rate == 1:
+        return convolve(inputs, kernel)
+    # CPUs have the gradients of dilated convolutions in float32 alone.
+    rate, (height, width) = dilation_rate, inputs.shape[1:3]
+    padded = tf.pad(inputs, [[0, 0], [rate, rate], [rate, rate], [0, 0]])
+    return tf.add_n([padded[:, rate * i :][:, :height, rate * j :][:, :, :width] @ kernel[i, j]
+                     for i in range(3) for j in range(3)])
 
-convolution._toward_input = toward
+fast_kernels.convolve = taps
 """
 
 SETUP = """
