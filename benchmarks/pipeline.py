@@ -166,7 +166,7 @@ def list_files(count: int) -> dict:
             folder.mkdir(parents=True)
             for name in range(count * number // 360, count * (number + 1) // 360):
                 (folder / f"{name:08d}.jpg").touch()
-        return _in_process(_list, root)
+        return in_process(_list, root)
 
 
 def _list(root):
@@ -181,7 +181,7 @@ def _list(root):
     }
 
 
-def _in_process(call, argument):
+def in_process(call, argument):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(call, (argument,))
 
@@ -198,7 +198,7 @@ def measure(found: results.Results) -> None:
             for cache in FLAGS.caches:
                 place = {"cache": cache, "cores": int(cores), "folder": str(folder)}
                 case = {**setting, **place, "paths": paths}
-                found.add(f"{cache}, {cores} cores", _in_process(one, case))
+                found.add(f"{cache}, {cores} cores", in_process(one, case))
         if FLAGS.list_files:
             found.add("list", list_files(FLAGS.list_files))
 

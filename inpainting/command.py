@@ -9,6 +9,7 @@
     run        fills photographs
     serve      serves a page for the browser, to paint holes and to fill them
     train      trains a model
+    shards     writes a data set as a few large files for training
     evaluate   scores models
     export     writes a SavedModel, an ONNX or a LiteRT file
 
@@ -25,7 +26,7 @@ from common.errors import UsageError
 
 # {command: its module}
 COMMANDS = {
-    **{name: f"inpainting.{name}" for name in ("run", "train", "evaluate", "export")},
+    **{name: f"inpainting.{name}" for name in ("run", "train", "shards", "evaluate", "export")},
     "serve": "inpainting.serve.command",
 }
 

@@ -14,6 +14,8 @@ archives. If nothing is found, the error gives the expected folders and the publ
 there is a single photograph: without validation photographs a share of the training photographs is held out
 (`common.data.held_out`).
 
+In place of such a folder, a folder of shards written from it (`common.data.shards`) is accepted.
+
 A folder with image/, mask/small/ and mask/large/ (the test package of the Zoom-to-Inpaint authors) is accepted as the
 test or validation split of `folder`, `div2k` and `places2`; `package_masks` finds its masks.
 """
@@ -27,7 +29,7 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from common.data import held_out
+from common.data import held_out, shards
 from common.errors import UsageError, UserError
 from common.images import files as image_files
 from common.options import option
@@ -119,6 +121,27 @@ def files(
     return _listed(name, data_dir, split, said_by)[1]
 
 
+def groups(
+    name: str, data_dir: str | None, said_by: str = "--data_dir"
+) -> tuple[dict[str, tuple[os.PathLike, Sequence[str]]], dict[str, str]]:
+    """({group: (folder, paths)}, {split: group}) of all splits; splits of the same photographs share a group.
+
+    Arguments and errors are those of `files`; a split without photographs is left out.
+    """
+    found, splits = {}, {}
+    for split in SPLITS:
+        try:
+            folder, paths = _listed(name, data_dir, split, said_by)
+        except UserError:
+            if found or split != "test":  # other splits may have photographs
+                continue
+            raise
+        group = next((g for g, (_, others) in found.items() if others == paths), split)
+        found.setdefault(group, (folder, paths))
+        splits[split] = group
+    return found, splits
+
+
 class Training(NamedTuple):
     """The photographs of a run: paths for training, paths for validation, and a line with their numbers."""
 
@@ -170,6 +193,11 @@ def _listed(name, data_dir, split, said_by):
     root = pathlib.Path(data_dir)
     if not root.is_dir():
         raise UserError(f"{said_by}={data_dir} is not a folder. {expected_tree(name)}")
+    if shards.is_set(root):
+        group, found = shards.paths(root, split) or (None, [])
+        if found:
+            return root / group, found
+        raise UserError(f"the shards in {said_by}={data_dir} have no {split} photographs")
     for folder in _candidates(name, root, split):
         found = images_below(folder)
         if found:

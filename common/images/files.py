@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from common.errors import UserError
-from common.images import native_messages
+from common.images import native_messages, tar_members
 from common.storage import PathLike, atomic_path
 
 MAX_PIXELS = 10**9  # larger images count as decompression bombs; OpenCV's own limit is 2**30
@@ -196,18 +196,14 @@ def as_image(pixels: np.ndarray, palette: bytes | None = None) -> Image.Image:
 
 
 def read(path: PathLike) -> Decoded:
-    """Reads a file as `decode` does.
+    """Reads a file, which may be inside a tar file (`common.images.tar_members`), as `decode` does.
 
     Raises:
       UserError: the file is missing, unreadable, empty or a folder; or as in `decode`.
     """
-    path = pathlib.Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; name one image file")
-    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
-        raise UserError(f"{path} is no file but a pipe or a device; name an image file")
+    member, path = tar_members.member(path), pathlib.Path(path)
     try:
-        data = path.read_bytes()
+        data = _file_bytes(path) if member is None else member.read()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist{_namesakes(path)}") from None
     except PermissionError:
@@ -219,10 +215,20 @@ def read(path: PathLike) -> Decoded:
     return decode(data, str(path))
 
 
+def _file_bytes(path):
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; name one image file")
+    if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
+        raise UserError(f"{path} is no file but a pipe or a device; name an image file")
+    return path.read_bytes()
+
+
 def size(path: PathLike) -> tuple[int, int] | None:
     """(width, height) in the file's header, before orientation; None if the header cannot be read."""
+    member = tar_members.member(path)
     try:
-        with Image.open(path, formats=_FORMATS) as header:
+        file = path if member is None else io.BytesIO(member.read())
+        with Image.open(file, formats=_FORMATS) as header:
             return header.size
     except Exception:  # decoders raise many types for a damaged file
         return None

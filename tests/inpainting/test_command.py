@@ -102,7 +102,8 @@ def test_help_of_a_command_needs_no_tensorflow(run_command, tmp_path, name):
     path = f"{tmp_path}:{ROOT}"
     process = run_command("-minpainting", name, "--help", cwd=tmp_path, PYTHONPATH=path)
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "--model:" in process.stdout and command.__doc__ not in process.stdout
+    flag = "--host:" if name == "serve" else "--output:"
+    assert flag in process.stdout and command.__doc__ not in process.stdout
 
 
 def test_help_that_is_cut_off_is_no_error(run_command, tmp_path):
