@@ -250,7 +250,7 @@ FLOORS = {
     ),
     "inpainting": (
         ("painters",),
-        ("run", "train", "evaluate", "export", "serve"),
+        ("run", "train", "shards", "evaluate", "export", "serve"),
         ("command",),
         ("__main__",),
     ),
