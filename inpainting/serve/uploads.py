@@ -3,12 +3,15 @@
 Each has a folder with a random name below one temporary folder, which only this user can read. The file is kept as it
 came; its name on the page is for the page alone and never part of a path. A header that tells too many pixels is
 refused before anything is decoded. A photograph is deleted after an hour without use, when the page asks for it, at
-the end of the server, and when there are more than `MOST` and it is the one that was used longest ago.
+the end of the server, and when there are more than `MOST` and it is the one that was used longest ago. What a killed
+server left is deleted when the next one starts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import re
 import secrets
@@ -18,12 +21,18 @@ import threading
 import time
 from typing import Callable
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 from PIL import Image
 
 from common.errors import UserError
 from common.filling import photographs
 from common.filling.photographs import Photograph
 
+_PREFIX = "inpaint-serve-"  # of the temporary folders
 MOST = 64
 UNUSED = 3600  # seconds
 _ENDINGS = {
@@ -121,6 +130,34 @@ class Upload:
             return number
 
 
+def _hold(folder: pathlib.Path) -> int | None:
+    """Locks a folder until its descriptor is closed or the process ends; None if another process has it."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_left() -> None:
+    """Deletes the folders of servers that were killed: those of this user that no process holds."""
+    if fcntl is None:
+        return
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError):
+            # A server that starts at this moment has its folder before its lock.
+            if time.time() - folder.stat().st_mtime < 5 or folder.stat().st_uid != os.getuid():
+                continue
+            descriptor = _hold(folder)
+            if descriptor is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(descriptor)
+
+
 class Store:
     """All photographs of a server. clock: seconds, as `time.monotonic`."""
 
@@ -130,7 +167,9 @@ class Store:
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._last: tuple[str, Photograph] | None = None
         self._closed = False
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix="inpaint-serve-"))
+        _remove_left()
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX))
+        self._held = _hold(self.root)
 
     def add(self, name: str) -> Upload:
         """A new photograph without a file yet."""
@@ -185,6 +224,9 @@ class Store:
             self._uploads.clear()
         self._last = None
         shutil.rmtree(self.root, ignore_errors=True)
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
 
     def photograph(self, upload: Upload) -> Photograph:
         """The decoded file. One is decoded at a time, and the last one is kept: that bounds the memory."""

@@ -9,15 +9,40 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import urllib.request
 
 import pytest
 
 from common.errors import UserError
+from inpainting.serve import uploads
 
 pytestmark = pytest.mark.default_environment
 ROOT = pathlib.Path(__file__).resolve().parents[3]
+
+
+def test_the_next_server_deletes_what_a_killed_one_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    code = (
+        "import os, signal; from inpainting.serve import uploads; "
+        "store = uploads.Store(uploads.Limits(1, 1)); store.add('a.png'); "
+        "print(store.root, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    killed = subprocess.run(
+        [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    left = pathlib.Path(killed.stdout.strip())
+    alive = uploads.Store(uploads.Limits(1, 1))
+    assert left.is_dir()  # young: its server might be starting
+    for folder in (left, alive.root):
+        os.utime(folder, (0, 0))
+    after = uploads.Store(uploads.Limits(1, 1))
+    assert not left.exists() and alive.root.is_dir()
+    for store in (alive, after):
+        store.close()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM])
