@@ -19,7 +19,7 @@ import numpy as np
 
 from common import environment
 from common.errors import UsageError
-from common.models import pretrained
+from common.models import pretrained, runtimes
 from common.models import weights_source as sources
 from common.scoring import baselines, patchmatch
 
@@ -87,10 +87,18 @@ def weights_of(name: str, given: list[str], models: list[str]) -> str | None:
 
 
 def painter(
-    name: str, weights: str | None, precision: str = "float32", high_res: str = "auto"
+    name: str,
+    weights: str | None,
+    precision: str = "float32",
+    high_res: str = "auto",
+    runtime: str | None = None,
 ) -> Painter:
-    """The painter of a --model with --weights (a path; None: the package's own; "none": untrained)."""
+    """The painter of a --model with --weights (a path; None: the package's own; "none": untrained).
+
+    runtime: of `common.models.runtimes`, for an ONNX file.
+    """
     check_names([name])
+    runtimes.check_runtime(runtime, weights)
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
         raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
     if name == "patchmatch":
@@ -98,6 +106,10 @@ def painter(
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
     weights = chosen_weights(name, weights)
+    if name == "hifill" and runtimes.is_onnx(weights):
+        from hifill import onnx_file
+
+        return onnx_file.load(weights, runtime)
     environment.start_tensorflow()  # takes seconds: only when needed
     if name == "hifill":
         from hifill import weights_source

@@ -25,6 +25,7 @@ from common.filling import photographs
 from common.images import convert, grid, pairing
 from common.images import files as image_files
 from common.masks import random as random_masks
+from common.models import runtimes
 from inpainting import painters
 
 # Age in seconds after which a temporary file is surely abandoned.
@@ -37,7 +38,14 @@ flags.DEFINE_string("model", "hifill", f"one of {', '.join(painters.NAMES)}")
 flags.DEFINE_string(
     "weights",
     None,
-    "weights file, folder of a shared model, or the authors' release; default: the package's own; 'none': untrained",
+    "weights file, folder of a shared model, ONNX file of HiFill, or the authors' release; default: the package's own; "
+    "'none': untrained",
+)
+flags.DEFINE_enum(
+    "runtime",
+    None,
+    runtimes.NAMES,
+    "what runs an ONNX file in place of TensorFlow; default: the first that is installed",
 )
 flags.DEFINE_enum(
     "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
@@ -171,7 +179,9 @@ def main(_) -> int:
                 f"--mask is missing: {pair.image} has no transparent part and no "
                 f"{pair.image.stem}_mask000.png beside it"
             )
-    paint = painters.painter(FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res)
+    paint = painters.painter(
+        FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res, FLAGS.runtime
+    )
     for folder in {pair.output.parent for pair in work}:
         storage.remove_partial(folder, seconds=_STALE)
     return 1 if fill_all(work, paint) else 0

@@ -6,8 +6,10 @@ exported model uses the TensorFlow functions `..._op`.
 
 from __future__ import annotations
 
+import lazy_loader
 import numpy as np
-import tensorflow as tf
+
+tf = lazy_loader.load("tensorflow")  # only the `..._op` functions need it
 
 # OpenCV's INTER_AREA ignores parts of a cell thinner than 1 / _SLIVERS of a pixel.
 _SLIVERS = 1000
