@@ -30,7 +30,7 @@ setup(
             "common.scoring",
             "common.training",
         ),
-        *("hifill", "inpainting", "inpainting.serve", "zoom_to_inpaint"),
+        *("hifill", "inpainting", "inpainting.bulk", "inpainting.serve", "zoom_to_inpaint"),
     ],
     # A top-level name such as `configs` would collide with other people's.
     package_dir={"common.configs": "configs", "common.model_cards": "docs/models"},
@@ -72,6 +72,8 @@ setup(
         "onnx": ["tf2onnx==1.17.0", "onnx>=1.17,!=1.19.0", "onnxruntime>=1.19"],
         # `inpaint export --format=litert`: TensorFlow converts, this runs the file.
         "litert": ["ai-edge-litert>=1.2"],
+        # `inpaint bulk`. Ray 2.60 has no version for Python 3.9.
+        "bulk": ["ray[data]>=2.60,<3; python_version >= '3.10'"],
         # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version, since other versions report other faults.

@@ -7,6 +7,7 @@ checks installed packages and versions.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
@@ -16,6 +17,8 @@ import platform
 import subprocess
 import sys
 import tempfile
+import types
+from collections.abc import Iterator
 
 from absl import logging
 
@@ -51,32 +54,43 @@ def check() -> None:
     _check_keras_settings()
 
 
+@contextlib.contextmanager
+def notices_held() -> Iterator[types.SimpleNamespace]:
+    """Holds back what is written to stderr in its block, by libraries' C++ code too.
+
+    `.shown` of what it gives says whether that is written at the end; True at first, so that a failure shows it.
+    """
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as notices:
+        kept = os.dup(2)
+        os.dup2(notices.fileno(), 2)
+        held = types.SimpleNamespace(shown=True)
+        try:
+            yield held
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            if held.shown:
+                notices.seek(0)
+                sys.stderr.write(notices.read().decode(errors="replace"))
+
+
 def start_tensorflow() -> None:
     """Imports TensorFlow and lists devices, without its start-up notices.
 
     The notices bypass TF_CPP_MIN_LOG_LEVEL and would hide more important lines. They are shown if that variable is 0 or
     1, if the import fails, and if there is an NVIDIA driver but TensorFlow found no GPU.
     """
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as notices:
-        kept = os.dup(2)
-        os.dup2(notices.fileno(), 2)
-        shown = True
-        try:
-            import tensorflow as tf
+    with notices_held() as held:
+        import tensorflow as tf
 
-            gpus = tf.config.list_physical_devices("GPU")
-            wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
-            if not wanted:  # hides, for example, a line for every exchange between replicas
-                tf.get_logger().setLevel("WARNING")
-                logging.set_verbosity(logging.WARNING)  # and for every SavedModel's functions
-            shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-            if shown:
-                notices.seek(0)
-                sys.stderr.write(notices.read().decode(errors="replace"))
+        gpus = tf.config.list_physical_devices("GPU")
+        wanted = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2") in ("0", "1")
+        if not wanted:  # hides, for example, a line for every exchange between replicas
+            tf.get_logger().setLevel("WARNING")
+            logging.set_verbosity(logging.WARNING)  # and for every SavedModel's functions
+        held.shown = wanted or (not gpus and os.path.exists("/proc/driver/nvidia/version"))
 
 
 def _version(module: str, distribution: str) -> str:

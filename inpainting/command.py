@@ -7,6 +7,7 @@
     inpaint export --model=hifill --output=exported
 
     run        fills photographs
+    bulk       fills any number of photographs, on many processors or machines
     serve      serves a page for the browser, to paint holes and to fill them
     train      trains a model
     shards     writes a data set as a few large files for training
@@ -27,6 +28,7 @@ from common.errors import UsageError
 # {command: its module}
 COMMANDS = {
     **{name: f"inpainting.{name}" for name in ("run", "train", "shards", "evaluate", "export")},
+    "bulk": "inpainting.bulk.command",
     "serve": "inpainting.serve.command",
 }
 

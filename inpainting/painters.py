@@ -47,6 +47,12 @@ def check_network(name: str, weights: str | None) -> None:
         raise UsageError(f"--weights={weights} but --model={name} is no network")
 
 
+def check_large(name: str, precision: str, high_res: str) -> None:
+    """UsageError if --precision or --high_res is given for a --model that has no such choice."""
+    if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
+        raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
+
+
 def check_weights(name: str, weights: str | None) -> None:
     """UserError if the weights of a model do not exist. Call it before TensorFlow is started, which takes seconds."""
     if name in MODELS and weights:
@@ -99,8 +105,7 @@ def painter(
     """
     check_names([name])
     runtimes.check_runtime(runtime, weights)
-    if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
-        raise UsageError(f"--precision and --high_res go with --model=zoom_to_inpaint, not {name}")
+    check_large(name, precision, high_res)
     if name == "patchmatch":
         return patchmatch.checked_painter()
     if name in baselines.NAMES:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import pathlib
 import sys
 import time
+from typing import Callable
 
 import cv2
 from absl import flags
@@ -29,7 +30,7 @@ from common.models import runtimes
 from inpainting import painters
 
 # Age in seconds after which a temporary file is surely abandoned.
-_STALE = 3600
+STALE = 3600
 _COMPARED = 1600  # longer side of each picture of --compare
 
 FLAGS = flags.FLAGS
@@ -76,17 +77,17 @@ flags.DEFINE_bool(
 flags.DEFINE_integer("quality", 95, "quality of a JPEG result", lower_bound=1, upper_bound=100)
 
 
-def fill_file(pair: pairing.Pair, paint: painters.Painter) -> None:
-    """Reads one pair, fills its hole and writes the result; UserError names the file."""
+def fill_file(pair: pairing.Pair, paint: painters.Painter, say: Callable[[str], None]) -> None:
+    """Reads one pair, fills its hole and writes the result; UserError names the file. `say` gets warnings."""
     photograph = photographs.read_photograph(pair.image)
     mask, of = _mask(photograph, pair)
     for note in (photograph.note, photographs.coverage_warning(mask, of)):
         if note:
-            _say(f"{pair.image.name}: {note}")
+            say(f"{pair.image.name}: {note}")
     if mask.all():
         raise UserError(f"{of} covers all of {pair.image}: no known pixel is left")
     if not mask.any():
-        _say(f"{of}: the mask is empty (nothing is brighter than 127), so the result is the input")
+        say(f"{of}: the mask is empty (nothing is brighter than 127), so the result is the input")
     try:
         filled = paint(photograph.rgb, mask)
     except UserError as error:
@@ -124,11 +125,38 @@ def write_comparison(pair: pairing.Pair) -> None:
     convert.write_png(comparison(pair), grid.grid([[tinted, after]], ["", ""], _COMPARED))
 
 
-def _do(pair, paint):
-    """Writes what is missing of one pair; returns whether the hole was filled now."""
+def is_done(pair: pairing.Pair) -> bool:
+    """Whether everything that the flags ask for exists."""
+    there = pair.output.exists() and not FLAGS.overwrite
+    return there and not (FLAGS.compare and not comparison(pair).exists())
+
+
+def attempt(
+    pair: pairing.Pair, paint: painters.Painter, say: Callable[[str], None]
+) -> tuple[bool, str]:
+    """Writes what is missing of one pair.
+
+    Returns:
+      whether the hole was filled now, and the line that says why it failed ("": it did not). An exception that is no
+      failure of the photograph is a bug and keeps its traceback.
+    """
+    try:
+        return _do(pair, paint, say), ""
+    except UserError as error:
+        return False, errors.one_line(error)
+    except Exception as error:
+        if not errors.is_too_large(error):
+            raise
+        return False, (
+            f"{errors.one_line(pair.image)} needs more memory than available "
+            f"({type(error).__name__}); reduce or crop the photograph"
+        )
+
+
+def _do(pair, paint, say):
     there = pair.output.exists() and not FLAGS.overwrite
     if not there:
-        fill_file(pair, paint)
+        fill_file(pair, paint, say)
     if FLAGS.compare and not (there and comparison(pair).exists()):
         write_comparison(pair)
     return not there
@@ -136,30 +164,24 @@ def _do(pair, paint):
 
 def fill_all(work: list[pairing.Pair], paint: painters.Painter) -> int:
     """Fills every pair with a progress bar and a summary; returns the number of failures."""
-    started, filled, skipped, failed = time.perf_counter(), 0, 0, []
+    started, filled, skipped, failed = time.perf_counter(), 0, 0, 0
     for pair in tqdm(work, unit="image", disable=len(work) < 2):
-        try:
-            done = _do(pair, paint)
-            filled, skipped = filled + done, skipped + (not done)
-        except UserError as error:
-            failed.append(pair)
-            _say(f"error: {errors.one_line(error)}")
-        except Exception as error:  # any other exception is a bug and keeps its traceback
-            if not errors.is_too_large(error):
-                raise
-            failed.append(pair)
-            _say(
-                f"error: {errors.one_line(pair.image)} needs more memory than available "
-                f"({type(error).__name__}); reduce or crop the photograph"
-            )
-    seconds = time.perf_counter() - started
-    print(
-        f"{filled} filled, {skipped} skipped (already there), {len(failed)} failed in {seconds:.1f} s"
-    )
-    return len(failed)
+        done, reason = attempt(pair, paint, say)
+        filled, skipped = filled + done, skipped + (not done and not reason)
+        if reason:
+            failed += 1
+            say(f"error: {reason}")
+    print(summary(filled, skipped, failed, time.perf_counter() - started))
+    return failed
 
 
-def _say(line):
+def summary(filled: int, skipped: int, failed: int, seconds: float) -> str:
+    """The last line of a run."""
+    return f"{filled} filled, {skipped} skipped (already there), {failed} failed in {seconds:.1f} s"
+
+
+def say(line: str) -> None:
+    """Prints a line on stderr, above the progress bar."""
     tqdm.write(line, file=sys.stderr)
 
 
@@ -183,5 +205,5 @@ def main(_) -> int:
         FLAGS.model, FLAGS.weights, FLAGS.precision, FLAGS.high_res, FLAGS.runtime
     )
     for folder in {pair.output.parent for pair in work}:
-        storage.remove_partial(folder, seconds=_STALE)
+        storage.remove_partial(folder, seconds=STALE)
     return 1 if fill_all(work, paint) else 0

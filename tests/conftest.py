@@ -186,18 +186,31 @@ def command_module():
     return _command
 
 
+@pytest.fixture(scope="module")
+def own_flags():
+    """Flags that this file's commands define are defined until its end alone; other commands' are not."""
+    with _own_flags():
+        yield
+
+
 @contextlib.contextmanager
 def _command(name):
-    others = _commands_flags()
-    for other in others:
-        delattr(flags.FLAGS, other)
     path = ROOT / "inpainting" / f"{name}.py"
     spec = importlib.util.spec_from_file_location(f"{name}_of_the_tests", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for their module
-    spec.loader.exec_module(module)
-    yield module
+    with _own_flags():
+        spec.loader.exec_module(module)
+        yield module
     del sys.modules[spec.name]
+
+
+@contextlib.contextmanager
+def _own_flags():
+    others = _commands_flags()
+    for other in others:
+        delattr(flags.FLAGS, other)
+    yield
     for name in _commands_flags():
         delattr(flags.FLAGS, name)
     for name, flag in others.items():

@@ -251,6 +251,7 @@ FLOORS = {
     "inpainting": (
         ("painters",),
         ("run", "train", "shards", "evaluate", "export", "serve"),
+        ("bulk",),
         ("command",),
         ("__main__",),
     ),

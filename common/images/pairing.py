@@ -82,8 +82,20 @@ def _matches(image_path, mask_path, needed):
     if mask_path.samefile(_folder_of(image_path)):
         images = [i for i in images if not _NUMBERED.match(i.stem)]
         masks = [m for m in masks if _NUMBERED.match(m.stem)]
-    found = [match for image in images for match in _masks_of(image, masks, mask_path, needed)]
+    by_name = _by_name(masks)
+    found = [m for image in images for m in _masks_of(image, by_name, mask_path, needed)]
     return _some(found, image_path)
+
+
+def _by_name(masks):
+    """{name of a photograph: [its mask, its numbered masks]}, both sorted."""
+    found = {}
+    for mask in masks:
+        found.setdefault(mask.stem, ([], []))[0].append(mask)
+        numbered = _NUMBERED.match(mask.stem)
+        if numbered:
+            found.setdefault(numbered.group(1), ([], []))[1].append(mask)
+    return found
 
 
 def _some(found, image_path):
@@ -92,13 +104,8 @@ def _some(found, image_path):
     return found
 
 
-def _masks_of(image, masks, folder, needed):
-    same = [(image, m, image.stem) for m in masks if m.stem == image.stem]
-    numbered = [
-        (image, m, m.stem)
-        for m in masks
-        if _NUMBERED.match(m.stem) and _NUMBERED.match(m.stem).group(1) == image.stem
-    ]
+def _masks_of(image, by_name, folder, needed):
+    same, numbered = by_name.get(image.stem, ([], []))
     if not same + numbered and not needed:
         return [(image, None, image.stem)]
     if not same + numbered:
@@ -106,8 +113,8 @@ def _masks_of(image, masks, folder, needed):
             f"no mask for {image.name} in {folder}; name it {image.stem}.png or {image.stem}_mask000.png"
         )
     if len(same) > 1:
-        raise UserError(f"{image.name} has two masks: {same[0][1]} and {same[1][1]}; remove one")
-    return same + numbered
+        raise UserError(f"{image.name} has two masks: {same[0]} and {same[1]}; remove one")
+    return [(image, mask, mask.stem) for mask in same + numbered]
 
 
 def _image_files(folder):

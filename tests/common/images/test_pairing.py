@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import types
 
 import pytest
 
@@ -197,3 +198,13 @@ def test_an_output_that_cannot_be_written_is_found_before_any_work(output):
         for pair in pairing.pairs("dog.jpg", "hole.png", output):
             photographs.output_format(pair.output)
     assert output in str(error.value) and ".png" in str(error.value)
+
+
+def test_the_name_of_a_mask_is_read_once_however_many_photographs_there_are(monkeypatch):
+    """Otherwise a folder of 100,000 photographs would take hours."""
+    _touch(*(f"photos/{i}.png" for i in range(40)), *(f"masks/{i}_mask000.png" for i in range(40)))
+    numbered, read = pairing._NUMBERED, []
+    counted = types.SimpleNamespace(match=lambda name: read.append(name) or numbered.match(name))
+    monkeypatch.setattr(pairing, "_NUMBERED", counted)
+    assert len(pairing.pairs("photos", "masks", "out")) == 40
+    assert len(read) == 40

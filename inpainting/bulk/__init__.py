@@ -1,0 +1,1 @@
+"""`inpaint bulk`: fills any number of photographs, on one machine or many."""
