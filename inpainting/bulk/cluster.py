@@ -11,13 +11,14 @@ import contextlib
 import importlib.util
 import logging
 import os
+import re
 import socket
 import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from common import environment
-from common.errors import UsageError, UserError, one_line
+from common.errors import UsageError, UserError
 from inpainting.bulk import worker
 
 _SETTINGS = {
@@ -99,7 +100,10 @@ def started(address: str | None) -> Iterator[dict[str, float]]:
             )
     except (ConnectionError, RuntimeError, ValueError) as error:
         where = f"at --address={address}" if address else "on this machine"
-        raise UserError(one_line(f"Ray does not start {where}: {error}")) from error
+        reason = str(error.__cause__ or error).strip().splitlines()[-1]
+        raise UserError(f"Ray does not start {where}: {reason}") from error
+    # Its news of workers that died; `worker.Worker` says which photograph is begun again.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield ray.cluster_resources()
     finally:
@@ -165,7 +169,26 @@ def fill(
         num_gpus=workers.gpus,
         memory=gigabytes * 1e9,
     )
-    for table in filled.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-        if "broken" in table.column_names:
-            raise UserError(table["broken"][0].as_py())
-        yield table.to_pydict()
+    with _missing_packages():
+        for table in filled.iter_batches(
+            batch_size=None, batch_format="pyarrow", prefetch_batches=0
+        ):
+            if "broken" in table.column_names:
+                raise UserError(table["broken"][0].as_py())
+            yield table.to_pydict()
+
+
+@contextlib.contextmanager
+def _missing_packages():
+    """Turns Ray's error about a machine that lacks a package into one line."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        missing = re.search(r"No module named '[^']+'", str(error))
+        if not missing:
+            raise
+        raise UserError(
+            f"a machine of the cluster: {missing[0]}; install this package and its extra bulk there"
+        ) from error

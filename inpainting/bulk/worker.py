@@ -98,6 +98,8 @@ class Worker:
                 "machine has: reduce or crop the photograph"
             )
         elif not run.is_done(pair):
+            if attempt > 1:
+                notes.append(f"{pair.image}: begun again, because the worker that filled it died")
             try:
                 pairing.distinct([pair])
                 _, reason = run.attempt(pair, self._paint, notes.append)

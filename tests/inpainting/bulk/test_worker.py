@@ -118,7 +118,9 @@ def test_a_photograph_on_which_workers_die_is_given_up(bulk, job):
     worker._begin, worker._end = attempts.begin, attempts.end
     for _ in range(2):
         attempts.begin(dead)
-    assert reasons(worker.fill(block)) == ["", "", ""]  # the third attempt went well
+    filled = worker.fill(block)
+    assert reasons(filled) == ["", "", ""]  # the third attempt went well
+    assert "photos/b.png: begun again" in os.fsdecode(filled["notes"][1])
     os.unlink(dead)
     for _ in range(3):
         attempts.begin(dead)
