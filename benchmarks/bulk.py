@@ -4,8 +4,8 @@
     python -m benchmarks.bulk --output=benchmarks/results/bulk.json
     python -m benchmarks.bulk --sizes= --list_rows=100000
 
-Photographs are JPEG files of smooth random colours with grain; the hole is a tenth of the picture. Results are PNG files.
-Each line is one command on a new folder. `images_per_second` is measured from the first result to the last, so
+Photographs are JPEG files of random colours with grain; the hole is a tenth of the picture. Results are PNG files. Each
+line is one command on a new folder. `images_per_second` is measured from the first result to the last, so
 that the start, which is in `seconds`, is not counted. The machine's convolution rate R is the mean of before and after
 (`benchmarks.machine`).
 

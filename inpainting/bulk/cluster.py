@@ -121,16 +121,24 @@ def _check_answers(address):
         ) from error
 
 
+class _Attempts:
+    """`worker.Attempts` in a process of its own. Only `counts`, once a block, waits for an answer."""
+
+    def __init__(self, actor):
+        self._actor = actor
+        self.begin, self.end = actor.begin.remote, actor.end.remote
+
+    def counts(self, outputs):
+        import ray
+
+        return ray.get(self._actor.counts.remote(outputs))
+
+
 class _Pooled:
     """A worker as Ray Data calls it."""
 
-    def __init__(self, values, threads, gigabytes, attempts):
-        import ray
-
-        def begin(output):
-            return ray.get(attempts.begin.remote(output))
-
-        self._worker = worker.Worker(values, threads, gigabytes, begin, attempts.end.remote)
+    def __init__(self, values, threads, gigabytes, actor):
+        self._worker = worker.Worker(values, threads, gigabytes, _Attempts(actor))
 
     def __call__(self, table):
         import pyarrow
@@ -140,18 +148,21 @@ class _Pooled:
         return pyarrow.table(self._worker.fill(table.to_pydict()))
 
 
+def as_tables(blocks: Iterable[dict[str, list[bytes]]]) -> list:
+    """Blocks as Arrow tables, which take about 150 bytes a row; Python's objects would take a thousand."""
+    import pyarrow
+
+    return list(map(pyarrow.table, blocks))
+
+
 def fill(
-    blocks: Iterable[dict[str, list[bytes]]],
-    values: dict[str, Any],
-    workers: Share,
-    gigabytes: float,
+    tables: list, values: dict[str, Any], workers: Share, gigabytes: float
 ) -> Iterator[dict[str, list[bytes]]]:
-    """The blocks as `worker.Worker.fill` returns them, in the order in which they get ready.
+    """The blocks of `as_tables` as `worker.Worker.fill` returns them, in the order in which they get ready.
 
     Raises:
       UserError: a worker cannot load its painter.
     """
-    import pyarrow
     import ray.data
 
     logging.getLogger("ray").setLevel(logging.CRITICAL)
@@ -159,7 +170,7 @@ def fill(
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
     attempts = ray.remote(worker.Attempts).options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-    filled = ray.data.from_blocks(list(map(pyarrow.table, blocks))).map_batches(
+    filled = ray.data.from_blocks(tables).map_batches(
         _Pooled,
         batch_size=None,
         batch_format="pyarrow",

@@ -134,14 +134,15 @@ def _report(blocks, left, failures):
                 bar.update()
 
 
-def _fill(blocks, left, failures):
+def _fill(tables, left, failures):
     with cluster.started(FLAGS.address) as resources:
         network = FLAGS.model in painters.MODELS
         share = cluster.share(resources, FLAGS.workers, FLAGS.worker_gb, network)
-        workers = min(share.workers, len(blocks))
+        workers = min(share.workers, len(tables))
         share = share._replace(workers=workers)
         run.say(f"{left} to fill; starting {workers} worker{'s' * (workers > 1)}")
-        _report(cluster.fill(blocks, worker.flag_values(), share, FLAGS.worker_gb), left, failures)
+        filled = cluster.fill(tables, worker.flag_values(), share, FLAGS.worker_gb)
+        _report(filled, left, failures)
 
 
 def main(_) -> int:
@@ -153,10 +154,10 @@ def main(_) -> int:
         painters.chosen_weights(FLAGS.model, FLAGS.weights)
     size = min(_MOST_IN_BLOCK, 1 + listed // _BLOCKS)
     with Failures(FLAGS.output) as failures:
-        blocks = list(rows.in_blocks(_unfinished(source()), size))
-        left = sum(len(block["image"]) for block in blocks)
+        tables = cluster.as_tables(rows.in_blocks(_unfinished(source()), size))
+        left = sum(table.num_rows for table in tables)
         if left:
-            _fill(blocks, left, failures)
+            _fill(tables, left, failures)
     filled, seconds = left - failures.count, time.perf_counter() - began
     print(run.summary(filled, listed - left, failures.count, seconds))
     if failures.count:

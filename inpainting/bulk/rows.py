@@ -1,8 +1,7 @@
 """The rows of a job: photograph, mask and result, from a list file or from folders.
 
 A row is three absolute paths; the mask is "" where the hole is the transparent part of the photograph. A list of a
-million rows is read line by line, never as a whole. What is still to do is kept as bytes in Arrow tables, about 150
-bytes a row; Python's objects would need a thousand.
+million rows is read line by line, never as a whole.
 """
 
 from __future__ import annotations

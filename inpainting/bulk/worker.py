@@ -10,7 +10,7 @@ from __future__ import annotations
 import collections
 import os
 import sys
-from typing import Any, Callable
+from typing import Any
 
 from absl import flags
 
@@ -27,15 +27,18 @@ REASON, NOTES = "reason", "notes"
 
 
 class Attempts:
-    """Counts how often each result was begun, until it is ended."""
+    """Counts how often each result was begun, until it is ended. All workers share one."""
 
     def __init__(self):
         self._begun = collections.Counter()
 
-    def begin(self, output: str) -> int:
-        """The number of this attempt, from 1."""
+    def counts(self, outputs: list[str]) -> list[int]:
+        """How often each of these was begun."""
+        return [self._begun[output] for output in outputs]
+
+    def begin(self, output: str) -> None:
+        """A worker starts to fill it."""
         self._begun[output] += 1
-        return self._begun[output]
 
     def end(self, output: str) -> None:
         """It is written, or has failed."""
@@ -58,17 +61,16 @@ class Worker:
         values: dict[str, Any],
         threads: int,
         gigabytes: float,
-        begin: Callable[[str], int],
-        end: Callable[[str], None],
+        attempts: Attempts,
     ):
         """
         Args:
           values: `flag_values()`.
           threads: of TensorFlow.
           gigabytes: of memory; beyond them an allocation fails, and with it the photograph.
-          begin, end: as `Attempts`, which every worker shares.
+          attempts: or an object that passes its calls on.
         """
-        self._begin, self._end = begin, end
+        self._attempts = attempts
         FLAGS.mark_as_parsed()
         for name, value in values.items():
             FLAGS[name].value = value
@@ -86,30 +88,35 @@ class Worker:
 
     def fill(self, block: dict[str, list[bytes]]) -> dict[str, list]:
         """The block with columns `REASON` of failure ("": filled) and `NOTES`, the warnings."""
-        found = [self._fill(pair) for pair in rows.pairs_of(block)]
+        pairs = rows.pairs_of(block)
+        counts = self._attempts.counts([str(pair.output) for pair in pairs])
+        found = [self._fill(pair, count) for pair, count in zip(pairs, counts)]
         reasons, notes = (list(map(os.fsencode, texts)) for texts in zip(*found))
         return {**block, REASON: reasons, NOTES: notes}
 
-    def _fill(self, pair: pairing.Pair) -> tuple[str, str]:
-        attempt, notes, reason = self._begin(str(pair.output)), [], ""
-        if attempt > MOST_ATTEMPTS:
-            reason = (
+    def _fill(self, pair: pairing.Pair, count: int) -> tuple[str, str]:
+        """(reason of failure, notes) of a photograph that was begun `count` times before."""
+        if count >= MOST_ATTEMPTS:
+            self._attempts.end(str(pair.output))
+            return (
                 f"{pair.image}: {MOST_ATTEMPTS} workers died while they filled it; it may need more memory than the "
                 "machine has: reduce or crop the photograph"
+            ), ""
+        if run.is_done(pair):
+            return "", ""
+        self._attempts.begin(str(pair.output))
+        again = f"{pair.image}: begun again, because the worker that filled it died"
+        notes = [again] if count else []
+        try:
+            pairing.distinct([pair])
+            _, reason = run.attempt(pair, self._paint, notes.append)
+        except UserError as error:
+            reason = errors.one_line(error)
+        except Exception as error:  # a bug, which must not end a job of a million
+            reason = errors.one_line(
+                f"{pair.image}: {type(error).__name__}: {error}; `inpaint run` shows where"
             )
-        elif not run.is_done(pair):
-            if attempt > 1:
-                notes.append(f"{pair.image}: begun again, because the worker that filled it died")
-            try:
-                pairing.distinct([pair])
-                _, reason = run.attempt(pair, self._paint, notes.append)
-            except UserError as error:
-                reason = errors.one_line(error)
-            except Exception as error:  # a bug, which must not end a job of a million
-                reason = errors.one_line(
-                    f"{pair.image}: {type(error).__name__}: {error}; `inpaint run` shows where"
-                )
-        self._end(str(pair.output))
+        self._attempts.end(str(pair.output))
         return reason, "\n".join(notes)
 
 

@@ -53,7 +53,7 @@ def job(bulk, parse, photo, monkeypatch):
     def made(*words):
         parse("--image=photos", "--mask=masks", "--output=out", *words)
         attempts = bulk.worker.Attempts()
-        worker = bulk.worker.Worker(bulk.worker.flag_values(), 1, 4, attempts.begin, attempts.end)
+        worker = bulk.worker.Worker(bulk.worker.flag_values(), 1, 4, attempts)
         source, count = bulk.command._listed()
         (block,) = bulk.rows.in_blocks(source(), count)
         return worker, block
@@ -115,7 +115,7 @@ def test_warnings_come_back(job):
 def test_a_photograph_on_which_workers_die_is_given_up(bulk, job):
     worker, block = job()
     attempts, dead = bulk.worker.Attempts(), os.path.abspath("out/b.png")
-    worker._begin, worker._end = attempts.begin, attempts.end
+    worker._attempts = attempts
     for _ in range(2):
         attempts.begin(dead)
     filled = worker.fill(block)
@@ -125,7 +125,7 @@ def test_a_photograph_on_which_workers_die_is_given_up(bulk, job):
     for _ in range(3):
         attempts.begin(dead)
     assert "3 workers died" in reasons(worker.fill(block))[1]
-    assert attempts.begin(dead) == 1  # the next job tries again
+    assert attempts.counts([dead]) == [0]  # the next job tries again
 
 
 def test_a_painter_that_cannot_be_made_is_said(job):
