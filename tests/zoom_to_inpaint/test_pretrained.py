@@ -25,7 +25,10 @@ def test_they_are_of_the_shipped_configuration_and_small(model):
 
 
 @pytest.mark.default_environment
-@pytest.mark.parametrize("kind", ["small", "large", "irregular", "object"])
+@pytest.mark.parametrize(
+    "kind",
+    ["small", "large", *(pytest.param(k, marks=pytest.mark.full) for k in ("irregular", "object"))],
+)
 def test_they_fill_better_than_what_learns_nothing(model, mean_errors, kind):
     """L1 over the hole of photographs that are in no training set of theirs, 256x256 as in the paper."""
     mean = mean_errors(kind, "zoom", model.inpaint)
