@@ -35,8 +35,8 @@ DOWN = {
     "bicubic": cv2.INTER_CUBIC,
 }
 
-# Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
-_STRIP_VALUES = 16 << 20
+# Float32 values of all patches at once (16 MiB): bounds memory at any image size.
+_STRIP_VALUES = 4 << 20
 
 
 def aggregate_residuals(
@@ -174,7 +174,8 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
         raise UserError("the attention holds NaN or infinite values")
     completed = np.where(touched[..., None], generated, low)
     smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2], up)
-    step = max(1, _STRIP_VALUES // (max(len(sources), len(targets)) * columns.length * 3))
+    # In a strip a context patch is held once, a hole patch twice: its detail and its smooth part.
+    step = max(1, _STRIP_VALUES // ((len(sources) + 2 * len(targets)) * columns.length * 3))
     for first in range(0, rows.length, step):
         strip = slice(first, min(first + step, rows.length))
         detail = weights @ gather(image, sources, rows, columns, strip)

@@ -22,6 +22,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 
+import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
@@ -195,6 +196,7 @@ def write_photograph(
         image_files.write_deep(path, pixels, kind)
         return
     image = image_files.as_image(pixels, photograph.palette)
+    del pixels  # a second copy, while the image is encoded
     if mode != photograph.mode:
         image = image.convert(mode)
     image_files.write(path, image, kind, **_options(kind, photograph, mode, quality))
@@ -234,17 +236,24 @@ def _mode_for(kind, photograph, path):
 
 def _fill(photograph, filled, mask):
     """The photograph's pixels, with `filled` in the hole, converted to their mode and depth."""
-    fill = Image.fromarray(filled)
+    pixels = photograph.pixels.copy()
+    left, top, width, height = cv2.boundingRect(mask)
+    if width:  # Pillow takes 4 bytes a pixel, twice: only the hole's part is converted
+        part = slice(top, top + height), slice(left, left + width)
+        hole, fill = mask[part] != 0, _converted(photograph, np.ascontiguousarray(filled[part]))
+        pixels[part][hole] = fill[hole]
+        if photograph.depth == 16:
+            pixels[part][hole] *= np.uint16(convert.DEEP)
+    return pixels
+
+
+def _converted(photograph, rgb):
+    """[H, W, 3] uint8 RGB -> 8-bit pixels of the photograph's mode."""
+    fill = Image.fromarray(rgb)
     if photograph.mode == "P":
         palette = image_files.as_image(photograph.pixels[:1, :1], photograph.palette)
-        fill = fill.quantize(palette=palette, dither=Image.Dither.NONE)
-    else:
-        fill = fill.convert(photograph.mode, dither=Image.Dither.NONE)
-    hole, fill, pixels = mask != 0, np.asarray(fill), photograph.pixels.copy()
-    pixels[hole] = fill[hole]
-    if photograph.depth == 16:
-        pixels[hole] *= np.uint16(convert.DEEP)
-    return pixels
+        return np.asarray(fill.quantize(palette=palette, dither=Image.Dither.NONE))
+    return np.asarray(fill.convert(photograph.mode, dither=Image.Dither.NONE))
 
 
 def _options(kind, photograph, mode, quality):
