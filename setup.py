@@ -79,7 +79,10 @@ setup(
         # One exact version, since other versions report other faults.
         "lint": ["ruff==0.17.5"],
         # wheel: tests build and inspect a wheel. POT: an independent Fréchet distance. httpx: Starlette's TestClient.
-        "test": ["pytest>=8", "pytest-xdist>=3.6", "POT>=0.9.3", "wheel", "httpx>=0.27"],
+        "test": [
+            *("pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100"),
+            *("POT>=0.9.3", "wheel", "httpx>=0.27"),
+        ],
         # The documentation site (`make docs`); Python 3.10.
         "docs": ["zensical>=0.0.67", "mkdocstrings-python>=2.0"],
         # `make test-browser` controls Chromium with it.
