@@ -36,11 +36,18 @@ def _is_number(value):
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
 
 
+def _is_score(value):
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return value in (None, "inf") or (is_number and abs(value) < 1e9)
+
+
 TEXT = Value("text", _is_text)
 LINE = Value(
     "a line of text", lambda value: _is_text(value) and value.strip() and value.isprintable()
 )
 NUMBER = Value("a number from 0 to 1e9", _is_number)
+# A score as `write` writes it: infinity is "inf", NaN is null.
+SCORE = Value('a number below 1e9, "inf" or null', _is_score)
 
 
 def one_of(*texts: str) -> Value:

@@ -50,6 +50,7 @@ _OPTIONS = {
     "WEBP": {"lossless": True, "exact": True, "method": 0, "quality": 20},
 }
 _LONGEST_EXIF = 65533  # bytes in a JPEG file
+_HIGHEST_DPI = 65535  # in a JPEG file
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -133,7 +134,7 @@ def _metadata(decoded):
     ):  # a profile for CMYK or LAB would be wrong for RGB pixels
         found["icc_profile"] = profile
     dpi = tuple(map(float, header.info.get("dpi", ())))
-    if dpi and min(dpi) > 0:
+    if dpi and all(0 < value <= _HIGHEST_DPI for value in dpi):  # also false for NaN
         found["dpi"] = dpi[::-1] if decoded.turned else dpi
     exif = _exif(header) if header.format != "TIFF" else None
     if exif:

@@ -37,7 +37,7 @@ def to_uint8(image: np.ndarray) -> np.ndarray:
     if not np.issubdtype(image.dtype, np.floating):
         raise UserError(f"expected floats in [0, 1], got {image.dtype}")
     _check_finite(image, "the image")
-    levels = np.clip(image, 0, 1).astype(np.float32)
+    levels = np.asarray(np.clip(image, 0, 1), np.float32)  # a single number, too
     levels *= WHITE
     return np.rint(levels, out=levels).astype(np.uint8)
 

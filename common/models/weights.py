@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow import keras
 
 from common import storage
-from common.errors import UserError
+from common.errors import UserError, one_line
 from common.models import card, hub, pretrained
 from common.storage import PathLike
 
@@ -168,7 +168,8 @@ def check(variables: dict, arrays: dict, source: str) -> None:
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
+        said = f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}"
+        raise UserError(one_line(said))  # a crafted file may have names with line breaks
 
 
 def _fault(array):

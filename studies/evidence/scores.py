@@ -18,7 +18,7 @@ from typing import Callable
 import cv2
 import numpy as np
 
-from common import environment, storage
+from common import environment, json_files, storage
 from common.errors import UserError
 from common.images import convert
 from common.masks import files as mask_files
@@ -87,12 +87,27 @@ def score(arm: str, weights: pathlib.Path, cases: dict[str, list], folder: pathl
     return found
 
 
+_SCORE = {
+    **dict.fromkeys(("name", "method", "masks"), json_files.TEXT),
+    "hole_fraction": json_files.NUMBER,
+    "metrics": {str: json_files.SCORE},
+}
+
+
 def read(path: pathlib.Path) -> list[tables.Score]:
-    """The scores of a scores.json."""
-    content = json.loads(path.read_text(encoding="utf-8"))["images"]
-    for one in content:
-        one["metrics"] = {name: float(value) for name, value in one["metrics"].items()}
-    return [tables.Score(**one) for one in content]
+    """The scores of a scores.json; UserError for any other file."""
+    try:
+        content = json_files.read(path, {"images": [_SCORE]})["images"]
+        for one in content:
+            one["metrics"] = {
+                name: math.nan if value is None else float(value)
+                for name, value in one["metrics"].items()
+            }
+        return [tables.Score(**{field: one[field] for field in _SCORE}) for one in content]
+    except ValueError as error:
+        raise UserError(
+            f"{path} holds no scores of evaluate.py ({error}); remove it to score again"
+        ) from error
 
 
 def _painter(kind, weights) -> Callable:

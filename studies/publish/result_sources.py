@@ -11,13 +11,14 @@ other studies may show photographs, which do not belong in this repository.
 from __future__ import annotations
 
 import datetime
-import json
 import pathlib
 import re
 from typing import Any
 
+from common import json_files
 from common.errors import UserError
 from common.images import convert
+from common.json_files import NUMBER, SCORE, TEXT
 from common.scoring import tables
 from studies.kit import study
 
@@ -42,6 +43,12 @@ _BENCHMARK = {
     "cost_gflop": "Cost (GFLOP)",
     "peak_gigabytes": "Peak memory (GB)",
     "images_per_second": "Images/s",
+}
+_RUN = {"git_commit": TEXT, "versions": {"tensorflow": TEXT}}
+_SUMMARY = {"method": TEXT, "masks": TEXT, "n": NUMBER, "hole_area": TEXT}
+_EVALUATION = {
+    "summaries": [{**_SUMMARY, "metrics": {str: {str: SCORE}}}],
+    "reported": [{"method": TEXT, "masks": TEXT, "n": NUMBER, "metrics": {str: SCORE}}],
 }
 _COST_NOTE = (
     "Cost: time x the machine's own rate on plain convolutions, measured just before and after."
@@ -71,6 +78,15 @@ def read(source: pathlib.Path) -> dict[str, Any]:
     )
 
 
+def _json(path, form):
+    try:
+        return json_files.read(path, form)
+    except ValueError as error:
+        raise UserError(
+            f"{path} is no result of evaluate.py or of benchmarks/ ({error}); make it again"
+        ) from error
+
+
 def _of_study(found):
     kept = ("date", "machine", "commit", "versions", "command", "tables", "notes", "values")
     pictures = found["pictures"] if found["id"] == EVIDENCE else []  # others may show photographs
@@ -80,10 +96,8 @@ def _of_study(found):
 
 
 def _of_evaluation(folder):
-    run, content = (
-        json.loads((folder / name).read_text(encoding="utf-8"))
-        for name in ("run.json", "scores.json")
-    )
+    run = _json(folder / "run.json", {**_RUN, "flags": {}})
+    content = _json(folder / "scores.json", _EVALUATION)
     overall = [summary for summary in content["summaries"] if summary["hole_area"] == "all"]
     found = [(s["method"], s, _flat(s["metrics"])) for s in overall]
     found += [(study.REPORTED + r["method"], r, r["metrics"]) for r in content["reported"]]
@@ -128,9 +142,9 @@ def _number(value, decimals):
 
 
 def _of_benchmark(path):
-    found = json.loads(path.read_text(encoding="utf-8"))
+    found = _json(path, _RUN)
     rows = dict(_measured(found))
-    if not rows or "git_commit" not in found:
+    if not rows:
         raise UserError(f"{path} is not a result of benchmarks/")
     shown = {
         key: title for key, title in _BENCHMARK.items() if any(key in x for x in rows.values())
@@ -160,9 +174,7 @@ def _measured(found, above=""):
     for name, value in found.items():
         if isinstance(value, dict) and name not in ("versions", "setting"):
             numbers = {
-                key.replace("_per_image", ""): x
-                for key, x in value.items()
-                if isinstance(x, (int, float)) and not isinstance(x, bool)
+                key.replace("_per_image", ""): x for key, x in value.items() if NUMBER.holds(x)
             }
             label = f"{above} {name}".strip().replace("_", " ")
             if numbers:

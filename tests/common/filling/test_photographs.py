@@ -462,3 +462,14 @@ def test_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, e
         write_photograph(path, photograph, filled, mask)
     monkeypatch.undo()
     assert os.listdir(tmp_path) == [path.name] and path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("dpi", [(1e9, 300), (300, 1e9)])
+def test_a_resolution_that_no_file_can_hold_is_left_out(tmp_path, dpi):
+    Image.fromarray(noise((4, 5, 3))).save(tmp_path / "in.tif", dpi=dpi)
+    photograph = photographs.read_photograph(tmp_path / "in.tif")
+    assert "dpi" not in photograph.metadata
+    filled, mask = fill_for(photograph)
+    for name in ("out.png", "out.jpg", "out.tif"):
+        photographs.write_photograph(tmp_path / name, photograph, filled, mask)
+        assert (tmp_path / name).is_file()

@@ -114,3 +114,7 @@ def test_write_png_takes_views_and_refuses_floats(tmp_path):
 def test_write_png_of_a_flat_image_is_small(tmp_path):
     convert.write_png(tmp_path / "x.png", np.full((400, 400, 3), 77, np.uint8))
     assert (tmp_path / "x.png").stat().st_size < 4000  # 480,000 bytes of pixels
+
+
+def test_a_single_number_is_converted():
+    assert convert.to_uint8(np.float64(0.2)) == 51

@@ -441,3 +441,9 @@ def test_arrays_of_text_are_refused(path):
     _rewrite(path, **{"blocks/0/kernel": kernel.astype(str)})
     with pytest.raises(UserError, match=r"blocks/0/kernel holds no numbers"):
         weights.assign(_net(), weights.read(path, "net")[1], str(path))
+
+
+def test_a_name_with_a_line_break_makes_one_line():
+    with pytest.raises(UserError, match="is unknown") as error:
+        weights.check({}, {"a\rb\nc": np.zeros(1, np.float32)}, "file.npz")
+    assert len(str(error.value).splitlines()) == 1

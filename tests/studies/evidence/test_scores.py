@@ -157,3 +157,25 @@ def test_the_set_is_the_one_of_evaluate(cases, tmp_path):
         assert one.mask.read_bytes() == other.mask.read_bytes()
     content = json.loads((tmp_path / "evaluation" / scores.SET).read_text())
     assert content["images"] == paths
+
+
+ONE = {"name": "a", "method": "b", "masks": "small", "hole_fraction": 0.5, "metrics": {"psnr": 20}}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [],
+        {"images": {}},
+        {"images": [{**ONE, "name": None}]},
+        {"images": [{**ONE, "hole_fraction": 1.5}]},
+        {"images": [{**ONE, "metrics": {"psnr": "high"}}]},
+        {"images": [{**ONE, "metrics": {"psnr": 10**400}}]},
+        {"images": [{**ONE, "metrics": {"psnr": None}}]},
+    ],
+)
+def test_a_file_of_other_scores_is_one_line(tmp_path, content):
+    path = tmp_path / "scores.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"scores\.json holds no scores of evaluate\.py \("):
+        scores.read(path)

@@ -181,3 +181,31 @@ def test_anything_else_is_refused(clone, tmp_path, content):
 def test_without_results_the_page_says_so(clone):
     assert "Nothing has been measured" in page_of(clone)
     assert not (clone.docs / "evidence.md").exists()
+
+
+RUN = {"flags": {}, "versions": {"tensorflow": "2"}, "git_commit": "0"}
+SUMMARY = {"method": "m", "masks": "small", "n": 1, "hole_area": "all", "metrics": {}}
+
+
+@pytest.mark.parametrize(
+    ("run", "scored"),
+    [
+        ({**RUN, "versions": []}, {"summaries": [], "reported": []}),
+        (RUN, {"summaries": [{**SUMMARY, "n": "many"}], "reported": []}),
+        (RUN, {"summaries": [{**SUMMARY, "metrics": {"psnr": 3}}], "reported": []}),
+        (RUN, {"summaries": []}),
+        (RUN, [1]),
+    ],
+)
+def test_other_scores_are_one_line(tmp_path, run, scored):
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    (tmp_path / "scores.json").write_text(json.dumps(scored))
+    with pytest.raises(UserError, match=r"is no result of evaluate\.py or of benchmarks/"):
+        result_sources.read(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[], {"git_commit": 1}, {**RUN, "fill": {"seconds": 10**400}}])
+def test_another_benchmark_is_one_line(tmp_path, content):
+    (tmp_path / "bench.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"bench\.json is no(t a)? result"):
+        result_sources.read(tmp_path / "bench.json")
