@@ -19,7 +19,7 @@ WORKERS ?= 2
 # Hides TensorFlow's start-up notices; 0 shows them.
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: help environments demo demo-training serve docs test test-addons test-full test-browser lint format lock wheel bench clean distclean
+.PHONY: help environments demo demo-training serve docs test test-addons test-full test-browser attack lint format lock wheel bench clean distclean
 
 help:
 	@echo "make environments  make both virtual environments (the other targets also do this on first use)"
@@ -31,6 +31,7 @@ help:
 	@echo "make test-addons   tests with TensorFlow 2.15 and Addons, without most commands and code that does not use Keras"
 	@echo "make test-full     also tests that take minutes or need released weights"
 	@echo "make test-browser  test the pages in Chromium; installs Chromium from Debian's packages"
+	@echo "make attack        10,000 drawn and damaged inputs, half an hour; counts in attack.json"
 	@echo "make lint          linter only;  make format: fix and format the files"
 	@echo "make bench         measure time and memory on this machine"
 	@echo "make wheel         build the wheel; result in dist/"
@@ -96,6 +97,10 @@ test-browser: $(VENV)/.installed
 	  $$root apt-get update -qq && $$root apt-get install -qq -y --no-install-recommends chromium chromium-driver; }
 	$(VENV)/bin/python -m pytest -m browser $(PYTEST_FLAGS)
 
+# In one process, so that the counts are of all inputs (docs/reliability.md).
+attack: $(VENV)/.installed
+	ATTACK=long ATTACK_COUNTS=attack.json $(VENV)/bin/python -m pytest tests/attack $(PYTEST_FLAGS)
+
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -125,7 +130,7 @@ lock:
 	$(LOCK) --extra addons --python-version 3.9 --output-file requirements/addons.txt
 
 clean:
-	rm -rf build dist site *.egg-info .cache .pytest_cache .ruff_cache demo_output demo_training_output
+	rm -rf build dist site *.egg-info .cache .pytest_cache .ruff_cache demo_output demo_training_output attack.json
 	find . -name __pycache__ -not -path "./.venv*" -prune -exec rm -rf {} +
 
 distclean: clean
