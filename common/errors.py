@@ -12,9 +12,12 @@ from typing import Any, Callable
 
 
 class UserError(Exception):
-    """An error the user can fix; `str(error)` is one line that says how."""
+    """An error the user can fix; `str(error)` is one line that says how (`one_line`)."""
 
     exit_code = 1
+
+    def __init__(self, text: object = ""):
+        super().__init__(one_line(text))  # names of files and texts in them may hold line breaks
 
 
 class UsageError(UserError):
@@ -65,5 +68,5 @@ def is_too_large(error: Exception) -> bool:
 
 
 def one_line(text: object) -> str:
-    """`text` with line breaks as "\\n": file names may hold them."""
+    """`text` with line breaks as "\\n"."""
     return "\\n".join(str(text).splitlines())

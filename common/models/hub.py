@@ -15,7 +15,7 @@ import pathlib
 import re
 
 from common import json_files, storage
-from common.errors import UserError, one_line
+from common.errors import UserError
 from common.storage import PathLike
 
 CONFIG = "config.json"
@@ -39,7 +39,7 @@ def find(name: PathLike) -> pathlib.Path:
     path, name = pathlib.Path(name), os.fspath(name)
     if path.exists():
         return path
-    missing = f"there is no folder {one_line(name)}"
+    missing = f"there is no folder {name}"
     if not _NAME.fullmatch(name):
         raise UserError(f"{missing}; name one that save_pretrained wrote, or OWNER/NAME on the hub")
     try:
@@ -53,7 +53,7 @@ def find(name: PathLike) -> pathlib.Path:
         return pathlib.Path(huggingface_hub.snapshot_download(name, allow_patterns=[CONFIG, MODEL]))
     except Exception as error:  # of the network, the hub and the disk: many types
         raise UserError(
-            f"{missing}, and it cannot be downloaded ({one_line(error)}); check the name, or download the model's "
+            f"{missing}, and it cannot be downloaded ({error}); check the name, or download the model's "
             "files yourself and name their folder"
         ) from error
 
@@ -65,7 +65,7 @@ def read(folder: PathLike) -> tuple[dict, dict]:
         header = json_files.read(folder / CONFIG, _FORM)
     except ValueError as error:
         raise UserError(
-            f"{folder / CONFIG} is not the configuration of a model of this package: {one_line(error)}"
+            f"{folder / CONFIG} is not the configuration of a model of this package: {error}"
         ) from error
     try:
         return header, storage.read_arrays(folder / MODEL)[1]

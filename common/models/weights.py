@@ -16,7 +16,7 @@ import numpy as np
 from tensorflow import keras
 
 from common import storage
-from common.errors import UserError, one_line
+from common.errors import UserError
 from common.models import card, hub, pretrained
 from common.storage import PathLike
 
@@ -168,8 +168,7 @@ def check(variables: dict, arrays: dict, source: str) -> None:
     ]
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
-        said = f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}"
-        raise UserError(one_line(said))  # a crafted file may have names with line breaks
+        raise UserError(f"weights from {source} do not fit: {'; '.join(problems[:5])}{more}")
 
 
 def _fault(array):

@@ -177,6 +177,7 @@ _FORM = {
         "gpus?": [TEXT],
     },
     "versions": {"tensorflow": TEXT},
+    "values": {},
     "tables": [{"title": TEXT, "note": TEXT, "columns": [TEXT], "rows": [[TEXT]]}],
     "pictures": [
         {
