@@ -31,6 +31,7 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # first bytes
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP")
 _NATIVE = ("1", "L", "LA", "P", "RGB", "RGBA")
 _BITS, _PHOTOMETRIC, _PLANAR, _ALPHA, _ORIENTATION = 258, 262, 284, 338, 274  # TIFF and EXIF tags
+_COMPRESSION, _GROUP_3 = 259, (2, 3)
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2  # Pillow refuses above twice this number
 # Errors of a file are reported here in one line, so Pillow's own warnings are hidden.
@@ -63,7 +64,7 @@ def decode(data: bytes, name: str) -> Decoded:
     """Decodes the bytes of an image file; `name` is for messages only.
 
     Raises:
-      UserError: not an image, cut off, damaged, above 16 bits a channel or above `MAX_PIXELS`.
+      UserError: not an image, cut off, damaged, a fax of group 3, above 16 bits a channel or above `MAX_PIXELS`.
     """
     is_tiff = data[:4] in _TIFF
     try:
@@ -112,12 +113,16 @@ def _damaged(name, reason):
 
 
 def _is_deep(header, name):
-    """Whether the file has 16 bits per channel; UserError for layouts that neither library can keep."""
+    """Whether the file has 16 bits per channel; UserError for layouts that neither library reads reliably."""
     if header.format == "PNG":
         return "16" in header.tile[0][3]  # the layout of the file's pixels, as "RGB;16B"
     if header.format != "TIFF":
         return False
     tags = header.tag_v2
+    if tags.get(_COMPRESSION) in _GROUP_3:  # a damaged line becomes a wrong line, without an error
+        raise UserError(
+            f"{name} is compressed as a fax (CCITT group 3), in which damage cannot be noticed; save it as PNG"
+        )
     depth = max(tags.get(_BITS, (1,)))
     if header.mode in ("I", "F") or depth not in (1, 2, 4, 8, 16):
         raise UserError(f"{name} has {depth}-bit pixels; convert it to 8 or unsigned 16 bits")

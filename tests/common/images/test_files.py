@@ -152,7 +152,6 @@ DAMAGED = {
         )
         for name, mode in (
             ("group4", "1"),
-            ("tiff_ccitt", "1"),
             ("tiff_adobe_deflate", "RGB"),
         )
     },
@@ -238,6 +237,13 @@ def test_32_bit_tiff_is_refused():
     data = encode(Image.fromarray(np.zeros((20, 20), np.float32)), "TIFF")
     with pytest.raises(UserError, match="32-bit pixels"):
         decode_rgb(data)
+
+
+@pytest.mark.parametrize("compression", ["tiff_ccitt", "group3"])
+def test_a_fax_of_group_3_is_refused(compression):
+    data = encode(photo().convert("1"), "TIFF", compression=compression)
+    with pytest.raises(UserError, match=r"x is compressed as a fax .*; save it as PNG"):
+        image_files.decode(data, "x")
 
 
 SWAP = {1: [0], 3: [2, 1, 0], 4: [2, 1, 0, 3]}  # OpenCV's channel order
