@@ -65,24 +65,24 @@ def inpaint(
         raise UserError("the mask covers the whole image, so there is nothing to continue from")
     if not hole.any():
         return image.copy()
-    output, unfilled = image.copy(), hole.copy()
+    output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
         top, left = _corner(part, hole.shape, side)
         window = _cut(output, top, left, side)
-        window_hole = _cut(unfilled.view(np.uint8), top, left, side) > 0
+        window_hole = _cut(hole.view(np.uint8), top, left, side).view(bool)
         _fill_window(generate, config.size, window, window_hole, down, up)
         if not np.may_share_memory(window, output):  # the window is an extended copy
-            _paste(output, unfilled, window, top, left, part)
-        unfilled[part.top : part.bottom, part.left : part.right] = False
+            _paste(output, hole, window, top, left, part)
+        hole[part.top : part.bottom, part.left : part.right] = False  # filled
     return output
 
 
-def _paste(output, unfilled, window, top, left, part):
+def _paste(output, hole, window, top, left, part):
     """Writes the part's hole from the window, whose corner is (top, left), into `output`."""
     rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
     inside = window[part.top - top : part.bottom - top, part.left - left : part.right - left]
-    np.copyto(output[rows, columns], inside, where=unfilled[rows, columns, None])
+    np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
 
 
 def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
