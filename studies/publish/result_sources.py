@@ -67,7 +67,10 @@ def read(source: pathlib.Path) -> dict[str, Any]:
       UserError: `source` is none of these.
     """
     if (source / study.RESULT).is_file():
-        return _of_study(study.load(source / study.RESULT))
+        found = study.load(source / study.RESULT)
+        if not found["tables"]:
+            raise UserError(f"{source / study.RESULT} has no table, so there is nothing to publish")
+        return _of_study(found)
     if (source / "scores.json").is_file():
         return _of_evaluation(source)
     if source.is_file() and source.suffix == ".json":

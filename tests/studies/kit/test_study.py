@@ -78,6 +78,7 @@ DAMAGED = [
     (("machine", "gpus"), [1], "'machine.gpus"),
     (("versions",), {}, "'versions' is not an object with 'tensorflow'"),
     (("notes",), [1], "'notes"),
+    (("values",), None, "'values' is not an object"),
     (("tables",), {}, "'tables' is not a list"),
     (("tables", 0), 1, "'tables"),
     (("tables", 0, "rows"), [["1"]], "rows that do not fit"),

@@ -178,6 +178,13 @@ def test_anything_else_is_refused(clone, tmp_path, content):
     assert not clone.folder.exists()
 
 
+def test_a_study_without_a_table_is_refused(clone, evidence):
+    path = evidence / "result.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tables": []}))
+    with pytest.raises(UserError, match=r"result\.json has no table"):
+        clone.add(evidence)
+
+
 def test_without_results_the_page_says_so(clone):
     assert "Nothing has been measured" in page_of(clone)
     assert not (clone.docs / "evidence.md").exists()
