@@ -30,6 +30,7 @@ from common.errors import UsageError, UserError, one_line
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Folders that hold configs/: of a clone, of an installed wheel.
 _OF_CONFIGS = (_ROOT, _ROOT / "common")
+_DEEPEST = 20  # flagfiles, each of which is included by the one before
 # System errors of a path that the user can fix.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
 _LARGEST = 2**63 - 1
@@ -42,7 +43,8 @@ def expand(arguments: list[str], including: tuple = ()) -> list[str]:
     including: the flagfiles that are being expanded.
 
     Raises:
-      UsageError: a flagfile is missing, includes itself or has a line that is not a flag, or a value is quoted.
+      UsageError: a flagfile is missing, includes itself, lies too deep or has a line that is not a flag, or a value is
+        quoted.
     """
     expanded = []
     for argument in arguments:
@@ -55,6 +57,10 @@ def expand(arguments: list[str], including: tuple = ()) -> list[str]:
         path = _find(value)
         if path in including:
             raise UsageError(f"{path} includes itself")
+        if len(including) == _DEEPEST:
+            raise UsageError(
+                f"{path} lies in a chain of more than {_DEEPEST} flagfiles; shorten it"
+            )
         expanded += expand(_lines(path), (*including, path))
     return expanded
 

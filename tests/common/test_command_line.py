@@ -104,6 +104,12 @@ def test_a_file_that_includes_itself_is_named():
     assert "a.cfg includes itself" in _refused("--flagfile=a.cfg")
 
 
+def test_a_long_chain_of_files_is_refused():
+    for index in range(1200):
+        _write(f"{index}.cfg", f"--flagfile={index + 1}.cfg\n")
+    assert "20.cfg lies in a chain of more than 20 flagfiles" in _refused("--flagfile=0.cfg")
+
+
 @pytest.mark.parametrize("line", ["number=3", "word", "3", "=", "'--a=1'"])
 def test_a_line_that_is_no_flag_is_named_with_its_file(line):
     _write("a.cfg", f"--a=1\n{line}\n")
