@@ -39,6 +39,7 @@ def pytest_configure():
 # an earlier one too.
 WITHOUT_KERAS = [ROOT / "tests" / name for name in ("studies", "common/masks", "common/scoring")]
 WITHOUT_KERAS += [ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache", "datasets")]
+WITHOUT_KERAS += [ROOT / "tests/attack" / f"test_{x}.py" for x in ("flags", "result_files")]
 KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
 
 
