@@ -71,7 +71,10 @@ def _openvino(path):
 def _onnxruntime(path):
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    # With the fallback it would print an error of its own and try the same provider again.
+    session = onnxruntime.InferenceSession(
+        path, providers=["CPUExecutionProvider"], enable_fallback=False
+    )
     inputs, outputs = (
         {port.name: tuple(port.shape) for port in ports}
         for ports in (session.get_inputs(), session.get_outputs())
