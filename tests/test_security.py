@@ -16,10 +16,15 @@ PACKAGES = ("common", "hifill", "inpainting", "zoom_to_inpaint")
 SERVE = ROOT / "inpainting" / "serve"
 # Modules that run what they read.
 RUN_CODE = {"pickle", "shelve", "marshal", "dill", "joblib", "cloudpickle", "runpy"}
-DOWNLOADS = {"huggingface_hub": ROOT / "common" / "models" / "hub.py"}
+CONNECTIONS = {
+    "huggingface_hub": ROOT / "common" / "models" / "hub.py",
+    "socket": ROOT
+    / "inpainting"
+    / "bulk"
+    / "cluster.py",  # asks whether the named cluster is there
+}
 NETWORK = {
-    *DOWNLOADS,
-    "socket",
+    *CONNECTIONS,
     "http",
     "urllib",
     "requests",
@@ -75,11 +80,11 @@ def test_no_file_is_read_as_code(trees):
                 assert node.value.value is False, path
 
 
-def test_only_the_server_and_the_hub_open_connections(trees):
+def test_only_the_server_the_hub_and_the_cluster_open_connections(trees):
     for path, tree in trees:
         if SERVE not in path.parents:
             found = NETWORK & set(_imported(tree))
-            assert found <= {name for name, place in DOWNLOADS.items() if place == path}, path
+            assert found <= {name for name, place in CONNECTIONS.items() if place == path}, path
     used = {name for path, tree in trees if SERVE in path.parents for name in _imported(tree)}
     assert "socket" in used  # or the test looks in the wrong place
 

@@ -136,8 +136,10 @@ def fill(run, attempt, scratch):
             def paint(image, hole):
                 return baselines.inpaint(painter, image, hole)
 
-            flags.FLAGS.quality = quality
-            done, _ = attempt("photographs", lambda: run.fill_file(pair, paint), folder)
+            flags.FLAGS.quality, notes = quality, []
+            done, _ = attempt(
+                "photographs", lambda: run.fill_file(pair, paint, notes.append), folder
+            )
             _check(attempt, pair, done)
             return done
 
