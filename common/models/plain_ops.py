@@ -14,16 +14,18 @@ from typing import Callable
 import numpy as np
 import tensorflow as tf
 
-_tracings: list[Callable | None] = []
+_tracings: list[tuple[Callable | None, bool]] = []
 
 
 @contextlib.contextmanager
-def only(membrane: Callable | None = None) -> Iterator[None]:
+def only(membrane: Callable | None = None, xla: bool = False) -> Iterator[None]:
     """Its block traces with plain ops.
 
-    membrane: replaces `common.models.membrane.fill`, whose thousand ops a converter may not digest.
+    Args:
+      membrane: replaces `common.models.membrane.fill`, whose thousand ops a converter may not digest.
+      xla: for XLA, where bilinear resampling has an op too, but sums take a tenth of its time.
     """
-    _tracings.append(membrane)
+    _tracings.append((membrane, xla))
     try:
         yield
     finally:
@@ -37,7 +39,12 @@ def wanted() -> bool:
 
 def membrane() -> Callable | None:
     """What `only` was given for the membrane."""
-    return _tracings[-1] if _tracings else None
+    return _tracings[-1][0] if _tracings else None
+
+
+def for_xla() -> bool:
+    """Whether plain ops are wanted for XLA."""
+    return bool(_tracings) and _tracings[-1][1]
 
 
 def resize(images: tf.Tensor, size, method: str, antialias: bool = False) -> tf.Tensor:

@@ -126,7 +126,7 @@ class Trainer(keras.Model):
             return function
 
         def plain(*tensors):
-            with plain_ops.only():
+            with plain_ops.only(xla=True):
                 return function(*tensors)
 
         if is_tpu(self.distribute_strategy):

@@ -429,7 +429,7 @@ def test_xla_computes_the_same_values_and_gradients(config):
         return large, tape.gradient(large, features, weighting)
 
     expected = both(x)
-    with plain_ops.only():
+    with plain_ops.only(xla=True):
         found = tf.function(both, autograph=False, jit_compile=True)(x)
     for ours, theirs in zip(found, expected):
         # Scores times a temperature of 50.
