@@ -22,6 +22,7 @@ import numpy as np
 
 from common import storage
 from common.data import datasets, pipeline
+from common.images.convert import WHITE
 from common.masks import files as mask_files
 
 jax.config.update("jax_enable_x64", True)  # counters are int64
@@ -34,7 +35,7 @@ def read_updates(folder: pathlib.Path, plan: dict) -> dict:
         call = jax.export.deserialize(bytearray((folder / f"{name}.stablehlo").read_bytes())).call
 
         def update(state, image, mask, *draws):
-            image = image.astype(np.float32) * np.float32(1 / 255)
+            image = image.astype(np.float32) * np.float32(1 / WHITE)
             return call(state, image, mask.astype(np.float32), *draws)
 
         return jax.jit(update, donate_argnums=0)

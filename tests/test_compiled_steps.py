@@ -87,17 +87,14 @@ def values(recipe):
 
 
 def assert_same(found, expected, before):
-    """Terms and weights of a step; before: the weights before it.
-
-    Adam's first step is as long for a gradient of nothing but rounding as for any other, so the weights' limit is wide.
-    """
+    """Terms and weights of a step; before: the weights before it. A new joint model's gradient is known to 3e-4."""
     for name, value in expected[0].items():
         assert found[0][name] == pytest.approx(value, rel=1e-3, abs=1e-5), name
     moved, apart = (
         np.sqrt(sum(np.sum((one[name] - other[name]) ** 2.0) for name in before))
         for one, other in ((expected[1], before), (found[1], expected[1]))
     )
-    assert moved > 0 and apart < 0.02 * moved
+    assert moved > 0 and apart < 1e-3 * moved
 
 
 def test_a_whole_step_compiled_by_xla_is_that_of_train_py(make):
