@@ -74,6 +74,8 @@ setup(
         "litert": ["ai-edge-litert>=1.2"],
         # `inpaint bulk`. Ray 2.60 has no version for Python 3.9.
         "bulk": ["ray[data]>=2.60,<3; python_version >= '3.10'"],
+        # `train.py --export_step`; Python 3.11. It uses parts of jax that have no promise to stay.
+        "jax": ["jax[cpu]==0.10.2"],
         # The study of HiFill Figure 7 compares with PatchMatch, if it is installed.
         "patchmatch": ["patchmatch-cython>=0.2.1; python_version >= '3.10'"],
         # One exact version, since other versions report other faults.

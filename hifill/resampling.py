@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+from common.models import plain_ops
+
 
 def bilinear(images: tf.Tensor, factor: float, half_pixel_centers: bool) -> tf.Tensor:
     """[B, H, W, C] -> [B, H*factor, W*factor, C], float32 or the input's half precision."""
+    if plain_ops.for_xla() and half_pixel_centers:
+        sides = [round(side * factor) for side in images.shape[1:3]]
+        return tf.cast(plain_ops.resize(images, sides, "bilinear"), images.dtype)
     shape = tf.shape(images)
     size = tf.cast(tf.cast(shape[1:3], tf.float32) * factor, tf.int32)
     resized = tf.raw_ops.ResizeBilinear(

@@ -14,7 +14,7 @@ import functools
 import tensorflow as tf
 
 from common.training import updates
-from common.training.trainer import Trainer
+from common.training.trainer import Trainer, Update
 from hifill import losses
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
@@ -32,6 +32,11 @@ class HiFillTrainer(Trainer):
         self.discriminator(tf.zeros([1, size, size, 3]))
         self.add_part("generator", [self.generator], average=True)
         self.add_part("critic", [self.discriminator], max(1, options.critic_steps))
+        updates_of = {"critic": self._judge, "generator": self._generate}
+        self._updates = {
+            name: self.for_xla(functools.partial(self._update, name, function))
+            for name, function in updates_of.items()
+        }
 
     def call(self, inputs):
         return self.generator(inputs)
@@ -48,27 +53,34 @@ class HiFillTrainer(Trainer):
         self.step.assign_add(1)
         return terms
 
+    def step_updates(self):
+        def critic(image, mask, alpha):
+            return self._updates["critic"](image * 2.0 - 1.0, mask, alpha)
+
+        def generator(image, mask):
+            terms = self.generator_step(image * 2.0 - 1.0, mask)
+            self.step.assign_add(1)
+            return terms
+
+        judged = [Update("critic", critic, draws=True)] * self.options.critic_steps
+        return [*judged, Update("generator", generator)]
+
     def critic_step(self, image, mask, turn):
         """One update of the critic on [B, S, S, 3] in [-1, 1]; returns its loss terms over all replicas."""
-        return self._update("critic", functools.partial(self._judge, turn), image, mask)
+        return self._updates["critic"](image, mask, self._alpha(turn, tf.shape(image)[0]))
 
     def generator_step(self, image, mask):
         """One update of the generator on [B, S, S, 3] in [-1, 1]; returns its loss terms over all replicas."""
-        return self._update("generator", self._generate, image, mask)
+        return self._updates["generator"](image, mask)
 
-    def _update(self, name, function, image, mask):
-        gradients, terms = updates.accumulate(function, (image, mask), self.options.accumulate)
+    def _update(self, name, function, *batch):
+        gradients, terms = updates.accumulate(function, batch, self.options.accumulate)
         return updates.apply({name: self.parts[name]}, {name: gradients}, terms)
 
-    def _judge(self, turn, part, image, mask):
-        """(gradients of the critic, terms) of the replica's micro-batch number `part`."""
+    def _judge(self, _, image, mask, alpha):
+        """(gradients of the critic, terms) of a micro-batch."""
         _, refined, _ = self.generator((image, mask))
-        alpha = self._alpha(turn, part, tf.shape(image)[0])
-        compare = self.with_xla(self._compare)
-        return compare(image, paste(refined, image, mask), alpha)
-
-    def _compare(self, image, fake, alpha):
-        critic = self.parts["critic"]
+        fake, critic = paste(refined, image, mask), self.parts["critic"]
         with tf.GradientTape() as tape:
             real_scores, fake_scores = self.discriminator(image), self.discriminator(fake)
             wasserstein = self.mean(losses.critic(real_scores, fake_scores))
@@ -138,15 +150,18 @@ class HiFillTrainer(Trainer):
         coarse, refined, _ = self.generator.generate(image, mask)
         return {"coarse": paste(coarse, image, mask), "result": paste(refined, image, mask)}
 
-    def _alpha(self, turn, part, count):
-        """alpha of Algorithm 1 for micro-batch `part`, a slice of the global batch's: [count, 1, 1, 1] in [0, 1)."""
+    def _alpha(self, turn, count):
+        """alpha of Algorithm 1 for the replica's part of the global batch: [count, 1, 1, 1] in [0, 1).
+
+        Drawn outside the compiled update, since XLA draws other numbers.
+        """
         context = tf.distribute.get_replica_context()
         replica = tf.cast(context.replica_id_in_sync_group, tf.int32)
         size = self.options.batch_size
         state = tf.random.experimental.stateless_fold_in([self.options.seed, turn], self.step)
         alpha = tf.random.stateless_uniform([size, 1, 1, 1], state)
-        first = replica * (size // context.num_replicas_in_sync) + part * count
-        return alpha[first : first + count]
+        first = replica * (size // context.num_replicas_in_sync)
+        return tf.slice(alpha, [first, 0, 0, 0], [count, 1, 1, 1])
 
 
 def paste(generated, image, mask):

@@ -18,6 +18,8 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
+import pathlib
 import sys
 from typing import Any
 
@@ -26,7 +28,7 @@ from absl.testing import flagsaver
 
 from common import command_line, environment, errors, options
 from common.data import cache, datasets
-from common.errors import UsageError
+from common.errors import UsageError, UserError
 from common.options import option
 from common.training import options as training
 from common.training import signals
@@ -47,6 +49,9 @@ class Command:
         None, "start from this weights file or folder instead of random weights"
     )
     output: str | None = option(None, "run folder")
+    export_step: str | None = option(
+        None, "write one step for JAX into this folder instead of training (docs/xla.md)"
+    )
     dry_run: bool = option(False, "check everything, print the plan, write nothing")
     dry_run_seconds: float = option(60.0, "time limit for the steps of --dry_run", least=1)
     stages: tuple = option((), "'all', or names of Zoom-to-Inpaint's stages, run in their order")
@@ -259,6 +264,30 @@ def dry_run(job: Job) -> None:
     dry_run.run(recipe, *sets, job.schedule, values["output"], about, values["dry_run_seconds"])
 
 
+def export_step(job: Job) -> None:
+    """Writes a step, with the state of the run's last checkpoint, for machines that have JAX and no TensorFlow."""
+    if not importlib.util.find_spec("jax"):
+        raise UserError(f"--export_step needs jax: {sys.executable} -m pip install '.[jax]'")
+    from tensorflow import keras
+
+    from common.training import devices, portable_step
+    from common.training.checkpoints import Checkpoints
+
+    values = job.values
+    _, problems = errors.collect([job.check_flags, job.holes, *job.recipe.checks(values)])
+    errors.raise_together(problems, job.recipe.remarks(values))
+    keras.utils.set_random_seed(values["seed"])
+    recipe = job.recipe.make(devices.strategy(name="one"), values)
+    folder = pathlib.Path(job.command.output or "", "checkpoints")
+    saved = Checkpoints(folder, recipe.layers, recipe.optimizers)
+    if job.command.output and saved.paths():
+        recipe.trainer.step.assign(saved.restore(saved.paths()[-1])["step"])
+    about = {name: values[name] for name in ("masks", "mask_dir", "seed", "flip")}
+    about["reduce_to"] = job.reduce_to(recipe.size)
+    portable_step.write(recipe, job.command.export_step, about)
+    print(f"wrote step {int(recipe.trainer.step)} to {job.command.export_step} (docs/xla.md)")
+
+
 def _check_stages(commands: dict) -> None:
     """Raises the errors of all stages {stage: its command line}, and of --output, as one error."""
     found, remarks = errors.collect([Job.of_flags().check_output])[1], []
@@ -275,6 +304,8 @@ def _check_stages(commands: dict) -> None:
 def _run_stages(command: Command, stop: signals.StopRequest) -> None:
     from zoom_to_inpaint import stages
 
+    if command.export_step:
+        raise UsageError("--export_step with --stages: export the stages' flagfiles one by one")
     if FLAGS.strategy == "multi_worker":
         raise UsageError("--stages on several workers: run the stages' flagfiles one by one")
     stages.run(
@@ -286,6 +317,9 @@ def _run_stages(command: Command, stop: signals.StopRequest) -> None:
 def main(_) -> int:
     job = Job.of_flags()
     environment.start_tensorflow()  # takes seconds, so after the flags are parsed
+    if job.command.export_step and not job.command.stages:
+        export_step(job)
+        return 0
     if job.command.dry_run and not job.command.stages:  # nothing to save, so signals end it at once
         dry_run(job)
         return 0

@@ -103,7 +103,8 @@ def fill(features: tf.Tensor, mask: tf.Tensor, temperature=10.0, floored=False) 
         return tf.where(hole > 0, _from_blocks(filled, tf.shape(image)), image)
 
     if plain_ops.wanted():
-        return fill_one((features[0], mask[0]))[tf.newaxis]
+        pairs = zip(tf.unstack(features), tf.unstack(mask))
+        return tf.stack([fill_one(pair) for pair in pairs])
     spec = tf.TensorSpec(features.shape[1:], tf.float32)
     return tf.map_fn(fill_one, (features, mask), fn_output_signature=spec, parallel_iterations=1)
 

@@ -81,11 +81,6 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
     """
     start, chosen = options.from_flags(Start, values), options.from_flags(TrainingOptions, values)
     check_devices(chosen, strategy)
-    if chosen.jit:
-        raise UsageError(
-            "--jit does not work with --model=zoom_to_inpaint: XLA compiles neither attention whose size follows the "
-            "hole nor batch norm that is synchronised across replicas"
-        )
     check_start(values)
     with strategy.scope():
         model = _model(values, keras_compat.policy(chosen.precision))

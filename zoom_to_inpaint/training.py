@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from common.models import plain_ops
 from common.training import trainer, updates
 from zoom_to_inpaint import losses
 from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics
@@ -57,6 +58,7 @@ class Trainer(trainer.Trainer):
                 # The checkpoint holds `self.step`, so a resumed run has the same momentum.
                 warm_up_statistics(network, lambda: self.step)
         self.add_part("generator", list(self.networks().values()), average=True)
+        self._compiled_update = self.for_xla(self._update)
 
     def networks(self) -> dict:
         """{name: network} that this stage trains."""
@@ -76,6 +78,9 @@ class Trainer(trainer.Trainer):
 
     def update(self, image, mask) -> dict:
         """One update on images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the terms over all replicas."""
+        return self._compiled_update(image, mask)
+
+    def _update(self, image, mask):
         remembered = updates.remember(self.assigned())
         gradients, terms = updates.accumulate(
             self.gradients, (image, mask), self.options.accumulate
@@ -168,5 +173,6 @@ def reduced_to(image, side):
     """[B, S, S, 3] -> [B, side, side, 3] in [0, 1], bicubic with antialiasing; unchanged if S = side."""
     if image.shape[1] == side:
         return image
-    small = tf.image.resize(image, [side, side], "bicubic", antialias=True)
+    resize = plain_ops.resize if plain_ops.wanted() else tf.image.resize
+    small = resize(image, [side, side], "bicubic", antialias=True)
     return tf.clip_by_value(small, 0.0, 1.0)

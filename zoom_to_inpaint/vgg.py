@@ -21,6 +21,7 @@ from tensorflow import keras
 
 from common.errors import UserError
 from common.images.convert import WHITE
+from common.models import plain_ops
 from zoom_to_inpaint.options import IMAGENET
 
 NONE = "none"
@@ -70,7 +71,8 @@ class VGGFeatures(keras.layers.Layer):
         )
 
     def call(self, images):
-        x = tf.image.resize(images, [_SIZE, _SIZE], antialias=True)
+        resize = plain_ops.resize if plain_ops.wanted() else tf.image.resize
+        x = resize(images, [_SIZE, _SIZE], "bilinear", antialias=True)
         x = keras.applications.vgg19.preprocess_input(x * WHITE, data_format="channels_last")
         pairs = iter(self._pairs)
         for block, widths in enumerate(_BLOCKS):

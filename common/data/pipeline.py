@@ -14,16 +14,18 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Callable
+from typing import TYPE_CHECKING, Callable
 
 import cv2
 import numpy as np
-import tensorflow as tf
 
 from common.data.cache import MemoryCache
 from common.errors import UserError
 from common.images import files as image_files
 from common.images.convert import read_rgb
+
+if TYPE_CHECKING:  # the samples are also those of programs without TensorFlow
+    import tensorflow as tf
 
 MOST_SKIPPED = 0.01  # largest share of unreadable photographs; more stop the run
 _ORDER, _CROP, _MASK = 1, 2, 3  # independent random streams of one seed
@@ -214,6 +216,8 @@ def training_dataset(samples: Samples, batch_size: int, first_sample: int = 0) -
       batch_size: images of one element, over all replicas and critic steps.
       first_sample: number of the first sample, for a resumed run.
     """
+    import tensorflow as tf
+
     size, mask_size = samples.size, samples.mask_size
 
     @tf.autograph.experimental.do_not_convert  # AutoGraph would run `load` through its converter every time

@@ -53,7 +53,7 @@ class Checkpoints:
 
     def size(self) -> int:
         """Bytes of a checkpoint, except for a few bytes per array."""
-        return sum(variable.numpy().nbytes for variable in self._variables().values())
+        return sum(variable.numpy().nbytes for variable in self.variables().values())
 
     def save(
         self, step: int, header: dict, *, last=True, milestone=False, best=False
@@ -77,7 +77,7 @@ class Checkpoints:
         names = [BEST] * best + [f"milestone-{step:08d}.npz"] * milestone
         names += [f"step-{step:08d}.npz"] * last
         paths = [self.folder / name for name in names]
-        arrays = {name: variable.numpy() for name, variable in self._variables().items()}
+        arrays = {name: variable.numpy() for name, variable in self.variables().items()}
         storage.write_arrays(paths[0], arrays, {"step": step, **header}, durable=True)
         for path in paths[1:]:
             with storage.atomic_path(path, durable=True, needed=self.size()) as temporary:
@@ -97,13 +97,14 @@ class Checkpoints:
           UserError: the file is unreadable, or an array is missing, unknown or of another shape.
         """
         header, arrays = _read(path)
-        variables = self._variables()
+        variables = self.variables()
         weights.check(variables, arrays, str(path))
         for name, variable in variables.items():
             variable.assign(arrays[name])
         return header
 
-    def _variables(self):
+    def variables(self) -> dict:
+        """{name of an array: variable}."""
         found = {}
         for part, layer in self._layers.items():
             for name, variable in weights.named_variables(layer).items():

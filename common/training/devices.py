@@ -3,6 +3,7 @@
     one            a single device
     mirrored       every GPU of this machine, or several logical CPUs in their place
     multi_worker   every GPU of every machine that the environment variable TF_CONFIG lists, one process per machine
+    tpu            every core of the TPU of this machine, or of the one that the environment variable TPU_NAME names
 
 With several machines every process (worker) runs the same command and the same steps. The first worker, the chief, is
 the only one that writes to the run folder. The other workers must be able to read the folder, since they start from its
@@ -32,12 +33,14 @@ def strategy(num_replicas: int = 0, name: str | None = None) -> tf.distribute.St
       name: of `common.training.options.STRATEGIES`; None: "mirrored" if there are several devices, else "one".
 
     Raises:
-      UsageError: more GPUs than there are, a number that contradicts the name, or a missing or invalid TF_CONFIG.
+      UsageError: more GPUs than there are, a number that contradicts the name, no valid TF_CONFIG, or no TPU.
     """
     if num_replicas < 0:
         raise UsageError(f"--num_replicas={num_replicas} is negative; 0 takes every GPU")
     if name == "multi_worker":
         return _multi_worker(num_replicas)
+    if name == "tpu":
+        return _tpu(num_replicas)
     gpus = tf.config.list_physical_devices("GPU")
     wanted = num_replicas or (1 if name == "one" else max(1, len(gpus)))
     if gpus and wanted > len(gpus):
@@ -77,6 +80,30 @@ def _multi_worker(num_replicas):
         )
     with signals.kept():
         return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _tpu(num_replicas):
+    if num_replicas:
+        raise UsageError(
+            "--num_replicas does not go with --strategy=tpu, which takes every core of the TPU"
+        )
+    name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(name)
+        if name != "local":
+            tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (ValueError, RuntimeError, tf.errors.OpError) as error:
+        raise UsageError(
+            f"--strategy=tpu: TensorFlow found no TPU '{name}' ({type(error).__name__}); run it on a TPU VM, or name a "
+            "TPU by the environment variable TPU_NAME"
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the strategy's replicas are TPU cores."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def workers(strategy: tf.distribute.Strategy) -> tuple[int, int]:

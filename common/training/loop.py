@@ -35,7 +35,8 @@ class Recipe:
     """One model's part of a training run.
 
     trainer: Keras model whose `train_step` returns {loss term: scalar}, with an int64 variable `step`. A trainer that
-      skips an update with a value that is not finite has `skips_nonfinite = True`.
+      skips an update with a value that is not finite has `skips_nonfinite = True`; one that needs batches of a known
+      size has `uses_xla = True`.
     layers, optimizers: contents of a checkpoint, by name.
     images_per_step: photographs in one step, over all replicas.
     size: side of the square crops.

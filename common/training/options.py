@@ -13,7 +13,7 @@ from common.options import option
 
 PRECISIONS = ("float32", "bfloat16", "float16")
 SCHEDULES = ("constant", "drops", "cosine")
-STRATEGIES = ("one", "mirrored", "multi_worker")
+STRATEGIES = ("one", "mirrored", "multi_worker", "tpu")
 STOP, SKIP = "stop", "skip"
 
 
@@ -67,7 +67,7 @@ class CommonOptions:
         "float32", "data type of convolutions (docs/training.md)", choices=PRECISIONS
     )
     accumulate: int = option(1, "number of micro-batches into which --batch_size is cut", least=1)
-    jit: bool = option(False, "compile with XLA where possible")
+    jit: bool = option(False, "compile the updates with XLA (docs/training.md)")
     seed: int = option(
         0, "random seed of weights, data order, crops and masks", least=0, most=2**32 - 1
     )

@@ -119,8 +119,9 @@ def _note_tracing(trainer):
 def _steps(recipe, element, images, done):
     """Two steps on the first images; appends (number of images, seconds) of each to `done`."""
     image, mask = (np.asarray(part)[:images] for part in element)
-    # The shape leaves the batch size open, so that the whole batch is not traced again.
-    shapes = tuple(tf.TensorSpec([None, *x.shape[1:]], x.dtype) for x in (image, mask))
+    # The shape leaves the batch size open, so that the whole batch is not traced again; XLA has to know it.
+    count = images if getattr(recipe.trainer, "uses_xla", False) else None
+    shapes = tuple(tf.TensorSpec([count, *x.shape[1:]], x.dtype) for x in (image, mask))
     data = tf.data.Dataset.from_generator(lambda: [(image, mask)] * 2, output_signature=shapes)
     clock = _Clock(images, done)
     recipe.trainer.fit(

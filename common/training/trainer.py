@@ -7,30 +7,50 @@ averages the first batch over workers, and sums scalar terms along an axis).
 
 from __future__ import annotations
 
+from typing import Callable, NamedTuple
+
 import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UsageError
+from common.models import plain_ops
 from common.training import learning_rate
-from common.training.devices import check_batch_size
+from common.training.devices import check_batch_size, is_tpu
 from common.training.options import CommonOptions
 from common.training.updates import LossScale, MovingAverage, Part
 
 
 def check_devices(options: CommonOptions, strategy: tf.distribute.Strategy) -> None:
-    """UsageError for a batch size or precision that the strategy's devices do not support."""
+    """UsageError for a batch size, precision or compilation that the strategy's devices do not support."""
+    replicas = strategy.num_replicas_in_sync
+    if options.jit and replicas > 1 and not is_tpu(strategy):
+        raise UsageError(
+            f"--jit compiles for one device, and this run has {replicas}; leave it out, or use --strategy=one"
+        )
     if options.precision == "float16" and not tf.config.list_physical_devices("GPU"):
         raise UsageError(
             "--precision=float16 needs a GPU: on CPUs TensorFlow has no gradient of dilated convolutions in float16; "
             "use bfloat16"
         )
-    check_batch_size(options.batch_size, strategy.num_replicas_in_sync, options.accumulate)
+    check_batch_size(options.batch_size, replicas, options.accumulate)
+
+
+class Update(NamedTuple):
+    """One update of a step, for `common.training.portable_step`.
+
+    call: (image [B, S, S, 3] in [0, 1], mask [B, M, M, 1], and with `draws` uniform numbers [B, 1, 1, 1]) -> terms.
+    """
+
+    name: str
+    call: Callable
+    draws: bool = False
 
 
 class Trainer(keras.Model):
     """Base class of a trainer. Make it inside `strategy.scope()`; a subclass has `train_step`.
 
     step: int64 variable, the number of finished steps.
+    uses_xla: whether XLA compiles the updates; all shapes, the number of images too, must then be known.
     skips_nonfinite: a step with a loss or gradient that is not finite updates nothing, and returns the value among its
       terms.
     """
@@ -40,6 +60,7 @@ class Trainer(keras.Model):
     def __init__(self, options: CommonOptions, **kwargs):
         super().__init__(**kwargs)
         self.options = options
+        self.uses_xla = options.jit or is_tpu(tf.distribute.get_strategy())
         self.step = tf.Variable(0, dtype=tf.int64, trainable=False, name="step")
         self.parts, self.average = {}, None
         self.built = True
@@ -96,9 +117,25 @@ class Trainer(keras.Model):
         """Sum over this replica's samples [B] divided by the global batch; its sum over replicas is the mean."""
         return tf.reduce_sum(per_sample) / self.options.batch_size
 
-    def with_xla(self, function):
-        """`function`, compiled by XLA with the option `jit`."""
-        return tf.function(function, jit_compile=True) if self.options.jit else function
+    def for_xla(self, function):
+        """`function` of tensors, a whole update, as the options say.
+
+        With `jit` XLA compiles it. A TPU's strategy compiles whole steps by itself. Both need plain ops.
+        """
+        if not self.uses_xla:
+            return function
+
+        def plain(*tensors):
+            with plain_ops.only(xla=True):
+                return function(*tensors)
+
+        if is_tpu(self.distribute_strategy):
+            return plain
+        return tf.function(plain, autograph=False, jit_compile=True)
+
+    def step_updates(self) -> list[Update]:
+        """The updates of `train_step` in their order; update t of T takes samples t, t + T, ... of the step."""
+        return [Update("step", lambda *data: self.train_step(data))]
 
     def make_train_function(self, force=False):
         """The function that `fit` calls with an iterator for every step; see the module docstring."""

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from benchmarks.attention import measure
+from common.models import plain_ops
 from hifill import PAPER, RELEASE, HiFill
 from hifill.attention import (
     Attention,
@@ -22,6 +23,7 @@ from hifill.attention import (
     patch_masks,
     to_patches,
 )
+from hifill.resampling import bilinear
 
 N = 8  # patches along one side
 SIZE = 16 * N
@@ -406,6 +408,32 @@ def test_gradients_reach_scores_and_values(config):
     slope = float(loss(x + step * direction) - loss(x - step * direction)) / (2 * step)
     # float32 differences: rounding 1e-6 of a loss of order 10 over 4e-4.
     assert abs(analytic - slope) < 0.01 * abs(slope) + 0.05
+
+
+@BY_NAME
+@pytest.mark.default_environment
+def test_xla_computes_the_same_values_and_gradients(config):
+    """Compiled from plain ops, where every patch has a row; with the bilinear reduction, and enlargement after it."""
+    acm, atm = ContextualAttention(config), AttentionTransfer(config)
+    x, weighting = tf.constant(0.1 * _features(2)), _features(2, side=4 * N, seed=1)
+    mask = np.concatenate([MASKS["two_boxes"], MASKS["one_pixel"]])
+    hole = tf.nn.max_pool2d(mask, SIZE // (2 * N), SIZE // (2 * N), "SAME") > 0
+
+    def both(features):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            filled = atm(features, acm(features, mask))
+            # As the refinement network pastes.
+            filled = tf.where(hole, filled, features) if config.fill_hole_only else filled
+            large = bilinear(filled, 2, config.half_pixel_centers)
+        return large, tape.gradient(large, features, weighting)
+
+    expected = both(x)
+    with plain_ops.only(xla=True):
+        found = tf.function(both, autograph=False, jit_compile=True)(x)
+    for ours, theirs in zip(found, expected):
+        # Scores times a temperature of 50.
+        np.testing.assert_allclose(ours, theirs, atol=1e-4 * np.abs(theirs).max())
 
 
 @BY_NAME

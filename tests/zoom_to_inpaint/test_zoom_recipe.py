@@ -511,7 +511,6 @@ REFUSED = {
         (*JOINT, *RANDOM, "--gan_weight=0", "--discriminator_weights=none"),
         ["--discriminator_weights", "--gan_weight=0"],
     ),
-    "nothing for XLA": ((*JOINT, *RANDOM, "--jit"), ["--jit", "zoom_to_inpaint", "attention"]),
     "no batch norm to freeze": (
         (*TINY, OUTPUT, "--stage=pretrain_sr", "--frozen_batch_norm"),
         ["--frozen_batch_norm", "SR network"],

@@ -5,6 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import gc
 import json
+import pathlib
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -478,3 +481,12 @@ def test_a_damaged_photograph_is_named(make, paths, tmp_path):
     # Inside tf.data it becomes TensorFlow's error, for `common.training.loop` to turn back.
     with pytest.raises(tf.errors.OpError, match=r"bad\.png"):
         next(iter(pipeline.training_dataset(samples, 1)))
+
+
+@pytest.mark.default_environment
+def test_samples_need_no_tensorflow():
+    """`examples/train_with_jax.py` reads them on machines without it."""
+    modules = "common.data.datasets, common.data.pipeline, common.masks.files, common.storage"
+    code = f"import sys; sys.modules['tensorflow'] = None; import {modules}"
+    root = pathlib.Path(__file__).resolve().parents[3]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=root)

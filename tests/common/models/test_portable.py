@@ -99,12 +99,19 @@ def test_membrane_of_plain_ops():
 
 
 @pytest.mark.parametrize("length, new_length, antialias", [(9, 18, False), (24, 8, True)])
-def test_resizing_by_constant_matrices(length, new_length, antialias):
-    image = np.random.default_rng(0).random((1, length, 2 * length, 3), dtype=np.float32)
+def test_resizing_as_sums_of_rows_and_columns(length, new_length, antialias):
+    rng = np.random.default_rng(0)
+    image = tf.constant(rng.random((2, length, 2 * length, 3), dtype=np.float32))
     size = [new_length, 2 * new_length]
-    found = plain_ops.resize(image, size, "bicubic", antialias)
-    wanted = tf.image.resize(image, size, "bicubic", antialias=antialias)
-    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    weighting = rng.random((2, *size, 3), dtype=np.float32)
+    found = []
+    for resize in (plain_ops.resize, tf.image.resize):
+        with tf.GradientTape() as tape:
+            tape.watch(image)
+            resized = resize(image, size, "bicubic", antialias=antialias)
+        found.append((resized, tape.gradient(resized, image, weighting)))
+    for ours, theirs in zip(*found):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 def test_the_example_adds_residuals_as_the_package_does():

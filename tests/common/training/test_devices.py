@@ -13,7 +13,10 @@ import pytest
 import tensorflow as tf
 
 from common.errors import UsageError
-from common.training.devices import any_worker, check_batch_size
+from common.models import plain_ops
+from common.training import trainer
+from common.training.devices import any_worker, check_batch_size, strategy
+from common.training.options import CommonOptions
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -33,6 +36,39 @@ def test_other_batches_name_the_flag_and_what_would_do(batch_size, replicas, adv
     message = str(error.value)
     assert message.endswith(advice) and "\n" not in message
     assert f"--batch_size={batch_size}" in message and f"{replicas} replicas" in message
+
+
+def test_without_a_tpu_the_flag_says_so():
+    with pytest.raises(
+        UsageError, match=r"--strategy=tpu: TensorFlow found no TPU 'local'.*TPU_NAME"
+    ):
+        strategy(name="tpu")
+    with pytest.raises(UsageError, match="--num_replicas does not go with --strategy=tpu"):
+        strategy(2, "tpu")
+
+
+def test_the_tpu_of_the_environment_is_asked_for(monkeypatch):
+    asked = []
+    monkeypatch.setenv("TPU_NAME", "mine")
+    monkeypatch.setattr(
+        tf.distribute.cluster_resolver,
+        "TPUClusterResolver",
+        lambda name: asked.append(name) or "found",
+    )
+    monkeypatch.setattr(tf.config, "experimental_connect_to_cluster", asked.append)
+    monkeypatch.setattr(tf.tpu.experimental, "initialize_tpu_system", asked.append)
+    monkeypatch.setattr(tf.distribute, "TPUStrategy", lambda resolver: ("strategy", resolver))
+    assert strategy(name="tpu") == ("strategy", "found")
+    assert asked == ["mine", "found", "found"]
+
+
+def test_a_tpu_traces_plain_ops_and_compiles_by_itself(monkeypatch):
+    monkeypatch.setattr(trainer, "is_tpu", lambda strategy: True)
+    made = trainer.Trainer(CommonOptions(jit=True))
+    update = made.for_xla(plain_ops.for_xla)
+    assert made.uses_xla and update() is True and not plain_ops.wanted()
+    monkeypatch.setattr(type(tf.distribute.get_strategy()), "num_replicas_in_sync", 4)
+    trainer.check_devices(CommonOptions(jit=True), tf.distribute.get_strategy())
 
 
 # Devices are set up once in a process, so each test of them is a process of its own.
