@@ -122,16 +122,15 @@ def _check_answers(address):
 
 
 class _Attempts:
-    """`worker.Attempts` in a process of its own. Only `counts`, once a block, waits for an answer."""
+    """`worker.Attempts` in a process of its own."""
 
     def __init__(self, actor):
-        self._actor = actor
-        self.begin, self.end = actor.begin.remote, actor.end.remote
+        self._actor, self.end = actor, actor.end.remote
 
-    def counts(self, outputs):
+    def begin(self, name):
         import ray
 
-        return ray.get(self._actor.counts.remote(outputs))
+        return ray.get(self._actor.begin.remote(name))
 
 
 class _Pooled:

@@ -27,22 +27,19 @@ REASON, NOTES = "reason", "notes"
 
 
 class Attempts:
-    """Counts how often each result was begun, until it is ended. All workers share one."""
+    """Counts how often blocks and results were begun, until they are ended. All workers share one."""
 
     def __init__(self):
         self._begun = collections.Counter()
 
-    def counts(self, outputs: list[str]) -> list[int]:
-        """How often each of these was begun."""
-        return [self._begun[output] for output in outputs]
+    def begin(self, name: str) -> int:
+        """The number of this attempt, from 1."""
+        self._begun[name] += 1
+        return self._begun[name]
 
-    def begin(self, output: str) -> None:
-        """A worker starts to fill it."""
-        self._begun[output] += 1
-
-    def end(self, output: str) -> None:
+    def end(self, name: str) -> None:
         """It is written, or has failed."""
-        self._begun.pop(output, None)
+        self._begun.pop(name, None)
 
 
 def flag_values() -> dict[str, Any]:
@@ -89,34 +86,42 @@ class Worker:
     def fill(self, block: dict[str, list[bytes]]) -> dict[str, list]:
         """The block with columns `REASON` of failure ("": filled) and `NOTES`, the warnings."""
         pairs = rows.pairs_of(block)
-        counts = self._attempts.counts([str(pair.output) for pair in pairs])
-        found = [self._fill(pair, count) for pair, count in zip(pairs, counts)]
+        name = f"block of {pairs[0].output}"
+        again = self._attempts.begin(name) > 1
+        found = [self._fill(pair, again) for pair in pairs]
+        self._attempts.end(name)
         reasons, notes = (list(map(os.fsencode, texts)) for texts in zip(*found))
+        if again:
+            died = f"a worker died; what it left was begun again, from {pairs[0].image} on\n"
+            notes[0] = os.fsencode(died) + notes[0]
         return {**block, REASON: reasons, NOTES: notes}
 
-    def _fill(self, pair: pairing.Pair, count: int) -> tuple[str, str]:
-        """(reason of failure, notes) of a photograph that was begun `count` times before."""
-        if count >= MOST_ATTEMPTS:
-            self._attempts.end(str(pair.output))
-            return (
-                f"{pair.image}: {MOST_ATTEMPTS} workers died while they filled it; it may need more memory than the "
-                "machine has: reduce or crop the photograph"
-            ), ""
+    def _fill(self, pair: pairing.Pair, counted: bool) -> tuple[str, str]:
+        """(reason of failure, notes).
+
+        counted: whether attempts at this photograph are counted. It takes two messages to another process, so it is
+        done only after a worker died on the block.
+        """
         if run.is_done(pair):
             return "", ""
-        self._attempts.begin(str(pair.output))
-        again = f"{pair.image}: begun again, because the worker that filled it died"
-        notes = [again] if count else []
-        try:
-            pairing.distinct([pair])
-            _, reason = run.attempt(pair, self._paint, notes.append)
-        except UserError as error:
-            reason = errors.one_line(error)
-        except Exception as error:  # a bug, which must not end a job of a million
-            reason = errors.one_line(
-                f"{pair.image}: {type(error).__name__}: {error}; `inpaint run` shows where"
+        name, notes, reason = str(pair.output), [], ""
+        if counted and self._attempts.begin(name) > MOST_ATTEMPTS:
+            reason = (
+                f"{pair.image}: {MOST_ATTEMPTS} workers died while they filled it; it may need more memory than the "
+                "machine has: reduce or crop the photograph"
             )
-        self._attempts.end(str(pair.output))
+        else:
+            try:
+                pairing.distinct([pair])
+                _, reason = run.attempt(pair, self._paint, notes.append)
+            except UserError as error:
+                reason = errors.one_line(error)
+            except Exception as error:  # a bug, which must not end a job of a million
+                reason = errors.one_line(
+                    f"{pair.image}: {type(error).__name__}: {error}; `inpaint run` shows where"
+                )
+        if counted:
+            self._attempts.end(name)
         return reason, "\n".join(notes)
 
 

@@ -112,20 +112,30 @@ def test_warnings_come_back(job):
     assert (notes[0], notes[2]) == ("", "") and "the mask is empty" in notes[1]
 
 
-def test_a_photograph_on_which_workers_die_is_given_up(bulk, job):
+def test_a_block_on_which_a_worker_died_is_begun_again(bulk, job):
+    """And a photograph on which more workers die is given up."""
     worker, block = job()
-    attempts, dead = bulk.worker.Attempts(), os.path.abspath("out/b.png")
-    worker._attempts = attempts
-    for _ in range(2):
-        attempts.begin(dead)
-    filled = worker.fill(block)
-    assert reasons(filled) == ["", "", ""]  # the third attempt went well
-    assert "photos/b.png: begun again" in os.fsdecode(filled["notes"][1])
-    os.unlink(dead)
-    for _ in range(3):
-        attempts.begin(dead)
-    assert "3 workers died" in reasons(worker.fill(block))[1]
-    assert attempts.counts([dead]) == [0]  # the next job tries again
+    worker._attempts = attempts = bulk.worker.Attempts()
+    dead, name = os.path.abspath("out/b.png"), f"block of {os.path.abspath('out/a.png')}"
+    for earlier in (0, 2, 3):
+        shutil.rmtree("out", ignore_errors=True)
+        for begun in [name] * (earlier > 0) + [dead] * earlier:
+            attempts.begin(begun)
+        filled = worker.fill(block)
+        note = os.fsdecode(filled["notes"][0])
+        assert note.startswith("a worker died") == (earlier > 0)
+        assert ["3 workers died" in x for x in reasons(filled)] == [False, earlier == 3, False]
+        assert sorted(os.listdir("out")) == ["a.png", "b.png", "c.png"][:: 1 + (earlier == 3)]
+    assert not attempts._begun  # the next job tries again
+
+
+def test_a_block_is_counted_once_however_many_photographs_it_has(bulk, job, monkeypatch):
+    """A message to Ray's counter takes a millisecond."""
+    worker, block = job()
+    begun = []
+    monkeypatch.setattr(worker._attempts, "begin", lambda name: begun.append(name) or 1)
+    worker.fill(block)
+    assert len(begun) == 1
 
 
 def test_a_painter_that_cannot_be_made_is_said(job):
