@@ -37,9 +37,12 @@ def pytest_configure():
 
 # Of code that calls neither Keras nor TensorFlow. `images`, which is quick, stays: the other environment's NumPy is
 # an earlier one too.
-WITHOUT_KERAS = [ROOT / "tests" / name for name in ("studies", "common/masks", "common/scoring")]
-WITHOUT_KERAS += [ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache", "datasets")]
-WITHOUT_KERAS += [ROOT / "tests/attack" / f"test_{x}.py" for x in ("flags", "result_files")]
+WITHOUT_KERAS = [
+    *(ROOT / "tests" / x for x in ("studies", "common/masks", "common/scoring", "inpainting/bulk")),
+    *(ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache", "datasets", "shards")),
+    *(ROOT / "tests/attack" / f"test_{x}.py" for x in ("flags", "masks", "photographs")),
+    ROOT / "tests/attack/test_result_files.py",
+]
 KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
 
 

@@ -54,8 +54,7 @@ def photograph(height, width):
     return image, mask
 
 
-@pytest.mark.parametrize("size", [(64, 64), (150, 110), (40, 33), (60, 400)])
-def test_it_fills_as_the_model_does(monkeypatch, size):
+def test_it_fills_as_the_model_does(monkeypatch):
     tf.keras.utils.set_random_seed(1)
     model = hifill.HiFill(TINY)
     function = portable.function(export.network(model, 64))
@@ -65,11 +64,13 @@ def test_it_fills_as_the_model_does(monkeypatch, size):
         OUTPUTS,
     )
     monkeypatch.setattr(runtimes, "load", lambda path, runtime: network)
-    image, mask = photograph(*size)
-    wanted, found = model.inpaint(image, mask), onnx_file.load("tiny.onnx")(image, mask)
-    assert (wanted != image).any()
-    assert np.abs(found.astype(int) - wanted).max() <= 1
-    np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+    paint = onnx_file.load("tiny.onnx")
+    for size in ((64, 64), (150, 110), (40, 33), (60, 400)):
+        image, mask = photograph(*size)
+        wanted, found = model.inpaint(image, mask), paint(image, mask)
+        assert (wanted != image).any()
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+        np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
 
 
 @pytest.mark.parametrize(
