@@ -22,7 +22,6 @@ from common.errors import UserError
 from common.images import tar_members
 
 INDEX = "shards.npz"
-_VERSION = 1
 _PAX = tarfile.PAX_FORMAT  # any names
 _ROWS = ("shard", "start", "size", "name_end")  # integers of each photograph
 
@@ -89,7 +88,7 @@ def write(
         yield from _write_group(output / group, folder, paths, shard_bytes, rows := [])
         tables |= {f"{group}/{part}": array for part, array in _table(rows).items()}
     shards = {shard.name: shard.stat().st_size for shard in sorted(output.glob("*.tar"))}
-    header = {"version": _VERSION, "splits": dict(splits), "shards": shards}
+    header = {"splits": dict(splits), "shards": shards}
     storage.write_arrays(output / INDEX, tables, header)
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from common.errors import UsageError, UserError
 from common.images.convert import WHITE
-from common.models import plain_ops
+from common.models import plain_ops, runtimes
 from common.storage import PathLike, atomic_path
 
 # {format: packages that it needs}
@@ -167,11 +167,7 @@ def _expand(model, size):
 
 
 def _run_onnx(path, inputs):
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, inputs)))
+    return runtimes.load(path, "onnxruntime").run(inputs)
 
 
 def _to_litert(network):
