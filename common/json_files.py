@@ -32,13 +32,16 @@ def _is_text(value):
     return isinstance(value, str) and value.encode(errors="ignore").decode() == value
 
 
+def _is_real(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def _is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1e9
+    return _is_real(value) and 0 <= value < 1e9
 
 
 def _is_score(value):
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value in (None, "inf") or (is_number and abs(value) < 1e9)
+    return value in (None, "inf") or (_is_real(value) and abs(value) < 1e9)
 
 
 TEXT = Value("text", _is_text)

@@ -143,7 +143,7 @@ def attempt(
     try:
         return _do(pair, paint, say), ""
     except UserError as error:
-        return False, errors.one_line(error)
+        return False, str(error)
     except Exception as error:
         if not errors.is_too_large(error):
             raise

@@ -115,7 +115,7 @@ class Worker:
                 pairing.distinct([pair])
                 _, reason = run.attempt(pair, self._paint, notes.append)
             except UserError as error:
-                reason = errors.one_line(error)
+                reason = str(error)
             except Exception as error:  # a bug, which must not end a job of a million
                 reason = errors.one_line(
                     f"{pair.image}: {type(error).__name__}: {error}; `inpaint run` shows where"
