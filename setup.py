@@ -39,7 +39,7 @@ setup(
         "common.configs": ["**/*.cfg"],
         "common.model_cards": ["*"],
         "common.scoring": ["*.j2"],
-        "hifill": ["weights/*"],
+        "hifill": ["shipped_network.zip", "weights/*"],
         "inpainting.serve": ["page/*"],
         "zoom_to_inpaint": ["weights/*"],
     },

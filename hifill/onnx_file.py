@@ -32,13 +32,21 @@ def load(path: PathLike, runtime: str | None = None) -> Callable:
     wanted = {"output": (1, 3, size, size), "attention": (1, cells, cells)}
     if not cells or network.outputs != wanted or set(network.inputs) != {"image", "mask"}:
         raise UserError(f"{path} is not a file of HiFill that export.py --format=onnx wrote")
+    return painter(network.run, size)
+
+
+def painter(run: Callable, size: int) -> Callable:
+    """(image, mask) -> filled photograph, as `HiFill.inpaint`.
+
+    run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable` with S = `size`.
+    """
 
     def generate(image, mask):
         feed = {"image": image, "mask": mask}
         feed = {
             n: np.ascontiguousarray(a.transpose(0, 3, 1, 2), np.float32) for n, a in feed.items()
         }
-        found = network.run(feed)
+        found = run(feed)
         return None, found["output"].transpose(0, 2, 3, 1) / WHITE, found["attention"]
 
     config = types.SimpleNamespace(size=size, grid=size // 16, least_window=size)

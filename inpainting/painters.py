@@ -28,6 +28,9 @@ Painter = Callable[[np.ndarray, np.ndarray], np.ndarray]
 MODELS = ("hifill", "zoom_to_inpaint")
 NAMES = (*MODELS, *baselines.NAMES, "patchmatch")
 PRECISIONS = ("float32", "bfloat16")
+TENSORFLOW, OPENCV = "tensorflow", "opencv"
+# What runs a network. OpenCV runs HiFill's shipped weights alone, the runtimes ONNX files alone.
+RUNTIMES = (TENSORFLOW, OPENCV, *runtimes.NAMES)
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # For `residual`: side of the reduced photograph, and number of HiFill's patches along it (HiFill section 3.2).
@@ -45,6 +48,24 @@ def check_network(name: str, weights: str | None) -> None:
     """UsageError if --weights is given for a --model that is no network."""
     if weights and name not in MODELS:
         raise UsageError(f"--weights={weights} but --model={name} is no network")
+
+
+def check_runtime(name: str, weights: str | None, runtime: str | None) -> None:
+    """UsageError if --runtime is given for a --model with --weights that it does not run."""
+    if runtime and name not in MODELS:
+        raise UsageError(f"--runtime={runtime} but --model={name} is no network")
+    if runtime in runtimes.NAMES and not runtimes.is_onnx(weights):
+        raise UsageError(f"--runtime={runtime} goes with --weights=FILE.onnx (docs/onnx.md)")
+    if runtime in (TENSORFLOW, OPENCV) and runtimes.is_onnx(weights):
+        raise UsageError(
+            f"--runtime={runtime} does not run --weights={weights}; use {' or '.join(runtimes.NAMES)}"
+        )
+    if runtime == OPENCV and not _is_shipped_hifill(name, weights):
+        raise UsageError("--runtime=opencv runs HiFill with its shipped weights alone")
+
+
+def _is_shipped_hifill(name, weights):
+    return name == "hifill" and weights in (None, sources.PRETRAINED)
 
 
 def check_large(name: str, precision: str, high_res: str) -> None:
@@ -101,10 +122,11 @@ def painter(
 ) -> Painter:
     """The painter of a --model with --weights (a path; None: the package's own; "none": untrained).
 
-    runtime: of `common.models.runtimes`, for an ONNX file.
+    runtime: of `RUNTIMES`; None: OpenCV for HiFill's shipped weights, which then need no TensorFlow; the first
+      installed one for an ONNX file; TensorFlow for all others.
     """
     check_names([name])
-    runtimes.check_runtime(runtime, weights)
+    check_runtime(name, weights, runtime)
     check_large(name, precision, high_res)
     if name == "patchmatch":
         return patchmatch.checked_painter()
@@ -115,6 +137,10 @@ def painter(
         from hifill import onnx_file
 
         return onnx_file.load(weights, runtime)
+    if _is_shipped_hifill(name, weights) and runtime != TENSORFLOW:
+        from hifill import opencv_painter
+
+        return opencv_painter.load()
     environment.start_tensorflow()  # takes seconds: only when needed
     if name == "hifill":
         from hifill import weights_source

@@ -45,8 +45,9 @@ flags.DEFINE_string(
 flags.DEFINE_enum(
     "runtime",
     None,
-    runtimes.NAMES,
-    "what runs an ONNX file in place of TensorFlow; default: the first that is installed",
+    painters.RUNTIMES,
+    "what runs the network; default: opencv for HiFill's shipped weights, the first installed of "
+    f"{', '.join(runtimes.NAMES)} for an ONNX file, else tensorflow",
 )
 flags.DEFINE_enum(
     "precision", "float32", painters.PRECISIONS, "data type of zoom_to_inpaint's convolutions"
@@ -191,6 +192,7 @@ def main(_) -> int:
         if not FLAGS[name].value:
             raise UsageError(f"--{name} is missing; see --help")
     painters.check_network(FLAGS.model, FLAGS.weights)
+    painters.check_runtime(FLAGS.model, FLAGS.weights, FLAGS.runtime)
     work = pairing.pairs(FLAGS.image, FLAGS.mask, FLAGS.output)
     if FLAGS.compare:
         pairing.distinct([*work, *(pair._replace(output=comparison(pair)) for pair in work)])

@@ -13,7 +13,7 @@ import importlib.util
 import sys
 from typing import Callable, NamedTuple
 
-from common.errors import UsageError, UserError
+from common.errors import UserError
 from common.storage import PathLike
 
 NAMES = ("onnxruntime", "openvino")  # the preferred one first
@@ -80,12 +80,6 @@ def _onnxruntime(path):
         for ports in (session.get_inputs(), session.get_outputs())
     )
     return Network(lambda feed: dict(zip(outputs, session.run(None, feed))), inputs, outputs)
-
-
-def check_runtime(runtime: str | None, weights: str | None) -> None:
-    """UsageError if --runtime is given for weights that TensorFlow runs."""
-    if runtime and not is_onnx(weights):
-        raise UsageError(f"--runtime={runtime} goes with --weights=FILE.onnx (docs/onnx.md)")
 
 
 def is_onnx(weights: str | None) -> bool:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import pathlib
 
+import ml_dtypes  # noqa: F401, with it NumPy knows bfloat16
 import numpy as np
-from tensorflow import keras
 
 from common import storage
 from common.errors import UserError
@@ -21,7 +21,7 @@ from common.models import card, hub, pretrained
 from common.storage import PathLike
 
 _FORMAT = "inpainting-weights-1"
-_SMALL = ("float16", "bfloat16")  # TensorFlow teaches NumPy the second
+_SMALL = ("float16", "bfloat16")
 
 
 def named_variables(layer) -> dict:
@@ -43,6 +43,8 @@ def _collect(layer, prefix, found):
 
 
 def _children(layer):
+    from tensorflow import keras  # here, so that reading a file needs no TensorFlow
+
     for name, value in sorted(vars(layer).items()):
         if name.startswith("_"):
             continue

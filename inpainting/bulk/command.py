@@ -87,6 +87,7 @@ class Failures:
 def _check_flags() -> None:
     painters.check_names([FLAGS.model])
     painters.check_network(FLAGS.model, FLAGS.weights)
+    painters.check_runtime(FLAGS.model, FLAGS.weights, FLAGS.runtime)
     painters.check_large(FLAGS.model, FLAGS.precision, FLAGS.high_res)
     if not FLAGS.output:
         raise UsageError("--output is missing; see --help")
