@@ -68,6 +68,13 @@ def _is_shipped_hifill(name, weights):
     return name == "hifill" and weights in (None, sources.PRETRAINED)
 
 
+def needs_tensorflow(name: str, weights: str | None, runtime: str | None) -> bool:
+    """Whether TensorFlow runs a --model with --weights; it is then what a GPU speeds up."""
+    if name == "hifill" and runtimes.is_onnx(weights):
+        return False
+    return name in MODELS and (runtime == TENSORFLOW or not _is_shipped_hifill(name, weights))
+
+
 def check_large(name: str, precision: str, high_res: str) -> None:
     """UsageError if --precision or --high_res is given for a --model that has no such choice."""
     if name != "zoom_to_inpaint" and (precision, high_res) != ("float32", "auto"):
@@ -133,20 +140,24 @@ def painter(
     if name in baselines.NAMES:
         return lambda image, mask: baselines.inpaint(name, image, mask)
     weights = chosen_weights(name, weights)
-    if name == "hifill" and runtimes.is_onnx(weights):
-        from hifill import onnx_file
-
-        return onnx_file.load(weights, runtime)
-    if _is_shipped_hifill(name, weights) and runtime != TENSORFLOW:
-        from hifill import opencv_painter
-
-        return opencv_painter.load()
+    if not needs_tensorflow(name, weights, runtime):
+        return _hifill_without_tensorflow(weights, runtime)
     environment.start_tensorflow()  # takes seconds: only when needed
     if name == "hifill":
         from hifill import weights_source
 
         return weights_source.load(weights).inpaint
     return _zoom_to_inpaint(weights, precision, high_res)
+
+
+def _hifill_without_tensorflow(weights, runtime):
+    if runtimes.is_onnx(weights):
+        from hifill import onnx_file
+
+        return onnx_file.load(weights, runtime)
+    from hifill import opencv_painter
+
+    return opencv_painter.load()
 
 
 def _zoom_to_inpaint(weights, precision, high_res):

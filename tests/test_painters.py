@@ -238,3 +238,20 @@ def test_a_network_fills_a_large_photograph_with_residuals(small_grid, eagerly, 
     filled = paint(image, mask)
     np.testing.assert_array_equal(filled[mask == 0], image[mask == 0])
     assert (filled[mask > 0] != image[mask > 0]).mean() > 0.9
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "runtime", "expected"),
+    [
+        ("hifill", None, None, False),
+        ("hifill", "pretrained", "opencv", False),
+        ("hifill", None, "tensorflow", True),
+        ("hifill", "w.npz", None, True),
+        ("hifill", "w.onnx", None, False),
+        ("zoom_to_inpaint", None, None, True),
+        ("zoom_to_inpaint", "w.onnx", None, True),
+        ("telea", None, None, False),
+    ],
+)
+def test_what_needs_tensorflow(name, weights, runtime, expected):
+    assert painters.needs_tensorflow(name, weights, runtime) == expected

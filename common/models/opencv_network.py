@@ -61,7 +61,7 @@ def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
 
 
 def _read(content):
-    # The new engine of OpenCV 5 cannot multiply a feature map by a gate of one channel. Its old engine reads files alone.
+    # The new engine of OpenCV 5 cannot multiply a feature map by a gate of one channel; the old one reads files alone.
     classic = getattr(cv2.dnn, "ENGINE_CLASSIC", None)
     with storage.named_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, NETWORK)

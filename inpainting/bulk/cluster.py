@@ -47,12 +47,10 @@ class Share(NamedTuple):
     gpus: int
 
 
-def share(
-    resources: dict[str, float], wanted: int | None, gigabytes: float, network: bool
-) -> Share:
+def share(resources: dict[str, float], wanted: int | None, gigabytes: float, on_gpu: bool) -> Share:
     """Of the resources of a machine or cluster.
 
-    One worker a GPU, if there are any and the model is a network, else one a processor; no more than fit into the
+    One worker a GPU, if there are any and the model runs `on_gpu`, else one a processor; no more than fit into the
     memory.
 
     wanted: number of workers, if the user gave one.
@@ -61,7 +59,7 @@ def share(
       UsageError: not one worker fits, or fewer than wanted.
     """
     cpus = int(resources.get("CPU", 0))
-    gpus = int(resources.get("GPU", 0)) if network else 0
+    gpus = int(resources.get("GPU", 0)) if on_gpu else 0
     memory = resources.get("memory", 0) / 1e9
     most = int(min(gpus or cpus, memory // gigabytes))
     has = f"there are {cpus} processors, {gpus} GPUs and {memory:.1f} GB"

@@ -137,8 +137,8 @@ def _report(blocks, left, failures):
 
 def _fill(tables, left, failures):
     with cluster.started(FLAGS.address) as resources:
-        network = FLAGS.model in painters.MODELS
-        share = cluster.share(resources, FLAGS.workers, FLAGS.worker_gb, network)
+        on_gpu = painters.needs_tensorflow(FLAGS.model, FLAGS.weights, FLAGS.runtime)
+        share = cluster.share(resources, FLAGS.workers, FLAGS.worker_gb, on_gpu)
         workers = min(share.workers, len(tables))
         share = share._replace(workers=workers)
         run.say(f"{left} to fill; starting {workers} worker{'s' * (workers > 1)}")

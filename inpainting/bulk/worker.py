@@ -12,6 +12,7 @@ import os
 import sys
 from typing import Any
 
+import cv2
 from absl import flags
 
 from common import environment, errors
@@ -63,7 +64,7 @@ class Worker:
         """
         Args:
           values: `flag_values()`.
-          threads: of TensorFlow.
+          threads: of TensorFlow and of OpenCV.
           gigabytes: of memory; beyond them an allocation fails, and with it the photograph.
           attempts: or an object that passes its calls on.
         """
@@ -74,6 +75,7 @@ class Worker:
         _limit(gigabytes)
         for kind in ("INTRA", "INTER"):
             os.environ[f"TF_NUM_{kind}OP_THREADS"] = str(threads)
+        cv2.setNumThreads(threads)
         self.broken = ""
         try:
             environment.check()

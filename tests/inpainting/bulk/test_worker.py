@@ -207,7 +207,7 @@ def test_flags_that_do_not_fit(bulk, parse, words, message):
 
 
 @pytest.mark.parametrize(
-    "resources, wanted, network, expected",
+    "resources, wanted, on_gpu, expected",
     [
         ({"CPU": 8, "memory": 64e9}, None, True, (8, 1, 0)),
         ({"CPU": 8, "memory": 64e9}, 3, True, (3, 2, 0)),
@@ -216,8 +216,8 @@ def test_flags_that_do_not_fit(bulk, parse, words, message):
         ({"CPU": 16, "memory": 64e9, "GPU": 2}, None, False, (16, 1, 0)),
     ],
 )
-def test_workers_share_the_machine(bulk, resources, wanted, network, expected):
-    assert bulk.cluster.share(resources, wanted, 4, network) == expected
+def test_workers_share_the_machine(bulk, resources, wanted, on_gpu, expected):
+    assert bulk.cluster.share(resources, wanted, 4, on_gpu) == expected
 
 
 @pytest.mark.parametrize("wanted, message", [(None, "no worker fits"), (2, "no worker fits")])
