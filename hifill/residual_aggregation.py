@@ -142,10 +142,11 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
         low[first * cells : first * cells + shape[1]] = cv2.resize(
             part, shape, interpolation=cv2.INTER_AREA
         )
+        del part  # not two at a time
     return low
 
 
-def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") -> None:
+def fill(image, hole, low, touched, generated, attention, up="bilinear", part=None) -> None:
     """`aggregate_residuals` in place, for a given low-resolution image and mask.
 
     Only patches without a hole are read and only pixels of the hole are written.
@@ -157,6 +158,7 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
       touched: [S, S] bool, as from `window.cells_touching`.
       attention: [N, N] float.
       up: one of `patches.UP`.
+      part: (top, bottom, left, right) of the part of the hole that is wanted; elsewhere the hole may stay as it is.
 
     Raises:
       ValueError: unknown `up`.
@@ -166,7 +168,9 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
         raise ValueError(f"up '{up}' is not one of {', '.join(UP)}")
     n = round(attention.shape[0] ** 0.5)
     rows, columns = (axis_of(length, n) for length in image.shape[:2])
-    targets, sources = _patches_by_hole(hole, rows, columns)
+    targets, sources = _patches_by_hole(
+        hole, rows, columns, part or (0, len(hole), 0, hole.shape[1])
+    )
     if not len(targets):
         return
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
@@ -181,14 +185,21 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
         detail = weights @ gather(image, sources, rows, columns, strip)
         detail += smooth(strip)
         _paste(image, hole, detail, targets, rows, columns, strip)
+        del detail  # not two at a time
 
 
-def _patches_by_hole(hole, rows, columns):
-    """(targets, sources): indices of the patches that own a hole pixel, and of the patches without a hole pixel.
+def _patches_by_hole(hole, rows, columns, part):
+    """(targets, sources): indices of the patches that own a hole pixel of the part, and of those without a hole pixel.
 
     A patch may reach one pixel beyond the pixels it owns, so some patches are neither.
     """
-    owned = window.any_in_spans(hole, *((axis.start, axis.stop) for axis in (rows, columns)))
+    owned = window.any_in_spans(
+        hole,
+        *(
+            (np.clip(axis.start, *span), np.clip(axis.stop, *span))
+            for axis, span in ((rows, part[:2]), (columns, part[2:]))
+        ),
+    )
     full = window.any_in_spans(
         hole, *((axis.start, axis.start + axis.length) for axis in (rows, columns))
     )
