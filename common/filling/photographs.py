@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from common import memory
 from common.errors import UserError
 from common.images import convert
 from common.images import files as image_files
@@ -193,6 +194,7 @@ def write_photograph(
         )
     mode = _mode_for(kind, photograph, path)
     place, part = _filled_part(photograph, filled, mask)
+    memory.give_back()  # conversions leave much, and the image and its file come on top
     if photograph.depth == 16:
         pixels = photograph.pixels.copy()
         pixels[place] = part
