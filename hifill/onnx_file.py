@@ -64,4 +64,8 @@ def _numbers(path, network, name, array):
     array = np.asarray(array)
     if array.dtype.kind not in "fiu" or array.shape != network.outputs[name]:
         raise UserError(f"{path}: the network gives {array.dtype} of shape {array.shape} as {name}")
-    return np.asarray(array, np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: the network gives NaN or infinite values as {name}")
+    return array

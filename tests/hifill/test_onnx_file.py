@@ -105,8 +105,16 @@ def test_another_network_is_refused(monkeypatch, inputs, outputs):
 
 
 @pytest.mark.parametrize(
-    "output", [np.full((1, 3, 64, 64), "x"), np.zeros((1, 3, 64, 65), np.float32), np.float32(1)]
+    "output",
+    [
+        np.full((1, 3, 64, 64), "x"),
+        np.zeros((1, 3, 64, 65), np.float32),
+        np.float32(1),
+        np.full((1, 3, 64, 64), 0x7F800001, np.uint32).view(np.float32),  # NaN that warns when used
+        np.full((1, 3, 64, 64), 1e300),
+    ],
 )
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # it would be printed
 def test_what_a_network_gives_must_be_as_its_file_says(monkeypatch, output):
     found = {"output": output, "attention": np.zeros((1, 16, 16), np.float32)}
     network = runtimes.Network(lambda feed: found, SHAPES, OUTPUTS)
