@@ -7,13 +7,14 @@ TensorFlow at that moment; time x rate, in GFLOP, is a cost that can be compared
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import mmap
 import statistics
 import threading
 import time
 from typing import Callable
+
+from common import memory
 
 
 def rate(side: int = 128, channels: int = 64, repeats: int = 15) -> float:
@@ -84,7 +85,8 @@ def peak_gigabytes(call: Callable) -> float:
     Memory that was freed before is returned to the system first; otherwise a call that reuses it would seem free.
     The value is sampled from /proc every 2 ms, so an earlier call may have needed more. NaN except on Linux.
     """
-    _give_back()
+    gc.collect()
+    memory.give_back()
     before = _resident()
     highest, done = [before], threading.Event()
 
@@ -100,12 +102,6 @@ def peak_gigabytes(call: Callable) -> float:
         done.set()
         watcher.join()
     return (max(highest[0], _resident()) - before) / 1e9
-
-
-def _give_back():
-    gc.collect()
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library than GNU's
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def most_gigabytes(pid: int | str = "self") -> float:

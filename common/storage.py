@@ -104,6 +104,10 @@ def remove_partial(folder: PathLike, seconds: float = 0) -> None:
     seconds: younger files stay, since another process may be writing them.
     """
     latest = time.time() - seconds
+    if not os.path.isdir(
+        folder
+    ):  # pathlib raises an OSError for some names that no folder can have
+        return
     for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime <= latest or not seconds:

@@ -6,6 +6,7 @@ The generator has the file's size S. `hifill.photograph` chooses the window, as 
 
 from __future__ import annotations
 
+import dataclasses
 import types
 from typing import Callable
 
@@ -16,6 +17,7 @@ from common.images.convert import WHITE
 from common.models import runtimes
 from common.storage import PathLike
 from hifill import photograph
+from hifill.config import PAPER
 
 
 def load(path: PathLike, runtime: str | None = None) -> Callable:
@@ -27,12 +29,14 @@ def load(path: PathLike, runtime: str | None = None) -> Callable:
       UserError: the runtime is missing or cannot read the file, or the file is not HiFill's.
     """
     network = runtimes.load(path, runtime)
-    size = network.inputs.get("image", (0,))[-1]
-    cells = (size // 16) ** 2 if isinstance(size, int) else 0
-    wanted = {"output": (1, 3, size, size), "attention": (1, cells, cells)}
-    if not cells or network.outputs != wanted or set(network.inputs) != {"image", "mask"}:
+    size = _size(network)
+    if not size:
         raise UserError(f"{path} is not a file of HiFill that export.py --format=onnx wrote")
-    return painter(network.run, size)
+
+    def run(feed):
+        return {n: _numbers(path, network, n, array) for n, array in network.run(feed).items()}
+
+    return painter(run, size)
 
 
 def painter(run: Callable, size: int) -> Callable:
@@ -51,3 +55,27 @@ def painter(run: Callable, size: int) -> Callable:
 
     config = types.SimpleNamespace(size=size, grid=size // 16, least_window=size)
     return lambda image, mask: photograph.inpaint(generate, config, image, mask)
+
+
+def _size(network):
+    """The side S of HiFill's file; 0 for every other network."""
+    size = (network.inputs.get("image") or (0,))[-1]
+    try:
+        cells = dataclasses.replace(PAPER, size=size).grid ** 2
+    except (TypeError, ValueError):  # names instead of numbers, and sizes that no HiFill has
+        return 0
+    inputs = {"image": (1, 3, size, size), "mask": (1, 1, size, size)}
+    outputs = {"output": (1, 3, size, size), "attention": (1, cells, cells)}
+    return size if (network.inputs, network.outputs) == (inputs, outputs) else 0
+
+
+def _numbers(path, network, name, array):
+    """float32; UserError if the network gives something else than its file says."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiu" or array.shape != network.outputs[name]:
+        raise UserError(f"{path}: the network gives {array.dtype} of shape {array.shape} as {name}")
+    with np.errstate(over="ignore", invalid="ignore"):
+        array = np.asarray(array, np.float32)
+    if not np.isfinite(array).all():
+        raise UserError(f"{path}: the network gives NaN or infinite values as {name}")
+    return array

@@ -20,6 +20,7 @@ from typing import Callable, NamedTuple
 import cv2
 import numpy as np
 
+from common import memory
 from common.errors import UserError
 from common.images.convert import WHITE, check_array
 from common.models import window as windows
@@ -68,21 +69,37 @@ def inpaint(
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
-        top, left = _corner(part, hole.shape, side)
-        window = _cut(output, top, left, side)
-        window_hole = _cut(hole.view(np.uint8), top, left, side).view(bool)
-        _fill_window(generate, config.size, window, window_hole, down, up)
-        if not np.may_share_memory(window, output):  # the window is an extended copy
-            _paste(output, hole, window, top, left, part)
-        hole[part.top : part.bottom, part.left : part.right] = False  # filled
+        _fill_part(generate, config.size, output, hole, part, side, down, up)
+        memory.give_back()
     return output
 
 
-def _paste(output, hole, window, top, left, part):
-    """Writes the part's hole from the window, whose corner is (top, left), into `output`."""
+def _fill_part(generate, size, output, hole, part, side, down, up):
+    """Fills one part of the hole in `output`, in place, and removes it from `hole`."""
+    corner = _corner(part, hole.shape, side)
+    low, touched = _low(output, hole, corner, side, size, down)
+    memory.give_back()  # before each step that needs much
+    generated, attention = _generated(generate, low, touched)
+    memory.give_back()
+    window, window_hole = _window(output, hole, corner, side)
+    inside = _inside(part, corner)
+    fill(window, window_hole, low, touched, generated, attention, up, inside)
+    if not np.may_share_memory(window, output):  # the window is an extended copy
+        _paste(output, hole, window, part, inside)
+    hole[part.top : part.bottom, part.left : part.right] = False
+
+
+def _inside(part, corner):
+    """The part, counted from the window's corner (top, left)."""
+    top, left = corner
+    return Part(part.top - top, part.bottom - top, part.left - left, part.right - left)
+
+
+def _paste(output, hole, window, part, inside):
+    """Writes the part's hole from the window, where it lies at `inside`, into `output`."""
     rows, columns = slice(part.top, part.bottom), slice(part.left, part.right)
-    inside = window[part.top - top : part.bottom - top, part.left - left : part.right - left]
-    np.copyto(output[rows, columns], inside, where=hole[rows, columns, None])
+    found = window[inside.top : inside.bottom, inside.left : inside.right]
+    np.copyto(output[rows, columns], found, where=hole[rows, columns, None])
 
 
 def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
@@ -152,11 +169,21 @@ def _cut(array, top, left, side):
     return cv2.copyMakeBorder(part, 0, below, 0, right, cv2.BORDER_REFLECT)
 
 
-def _fill_window(generate, size, window, hole, down, up):
-    low, touched = reduced(window, size, hole, down), windows.cells_touching(hole, size)
-    mask = touched[None, ..., None].astype(np.float32)
-    _, refined, attention = generate(low[None] / WHITE, mask)
+def _window(output, hole, corner, side):
+    """The window of the photograph and of its hole; see `_cut`."""
+    return _cut(output, *corner, side), _cut(hole.view(np.uint8), *corner, side).view(bool)
+
+
+def _low(output, hole, corner, side, size, down):
+    """The reduced window and its mask, [size, size]. A window that is a copy is not kept while the network runs."""
+    window, window_hole = _window(output, hole, corner, side)
+    return reduced(window, size, window_hole, down), windows.cells_touching(window_hole, size)
+
+
+def _generated(generate, low, touched):
+    """(completion [S, S, 3] in 0..255, attention [N, N]) of the generator."""
+    _, refined, attention = generate(low[None] / WHITE, touched[None, ..., None].astype(np.float32))
     generated = np.asarray(refined)[0] * WHITE
     if not np.isfinite(generated).all():
         raise UserError("the network gives NaN or infinite values; its weights are not usable")
-    fill(window, hole, low, touched, generated, np.asarray(attention)[0], up)
+    return generated, np.asarray(attention)[0]

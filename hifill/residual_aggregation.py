@@ -35,8 +35,9 @@ DOWN = {
     "bicubic": cv2.INTER_CUBIC,
 }
 
-# Float32 values of all patches at once (16 MiB): bounds memory at any image size.
-_STRIP_VALUES = 4 << 20
+# Float32 values of all patches at once: a quarter of the image's bytes, but 4 to 16 MiB, which bounds memory at any
+# image size. Small strips are slow.
+_LEAST_VALUES, _MOST_VALUES, _SHARE = 1 << 20, 4 << 20, 16
 
 
 def aggregate_residuals(
@@ -134,7 +135,7 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
         return _of_known(image, size, hole, cv2.INTER_LINEAR)
     blocks = math.gcd(height, size)  # blocks of whole rows and cells keep the float copy small
     pixels, cells = height // blocks, size // blocks
-    step = max(1, _STRIP_VALUES // (pixels * width * 3))
+    step = max(1, _strip_values(image) // (pixels * width * 3))
     low = np.empty((size, size, 3), np.float32)
     for first in range(0, blocks, step):
         part = image[first * pixels : (first + step) * pixels].astype(np.float32)
@@ -142,10 +143,12 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
         low[first * cells : first * cells + shape[1]] = cv2.resize(
             part, shape, interpolation=cv2.INTER_AREA
         )
+        del part  # not two at a time
     return low
 
 
-def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") -> None:
+@np.errstate(over="ignore", invalid="ignore")  # checked instead
+def fill(image, hole, low, touched, generated, attention, up="bilinear", part=None) -> None:
     """`aggregate_residuals` in place, for a given low-resolution image and mask.
 
     Only patches without a hole are read and only pixels of the hole are written.
@@ -157,16 +160,19 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
       touched: [S, S] bool, as from `window.cells_touching`.
       attention: [N, N] float.
       up: one of `patches.UP`.
+      part: (top, bottom, left, right) of the part of the hole that is wanted; elsewhere the hole may stay as it is.
 
     Raises:
       ValueError: unknown `up`.
-      UserError: NaN or infinity in the attention of the hole's patches.
+      UserError: NaN or infinity in the attention of the hole's patches, or values so large that they lead to it.
     """
     if up not in UP:
         raise ValueError(f"up '{up}' is not one of {', '.join(UP)}")
     n = round(attention.shape[0] ** 0.5)
     rows, columns = (axis_of(length, n) for length in image.shape[:2])
-    targets, sources = _patches_by_hole(hole, rows, columns)
+    targets, sources = _patches_by_hole(
+        hole, rows, columns, part or (0, len(hole), 0, hole.shape[1])
+    )
     if not len(targets):
         return
     weights = np.ascontiguousarray(attention[np.ix_(targets, sources)], np.float32)
@@ -175,20 +181,34 @@ def fill(image, hole, low, touched, generated, attention, up: str = "bilinear") 
     completed = np.where(touched[..., None], generated, low)
     smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2], up)
     # In a strip a context patch is held once, a hole patch twice: its detail and its smooth part.
-    step = max(1, _STRIP_VALUES // ((len(sources) + 2 * len(targets)) * columns.length * 3))
+    held = len(sources) + 2 * len(targets)
+    step = max(1, _strip_values(image) // (held * columns.length * 3))
     for first in range(0, rows.length, step):
         strip = slice(first, min(first + step, rows.length))
         detail = weights @ gather(image, sources, rows, columns, strip)
         detail += smooth(strip)
+        if not np.isfinite(detail).all():
+            raise UserError("the completion or the attention holds values that are too large")
         _paste(image, hole, detail, targets, rows, columns, strip)
+        del detail  # not two at a time
 
 
-def _patches_by_hole(hole, rows, columns):
-    """(targets, sources): indices of the patches that own a hole pixel, and of the patches without a hole pixel.
+def _strip_values(image):
+    return min(max(_LEAST_VALUES, image.size // _SHARE), _MOST_VALUES)
+
+
+def _patches_by_hole(hole, rows, columns, part):
+    """(targets, sources): indices of the patches that own a hole pixel of the part, and of those without a hole pixel.
 
     A patch may reach one pixel beyond the pixels it owns, so some patches are neither.
     """
-    owned = window.any_in_spans(hole, *((axis.start, axis.stop) for axis in (rows, columns)))
+    owned = window.any_in_spans(
+        hole,
+        *(
+            (np.clip(axis.start, *span), np.clip(axis.stop, *span))
+            for axis, span in ((rows, part[:2]), (columns, part[2:]))
+        ),
+    )
     full = window.any_in_spans(
         hole, *((axis.start, axis.start + axis.length) for axis in (rows, columns))
     )

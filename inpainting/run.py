@@ -11,6 +11,7 @@ stop the others. Exit code: 0 all done, 1 at least one failed, 2 wrong flags.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
 import time
@@ -128,8 +129,9 @@ def write_comparison(pair: pairing.Pair) -> None:
 
 def is_done(pair: pairing.Pair) -> bool:
     """Whether everything that the flags ask for exists."""
-    there = pair.output.exists() and not FLAGS.overwrite
-    return there and not (FLAGS.compare and not comparison(pair).exists())
+    # os.path, since pathlib raises an OSError for some names that no file can have. A folder is no result.
+    there = os.path.isfile(pair.output) and not FLAGS.overwrite
+    return there and not (FLAGS.compare and not os.path.isfile(comparison(pair)))
 
 
 def attempt(
@@ -155,10 +157,10 @@ def attempt(
 
 
 def _do(pair, paint, say):
-    there = pair.output.exists() and not FLAGS.overwrite
+    there = os.path.isfile(pair.output) and not FLAGS.overwrite
     if not there:
         fill_file(pair, paint, say)
-    if FLAGS.compare and not (there and comparison(pair).exists()):
+    if FLAGS.compare and not (there and os.path.isfile(comparison(pair))):
         write_comparison(pair)
     return not there
 

@@ -40,8 +40,8 @@ def pytest_configure():
 WITHOUT_KERAS = [
     *(ROOT / "tests" / x for x in ("studies", "common/masks", "common/scoring", "inpainting/bulk")),
     *(ROOT / "tests/common/data" / f"test_{x}.py" for x in ("cache", "datasets", "shards")),
-    *(ROOT / "tests/attack" / f"test_{x}.py" for x in ("flags", "masks", "photographs")),
-    ROOT / "tests/attack/test_result_files.py",
+    *(ROOT / "tests/attack" / f"test_{x}.py" for x in ("flags", "lists", "masks", "onnx_files")),
+    *(ROOT / "tests/attack" / f"test_{x}.py" for x in ("photographs", "result_files")),
 ]
 KERAS_AFTER_ALL = ROOT / "tests/common/scoring/test_inception.py"
 

@@ -240,6 +240,7 @@ FLOORS = {
             "json_files",
             "keras_compat",
             "markdown",
+            "memory",
         ),
         ("images",),
         ("data", "models"),

@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
+from common import memory
 from common.errors import UserError
 from common.images import convert
 from common.images import files as image_files
@@ -192,12 +193,20 @@ def write_photograph(
             f"{_size(photograph.size)}"
         )
     mode = _mode_for(kind, photograph, path)
-    pixels = _fill(photograph, filled, mask)
-    if photograph.depth == 16 and mode != "L":
-        image_files.write_deep(path, pixels, kind)
-        return
-    image = image_files.as_image(pixels, photograph.palette)
-    del pixels  # a second copy, while the image is encoded
+    place, part = _filled_part(photograph, filled, mask)
+    memory.give_back()  # conversions leave much, and the image and its file come on top
+    if photograph.depth == 16:
+        pixels = photograph.pixels.copy()
+        pixels[place] = part
+        if mode != "L":
+            image_files.write_deep(path, pixels, kind)
+            return
+        image = image_files.as_image(pixels)
+    else:  # no copy of the pixels beside the image, which takes 4 bytes a pixel
+        image = image_files.as_image(photograph.pixels, photograph.palette)
+        if part.size:
+            corner = place[1].start, place[0].start
+            image.paste(image_files.as_image(part, photograph.palette), corner)
     if mode != photograph.mode:
         image = image.convert(mode)
     image_files.write(path, image, kind, **_options(kind, photograph, mode, quality))
@@ -235,17 +244,17 @@ def _mode_for(kind, photograph, path):
     )
 
 
-def _fill(photograph, filled, mask):
-    """The photograph's pixels, with `filled` in the hole, converted to their mode and depth."""
-    pixels = photograph.pixels.copy()
+def _filled_part(photograph, filled, mask):
+    """((rows, columns), pixels) of the rectangle around the hole, filled, in the photograph's mode and depth."""
     left, top, width, height = cv2.boundingRect(mask)
-    if width:  # Pillow takes 4 bytes a pixel, twice: only the hole's part is converted
-        part = slice(top, top + height), slice(left, left + width)
-        hole, fill = mask[part] != 0, _converted(photograph, np.ascontiguousarray(filled[part]))
-        pixels[part][hole] = fill[hole]
+    place = slice(top, top + height), slice(left, left + width)
+    pixels = photograph.pixels[place].copy()
+    if width:
+        hole, fill = mask[place] != 0, _converted(photograph, np.ascontiguousarray(filled[place]))
+        pixels[hole] = fill[hole]
         if photograph.depth == 16:
-            pixels[part][hole] *= np.uint16(convert.DEEP)
-    return pixels
+            pixels[hole] *= np.uint16(convert.DEEP)
+    return place, pixels
 
 
 def _converted(photograph, rgb):

@@ -7,6 +7,7 @@ Every pair gives one result, named after the photograph or after its numbered ma
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 from typing import NamedTuple
@@ -130,7 +131,9 @@ def distinct(found: list[Pair]) -> list[Pair]:
     by_output = {}
     for pair in found:
         for source in filter(None, (pair.image, pair.mask)):
-            if pair.output.exists() and pair.output.samefile(source):
+            # os.path, since pathlib raises an OSError for some names that no file can have.
+            both = os.path.exists(pair.output) and os.path.exists(source)
+            if both and pair.output.samefile(source):
                 raise UserError(f"--output would overwrite {source}; name another folder or file")
         other = by_output.setdefault(pair.output, pair)
         if other is not pair:

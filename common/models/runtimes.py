@@ -8,19 +8,23 @@ Results differ from TensorFlow's by less than 1e-4 of their range.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
+import os
 import sys
 from typing import Callable, NamedTuple
 
 from common.errors import UserError
+from common.models import onnx_wire
 from common.storage import PathLike
 
 NAMES = ("onnxruntime", "openvino")  # the preferred one first
+_FATAL = 4  # of onnxruntime's log
 
 
 class Network(NamedTuple):
-    """A loaded file. run: {input: array} -> {output: array}; inputs, outputs: {name: shape}."""
+    """A loaded file. run: {input: array} -> {output: array}, UserError if it fails; inputs, outputs: {name: shape}."""
 
     run: Callable
     inputs: dict[str, tuple[int, ...]]
@@ -42,14 +46,42 @@ def load(path: PathLike, runtime: str | None = None) -> Network:
     """Loads a file; runtime: of `NAMES`, default: as `installed`.
 
     Raises:
-      UserError: the runtime is missing, or cannot read the file.
+      UserError: the runtime is missing or cannot read the file, or the file's data lie in other files.
     """
     name = installed(runtime)
+    _check(path)
+    with _one_line(f"{path}: {name} cannot read this file"):
+        network = {"openvino": _openvino, "onnxruntime": _onnxruntime}[name](str(path))
+
+    def run(feed):
+        with _one_line(f"{path}: {name} cannot run this network"):
+            return network.run(feed)
+
+    return network._replace(run=run)
+
+
+def _check(path):
+    """UserError unless `path` is an ONNX file that holds all of its data."""
+    if not os.path.isfile(path):  # pathlib raises an OSError for some names that no file can have
+        raise UserError(f"{path} is not a file")
     try:
-        return {"openvino": _openvino, "onnxruntime": _onnxruntime}[name](str(path))
+        if not onnx_wire.names_other_files(path):
+            return
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is not an ONNX file, or is damaged ({error})") from error
+    raise UserError(
+        f"{path} names other files for its data, which are not read; export it as one file"
+    )
+
+
+@contextlib.contextmanager
+def _one_line(what):
+    """Turns any exception of a runtime into a UserError."""
+    try:
+        yield
     except Exception as error:  # both raise types of their own, which RuntimeError does not cover
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-        raise UserError(f"{path}: {name} cannot read this file ({reason[0].strip()})") from error
+        raise UserError(f"{what} ({reason[0].strip()})") from error
 
 
 def _openvino(path):
@@ -71,9 +103,12 @@ def _openvino(path):
 def _onnxruntime(path):
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = _FATAL  # else errors are printed before they are raised
+    onnxruntime.set_default_logger_severity(_FATAL)
     # With the fallback it would print an error of its own and try the same provider again.
     session = onnxruntime.InferenceSession(
-        path, providers=["CPUExecutionProvider"], enable_fallback=False
+        path, options, providers=["CPUExecutionProvider"], enable_fallback=False
     )
     inputs, outputs = (
         {port.name: tuple(port.shape) for port in ports}

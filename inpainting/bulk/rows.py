@@ -20,6 +20,7 @@ from common.filling import photographs
 from common.images import pairing
 
 COLUMNS = ("image", "mask", "output")
+_LONGEST_LINE = 1 << 16  # characters; three of the longest paths have 12,288
 
 
 class Row(NamedTuple):
@@ -53,12 +54,15 @@ def of_list(path: str, folder: str) -> Iterator[Row]:
       UserError: the file cannot be read, or a line is no row; names the line.
     """
     here, folder = os.getcwd(), os.path.abspath(folder)
+    if not os.path.isfile(path):  # a pipe would block, and the list is read several times
+        why = "is not a file" if os.path.exists(path) else "does not exist; check its name"
+        raise UserError(f"--list={path} {why}")
     try:
         # Names of files need not be UTF-8. A byte order mark comes from spreadsheets.
         with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-            delimiter = "\t" if "\t" in stream.readline() else ","
+            delimiter = "\t" if "\t" in stream.readline(_LONGEST_LINE) else ","
             stream.seek(0)
-            lines = csv.reader(stream, delimiter=delimiter, strict=True)
+            lines = csv.reader(_lines(stream, path), delimiter=delimiter, strict=True)
             try:
                 for cells in lines:
                     if cells and tuple(cells) != COLUMNS:
@@ -67,6 +71,19 @@ def of_list(path: str, folder: str) -> Iterator[Row]:
                 raise UserError(f"{path}, line {lines.line_num}: {error}") from error
     except OSError as error:
         raise UserError(f"cannot read --list={path}: {error.strerror or error}") from error
+
+
+def _lines(stream, path):
+    """The lines of a file; UserError for one without end, which would be read into memory as a whole."""
+    for number in itertools.count(1):
+        line = stream.readline(_LONGEST_LINE)
+        if not line:
+            return
+        if len(line) == _LONGEST_LINE:
+            raise UserError(
+                f"{path}, line {number} has {_LONGEST_LINE} characters or more; it is no list of photographs"
+            )
+        yield line
 
 
 def _row(cells, here, folder, place):

@@ -6,6 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import pathlib
+import sys
 
 import cv2
 import numpy as np
@@ -24,16 +25,22 @@ TINY = dataclasses.replace(
 SHAPES = {"image": (1, 3, 64, 64), "mask": (1, 1, 64, 64)}
 OUTPUTS = {"output": (1, 3, 64, 64), "attention": (1, 16, 16)}
 
-# An onnxruntime whose file fills holes with a gray level and attends to nothing.
-STAND_IN = """
+# An onnxruntime whose file fills holes with a gray level and attends to nothing, and that file.
+NETWORK = '"\tanonymous'  # as a protocol buffer: field 4 holds nine bytes
+STAND_IN = f"""
 import numpy as np
+NETWORK = {NETWORK!r}
 class Port:
     def __init__(self, name, *shape):
         self.name, self.shape = name, list(shape)
+class SessionOptions:
+    log_severity_level = 2
+severity = [2]
+set_default_logger_severity = severity.append
 class InferenceSession:
-    def __init__(self, path, providers, enable_fallback=True):
-        if open(path).read() != "network":
-            if enable_fallback:
+    def __init__(self, path, options, providers, enable_fallback=True):
+        if open(path).read() != NETWORK:
+            if enable_fallback or min(options.log_severity_level, severity[-1]) < 4:
                 print("EP Error")
             raise RuntimeError("[Error] 7 : INVALID_PROTOBUF\\nprotobuf parsing failed")
     def get_inputs(self):
@@ -81,6 +88,13 @@ def test_it_fills_as_the_model_does(monkeypatch):
         ({"image": SHAPES["image"]}, OUTPUTS),
         ({"image": (1, 3, "height", "width"), "mask": SHAPES["mask"]}, OUTPUTS),
         ({}, {}),
+        ({**SHAPES, "image": ()}, OUTPUTS),
+        ({**SHAPES, "mask": (1, 3, 64, 64)}, OUTPUTS),
+        ({**SHAPES, "image": (1, 3, 2**40, 2**40)}, OUTPUTS),
+        (
+            {"image": (1, 3, 40, 40), "mask": (1, 1, 40, 40)},
+            {"output": (1, 3, 40, 40), "attention": (1, 4, 4)},
+        ),
     ],
 )
 def test_another_network_is_refused(monkeypatch, inputs, outputs):
@@ -88,6 +102,51 @@ def test_another_network_is_refused(monkeypatch, inputs, outputs):
     monkeypatch.setattr(runtimes, "load", lambda path, runtime: network)
     with pytest.raises(UserError, match=r"lama\.onnx is not a file of HiFill"):
         onnx_file.load("lama.onnx")
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        np.full((1, 3, 64, 64), "x"),
+        np.zeros((1, 3, 64, 65), np.float32),
+        np.float32(1),
+        np.full((1, 3, 64, 64), 0x7F800001, np.uint32).view(np.float32),  # NaN that warns when used
+        np.full((1, 3, 64, 64), 1e300),
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # it would be printed
+def test_what_a_network_gives_must_be_as_its_file_says(monkeypatch, output):
+    found = {"output": output, "attention": np.zeros((1, 16, 16), np.float32)}
+    network = runtimes.Network(lambda feed: found, SHAPES, OUTPUTS)
+    monkeypatch.setattr(runtimes, "load", lambda path, runtime: network)
+    paint = onnx_file.load("net.onnx")
+    with pytest.raises(UserError, match=r"net\.onnx: the network gives .* as output"):
+        paint(*photograph(80, 90))
+
+
+def test_a_network_that_cannot_be_run_is_one_line(monkeypatch, tmp_path):
+    def run(feed):
+        raise RuntimeError("Non-zero status code\nInvalid argument")
+
+    (tmp_path / "net.onnx").write_text(NETWORK)
+    network = runtimes.Network(run, SHAPES, OUTPUTS)
+    monkeypatch.setattr(runtimes, "installed", lambda runtime: "onnxruntime")
+    monkeypatch.setattr(runtimes, "_onnxruntime", lambda path: network)
+    paint = onnx_file.load(str(tmp_path / "net.onnx"))
+    with pytest.raises(
+        UserError, match=r"net\.onnx: onnxruntime cannot run .*\(Invalid argument\)"
+    ):
+        paint(*photograph(80, 90))
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "nothing", "x" * 256])
+def test_what_is_no_file_is_not_read(monkeypatch, tmp_path, name):
+    (tmp_path / "folder").mkdir()
+    if sys.platform != "win32":
+        os.mkfifo(tmp_path / "pipe")
+    monkeypatch.setattr(runtimes, "installed", lambda runtime: "onnxruntime")
+    with pytest.raises(UserError, match=f"{name} is not a file"):
+        onnx_file.load(str(tmp_path / name))
 
 
 def test_a_missing_runtime_is_named(monkeypatch):
@@ -105,7 +164,7 @@ def without_tensorflow(tmp_path, run_command):
     """run(*flags) -> the finished `inpaint run` of photo.png where TensorFlow cannot be imported."""
     (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was started')")
     (tmp_path / "onnxruntime.py").write_text(STAND_IN)
-    (tmp_path / "net.onnx").write_text("network")
+    (tmp_path / "net.onnx").write_text(NETWORK)
     image, mask = photograph(80, 90)
     cv2.imwrite(str(tmp_path / "photo.png"), image)
     cv2.imwrite(str(tmp_path / "mask.png"), mask * 255)
@@ -128,7 +187,7 @@ def test_the_command_needs_no_tensorflow(without_tensorflow, tmp_path):
 
 
 def test_a_damaged_file_and_other_weights_are_one_line(without_tensorflow, tmp_path):
-    (tmp_path / "net.onnx").write_text("net")
+    (tmp_path / "net.onnx").write_text(NETWORK.replace("anonymous", "Anonymous"))
     process = without_tensorflow("--weights=net.onnx")
     said = "error: net.onnx: onnxruntime cannot read this file (protobuf parsing failed)\n"
     assert (process.returncode, process.stdout, process.stderr) == (1, "", said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -288,3 +289,55 @@ def test_a_thin_photograph_needs_few_windows():
     hole[4:12, 1000:59000] = True
     side, parts = photograph.plan(hole, GRID)
     assert len(parts) <= 58000 / (3 / 4 * side) + 1
+
+
+@pytest.mark.default_environment
+@pytest.mark.parametrize("height, width", [(16, 60000), (30000, 200)])
+def test_a_thin_photograph_holds_no_more_than_a_square_one_while_the_network_runs(height, width):
+    """The network needs most, and a window that is a copy would come on top."""
+    side = round((height * width) ** 0.5)
+    thin, square = (_held(*size) for size in ((height, width), (side, side)))
+    assert thin <= 1.1 * square  # a copy is as large again
+
+
+def _held(height, width):
+    """The most bytes of arrays at a call of the generator."""
+    held = []
+
+    class Measuring(Generator):
+        def __call__(self, image, mask):
+            held.append(tracemalloc.get_traced_memory()[0])
+            found = super().__call__(image, mask)
+            self.calls.clear()
+            return found
+
+    image, mask = _image(height, width), np.zeros((height, width), np.uint8)
+    mask[height // 3 : 2 * height // 3, width // 3 : 2 * width // 3] = 1
+    tracemalloc.start()
+    try:
+        _inpaint(image, mask, Measuring())
+    finally:
+        tracemalloc.stop()
+    return max(held)
+
+
+@pytest.mark.default_environment
+def test_the_reflected_part_of_a_hole_is_not_computed(monkeypatch):
+    """A thin photograph is a small part of its window; patches beyond it are not pasted."""
+    computed = []
+    fill = photograph.fill
+
+    def counting(window, hole, *others):
+        before = window.copy()
+        fill(window, hole, *others)
+        computed.append((before != window).any(axis=2))
+
+    monkeypatch.setattr(photograph, "fill", counting)
+    image, mask = _image(3000, 40), np.zeros((3000, 40), np.uint8)
+    mask[1000:1200, 10:30] = 1
+    _inpaint(image, mask)
+    (changed,) = computed
+    side = len(changed)
+    assert (
+        changed[:, :40].any() and not changed[:, -(-40 // (side // GRID)) * (side // GRID) :].any()
+    )

@@ -236,6 +236,16 @@ def test_completion_must_be_finite(bad):
         aggregate_residuals(image, mask, generated, attention)
 
 
+@pytest.mark.parametrize("attention_level, level", [(1e38, 200.0), (3e38, 3.0)])
+def test_finite_values_that_are_too_large_are_refused(attention_level, level, recwarn):
+    """Their sums are infinite, and would be painted as black or white."""
+    image, mask, generated, attention = _case(64, 64)
+    generated[:], attention[:] = level, attention_level
+    with pytest.raises(UserError, match="too large"):
+        aggregate_residuals(image, mask, generated, attention)
+    assert not list(recwarn)
+
+
 def test_constant_image_stays_constant():
     _, mask, _, attention = _case(128, 128)
     image = np.full((128, 128, 3), 77, np.uint8)

@@ -66,6 +66,17 @@ def test_a_list_that_cannot_be_read_is_named():
             next(rows.of_list(name, "out"))
 
 
+def test_what_is_no_list_does_not_block_and_is_not_read_whole(here):
+    """A pipe blocks, a device has no end, and a line without end would be read into memory."""
+    os.mkfifo("pipe")
+    for name in ("pipe", "/dev/zero", "x" * 256):
+        with pytest.raises(UserError, match=f"--list={name}"):
+            next(rows.of_list(name, "out"))
+    for before in ("", "a.jpg,m.png,a.png\n", '"'):
+        with pytest.raises(UserError, match=f"line {1 + (len(before) > 1)} has 65536 characters"):
+            list(listed(before + "x" * 100_000))
+
+
 def test_two_rows_with_one_result_are_refused_with_both_lines():
     text = "a.jpg,m.png,a.png\nb.jpg,m.png,b.png\nc.jpg,m.png,./a.png\n"
     with pytest.raises(UserError, match=r"line 1 and .*line 3 .*out/a\.png"):

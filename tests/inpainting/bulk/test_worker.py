@@ -99,6 +99,25 @@ def test_a_worker_overwrites_no_photograph(job):
     assert all("would overwrite" in reason for reason in reasons(worker.fill(block)))
 
 
+@pytest.mark.parametrize("name", ["x" * 256 + ".png", "y/" * 3000 + "a.png", "folder.png"])
+@pytest.mark.parametrize("column", [0, 2])
+def test_a_name_that_no_file_can_have_fails_one_photograph(bulk, job, parse, name, column):
+    """Looking for it fails; the job goes on. A folder in a result's place is no result."""
+    worker, _ = job()
+    os.makedirs("out/folder.png")
+    os.mkdir("folder.png")
+    row = ["photos/a.png", "masks/a.png", "r.png"]
+    row[column] = name
+    with open("rows.csv", "w") as stream:
+        stream.write(f"photos/b.png,masks/b.png,b.png\n{','.join(row)}\n")
+    parse("--list=rows.csv", "--output=out")
+    source, _ = bulk.command._listed()
+    (block,) = bulk.rows.in_blocks(bulk.command._unfinished(source()), 2)
+    good, bad = reasons(worker.fill(block))
+    assert good == "" and os.path.isfile("out/b.png")
+    assert os.path.basename(name) in bad and "inpaint run" not in bad
+
+
 def test_a_bug_fails_one_photograph(bulk, job, monkeypatch):
     worker, block = job()
     monkeypatch.setattr(worker, "_paint", lambda image, mask: 1 / 0)

@@ -1,0 +1,83 @@
+"""Finds out, without the package onnx, whether an ONNX file names other files for its data.
+
+Tensors of an ONNX file may lie in other files, by paths in it. `export` writes one file, so a path can only be another
+network's or a trap; some versions of the runtimes follow it out of the file's folder.
+
+An ONNX file is a protocol buffer: fields of a number, a wire type and a value, one after another. Only the fields in
+`_PARTS` are entered; everything else is passed over by its length.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+
+from common.storage import PathLike
+
+# {message: {number of a field: the message in it}}, as far as a tensor may lie below.
+_PARTS = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+_EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
+_VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # wire types
+_LONGEST_VARINT = 10
+
+
+def names_other_files(path: PathLike) -> bool:
+    """Whether a tensor of the ONNX file lies in another file.
+
+    Raises:
+      ValueError: it is no protocol buffer.
+      OSError: it cannot be read.
+    """
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        left = [("model", 0, len(data))]  # no recursion: messages may lie in each other without end
+        while left:
+            message, start, end = left.pop()
+            for number, value in _fields(data, start, end):
+                if message == "tensor" and (
+                    number == _EXTERNAL_DATA or (number == _DATA_LOCATION and value)
+                ):
+                    return True
+                inner = _PARTS.get(message, {}).get(number)
+                if inner and isinstance(value, slice):
+                    left.append((inner, value.start, value.stop))
+    return False
+
+
+def _fields(data, place, end) -> Iterator[tuple[int, int | slice | None]]:
+    """(number, value) of the fields of a message: a varint, the place of bytes, or None for fixed numbers."""
+    while place < end:
+        key, place = _varint(data, place, end)
+        kind, value = key & 7, None
+        if kind == _VARINT:
+            value, place = _varint(data, place, end)
+        elif kind == _BYTES:
+            length, place = _varint(data, place, end)
+            value, place = slice(place, place + length), place + length
+        elif kind in _FIXED:
+            place += _FIXED[kind]
+        else:
+            raise ValueError(f"a field has the wire type {kind}")
+        if place > end:
+            raise ValueError("a field is cut short")
+        yield key >> 3, value
+
+
+def _varint(data, place, end):
+    """(number, place behind it): seven bits a byte, the lowest first; the highest bit of a byte: more follow."""
+    number = 0
+    for shift in range(_LONGEST_VARINT):
+        if place + shift >= end:
+            raise ValueError("a number is cut short")
+        byte = data[place + shift]
+        number |= (byte & 127) << 7 * shift
+        if byte < 128:
+            return number, place + shift + 1
+    raise ValueError("a number has more than ten bytes")
