@@ -48,8 +48,8 @@ from zoom_to_inpaint.training import TrainingOptions, reduced_to
 FLAGS = flags.FLAGS
 
 
-def define_flags() -> None:
-    """Defines the flags; also checks the environment."""
+def prepare() -> None:
+    """Checks the environment and defines the flags."""
     environment.check()
     flags.DEFINE_string("hifill_weights", None, "trained HiFill: .npz, .pb or checkpoint prefix")
     flags.DEFINE_string("refinement_weights", None, "refinement network; default: random")
@@ -222,4 +222,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, define_flags)
+    command_line.run()

@@ -134,7 +134,6 @@ def split() -> str:
 
 def paper():
     """The module with the scores that the paper of `layout` reports."""
-    environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{layout()}.reported")
 
 

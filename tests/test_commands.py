@@ -543,7 +543,7 @@ def run(batch):
     return features, powers / powers.sum(axis=1, keepdims=True)
 
 evaluate.inception = lambda: Inception("Stand-in", run)
-command_line.run(evaluate.main)
+command_line.run(evaluate)
 """
 
 

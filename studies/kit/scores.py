@@ -12,7 +12,6 @@ import re
 from collections.abc import Mapping
 from typing import Callable, NamedTuple, Union
 
-from common import environment
 from common.scoring import protocol, tables
 from studies.kit.study import REPORTED, Table
 
@@ -69,7 +68,6 @@ def file_name(method: str) -> str:
 
 def reported(paper: str):
     """The module with the numbers of a paper: "zoom_to_inpaint" or "hifill"."""
-    environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{paper}.reported")
 
 
