@@ -152,11 +152,7 @@ def preview_set(cases) -> tuple:
 
 def compare(methods: dict, cases: list, masks: str, output: pathlib.Path) -> str:
     """Scores {name: painter} on the cases; writes scores and pictures, returns the table."""
-    found, folders = [], {}
-    for name, painter in methods.items():
-        folders[name] = output / "test" / "predictions" / name
-        seconds = protocol.paint(cases, painter, folders[name], name)
-        found += protocol.score(cases, folders[name], name, masks, seconds)
+    folders, found = protocol.score_methods(cases, methods, output / "test", masks)
     summaries = tables.summarise(found)
     table = tables.table(summaries, "zoom_to_inpaint", spread=True)
     protocol.picture_grid(cases, folders, output / "pictures.png")
