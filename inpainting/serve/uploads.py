@@ -19,6 +19,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from typing import Callable
 
 try:
@@ -238,15 +239,10 @@ class Store:
             return self._last[1]
 
 
-class named:
+@contextlib.contextmanager
+def named(path: pathlib.Path, name: str) -> Iterator[None]:
     """A block whose UserErrors name the file as people know it, not its path on the server."""
-
-    def __init__(self, path: pathlib.Path, name: str):
-        self._path, self._name = path, name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, UserError):
-            raise type(error)(str(error).replace(str(self._path), self._name)) from None
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).replace(str(path), name)) from None
