@@ -4,4 +4,4 @@ from common import command_line
 from inpainting import evaluate
 
 if __name__ == "__main__":
-    command_line.run_command(evaluate)
+    command_line.run(evaluate)

@@ -4,4 +4,4 @@ from common import command_line
 from inpainting import export
 
 if __name__ == "__main__":
-    command_line.run_command(export)
+    command_line.run(export)

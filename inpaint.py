@@ -4,4 +4,4 @@ from common import command_line
 from inpainting import run
 
 if __name__ == "__main__":
-    command_line.run_command(run)
+    command_line.run(run)

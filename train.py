@@ -4,4 +4,4 @@ from common import command_line
 from inpainting import train
 
 if __name__ == "__main__":
-    command_line.run_command(train)
+    command_line.run(train)

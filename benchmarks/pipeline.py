@@ -103,7 +103,7 @@ def one(case: dict) -> dict:
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: case["cores"]])
     import tensorflow as tf
 
-    from common.data import pipeline
+    from common.data import cache, pipeline
     from common.masks import files as mask_files
     from zoom_to_inpaint.training import reduced_to
 
@@ -111,7 +111,9 @@ def one(case: dict) -> dict:
     decode = machine.median_seconds(lambda: convert.read_rgb(case["paths"][0]))
     result["decode_ms"] = 1000 * decode
     pipeline.read_rgb = decoding = Decoding()
-    photographs = pipeline.Photographs(case["paths"], _cache(case))
+    gigabytes = 0 if case["cache"] == "none" else case["cache_gb"]
+    kept = cache.MemoryCache(int(gigabytes * (1 << 30)))
+    photographs = pipeline.Photographs(case["paths"], kept)
     source = mask_files.mask_source(case["masks"])
     samples = pipeline.Samples(
         photographs, source, CROP, seed=0, flip=True, mask_size=case["mask_size"]
@@ -131,14 +133,6 @@ def one(case: dict) -> dict:
     result["peak_gigabytes"] = machine.most_gigabytes()
     result["rate_gflops"] = (result["rate_gflops"] + machine.best_rate()) / 2
     return result
-
-
-def _cache(case):
-    from common.data import cache
-
-    if case["cache"] == "none":
-        return cache.NoCache()
-    return cache.MemoryCache(int(case["cache_gb"] * (1 << 30)))
 
 
 def _count(batches, case, decoding):

@@ -76,7 +76,7 @@ def _crops(paths, seconds):
     from common.data import pipeline as training
     from common.masks import files as mask_files
 
-    photographs = training.Photographs(paths, cache.NoCache())
+    photographs = training.Photographs(paths, cache.MemoryCache(0))
     samples = training.Samples(photographs, mask_files.mask_source("small"), SIDE, seed=0)
     batches = iter(training.training_dataset(samples, 16))
     next(batches)

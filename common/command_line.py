@@ -156,44 +156,25 @@ def program(script: str) -> list[str]:
     return [sys.executable, "-m", "inpainting", "run" if script == "inpaint" else script]
 
 
-def run_command(module: types.ModuleType) -> None:
+def run(module: types.ModuleType | None = None) -> None:
     """Runs a command and ends the program with its exit code.
 
-    module: has `main(argv)`, which returns the exit code (None: 0), and a docstring, which --help prints.
-      Optional: `prepare()`, called before flags are parsed (default: `environment.check`), and `POSITIONAL`, as in
-      `parse`.
+    module: by default the program's main module. It has `main(argv)`, which returns the exit code (None: 0), and a
+      docstring, which --help prints. Optional: `prepare()`, called before flags are parsed (default:
+      `environment.check`), and `POSITIONAL`, as in `parse`.
     """
-    run(
-        module.main,
-        getattr(module, "prepare", environment.check),
-        getattr(module, "POSITIONAL", ()),
-        module.__doc__ or "",
-    )
-
-
-def run(
-    main: Callable[[list[str]], int | None],
-    prepare: Callable[[], None] | None = None,
-    positional: Sequence[str] = (),
-    about: str | None = None,
-) -> None:
-    """As `run_command`, with the module's parts as arguments.
-
-    about: by default the docstring of the program's main module.
-    """
+    command = sys.modules["__main__"] if module is None else module
 
     def prepared(argv: list[str]) -> list[str]:
-        if prepare is not None:
-            prepare()
-        said = sys.modules["__main__"].__doc__ if about is None else about
-        parse(argv, positional, said or "")
+        getattr(command, "prepare", environment.check)()
+        parse(argv, getattr(command, "POSITIONAL", ()), command.__doc__ or "")
         return argv[:1]
 
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # file names may hold characters that the terminal lacks
             stream.reconfigure(errors="backslashreplace")
     app.run(
-        lambda argv: sys.exit(guarded(main, argv) or 0),
+        lambda argv: sys.exit(guarded(command.main, argv) or 0),
         flags_parser=lambda argv: guarded(prepared, argv),
     )
 

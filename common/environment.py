@@ -56,9 +56,9 @@ def check() -> None:
 
 @contextlib.contextmanager
 def notices_held() -> Iterator[types.SimpleNamespace]:
-    """Holds back what is written to stderr in its block, by libraries' C++ code too.
+    """Holds back what is written to stderr in its block, also by libraries' C++ code.
 
-    `.shown` of what it gives says whether that is written at the end; True at first, so that a failure shows it.
+    Yields an object; if its `shown` is True at the end, the text is printed. It starts as True, so a failure shows it.
     """
     sys.stderr.flush()
     with tempfile.TemporaryFile() as notices:

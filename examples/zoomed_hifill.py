@@ -48,8 +48,8 @@ from zoom_to_inpaint.training import TrainingOptions, reduced_to
 FLAGS = flags.FLAGS
 
 
-def define_flags() -> None:
-    """Defines the flags; also checks the environment."""
+def prepare() -> None:
+    """Checks the environment and defines the flags."""
     environment.check()
     flags.DEFINE_string("hifill_weights", None, "trained HiFill: .npz, .pb or checkpoint prefix")
     flags.DEFINE_string("refinement_weights", None, "refinement network; default: random")
@@ -152,11 +152,7 @@ def preview_set(cases) -> tuple:
 
 def compare(methods: dict, cases: list, masks: str, output: pathlib.Path) -> str:
     """Scores {name: painter} on the cases; writes scores and pictures, returns the table."""
-    found, folders = [], {}
-    for name, painter in methods.items():
-        folders[name] = output / "test" / "predictions" / name
-        seconds = protocol.paint(cases, painter, folders[name], name)
-        found += protocol.score(cases, folders[name], name, masks, seconds)
+    folders, found = protocol.score_methods(cases, methods, output / "test", masks)
     summaries = tables.summarise(found)
     table = tables.table(summaries, "zoom_to_inpaint", spread=True)
     protocol.picture_grid(cases, folders, output / "pictures.png")
@@ -222,4 +218,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, define_flags)
+    command_line.run()

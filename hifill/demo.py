@@ -30,8 +30,8 @@ _LABELS = ["photograph, hole marked", "HiFill"]
 _LARGE, _SMALL = 1000, 450
 
 
-def define_flags() -> None:
-    """The demo's own flag."""
+def prepare() -> None:
+    """Checks the environment and defines the flag."""
     environment.check()
     flags.DEFINE_string("output", "demo_output", "folder for everything the demo writes")
 
@@ -102,4 +102,4 @@ def _described(subject, shape):
 
 
 if __name__ == "__main__":
-    command_line.run(main, define_flags)
+    command_line.run()

@@ -27,8 +27,8 @@ _PHOTOGRAPH = "retina.jpg"
 _MASK_SEED = 5
 
 
-def define_flags() -> None:
-    """The demo's own flags."""
+def prepare() -> None:
+    """Checks the environment and defines the flags."""
     environment.check()
     flags.DEFINE_string("output", "demo_training_output", "folder for everything the demo writes")
     flags.DEFINE_float("minutes", 2.5, "of training", lower_bound=0.01)
@@ -84,4 +84,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, define_flags)
+    command_line.run()

@@ -16,26 +16,26 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import keras
 
-from common.errors import UserError
-from common.models import batch, hub, membrane, pretrained, weights
+from common.models import batch, membrane
 from common.models.composite import BuiltByCalling
-from common.storage import PathLike
+from common.models.stored_model import StoredModel
 from hifill import photograph
 from hifill.coarse_network import CoarseNetwork
 from hifill.config import PAPER, HiFillConfig
 from hifill.refinement_network import RefinementNetwork
 
-MODEL_NAME = "hifill"
-_PACKAGE = pathlib.Path(__file__).parent
 
-
-class HiFill(BuiltByCalling, keras.Model):
+class HiFill(StoredModel, BuiltByCalling, keras.Model):
     """The generator of HiFill: coarse and refinement network. The weights are random until they are loaded.
 
     Args:
       config: `hifill.PAPER` (default), `hifill.RELEASE`, or one of your own.
       dtype: Keras dtype policy of the networks, such as "float32" or "mixed_bfloat16"; weights are always float32.
     """
+
+    NAME = "hifill"
+    CONFIG = HiFillConfig
+    PACKAGE = pathlib.Path(__file__).parent
 
     def __init__(self, config: HiFillConfig = PAPER, dtype="float32", **kwargs):
         super().__init__(autocast=False, **kwargs)  # each network casts its own input
@@ -123,42 +123,4 @@ class HiFill(BuiltByCalling, keras.Model):
         """A new model with the same weights for another `size`: a multiple of 32, at least 64."""
         model = HiFill(dataclasses.replace(self.config, size=size), self._precision)
         model.set_weights(self.get_weights())
-        return model
-
-    def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
-        """Writes configuration and weights to one weights file (`common.models.weights`).
-
-        path: .npz, or .safetensors, which other programs read too; half: weights as float16.
-        """
-        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
-
-    def save_pretrained(self, folder: PathLike, half: bool = False) -> None:
-        """Writes a folder to share, in the layout of the common model hub (`common.models.hub`); half: as in `save`."""
-        weights.save_folder(folder, MODEL_NAME, self.config.to_dict(), self, _PACKAGE, half)
-
-    @classmethod
-    def from_pretrained(cls, name: PathLike, dtype="float32") -> HiFill:
-        """The model of a folder that `save_pretrained` wrote, or of "OWNER/NAME" on the hub (needs huggingface_hub)."""
-        return cls.load(hub.find(name), dtype)
-
-    @classmethod
-    def pretrained(cls, dtype="float32") -> HiFill:
-        """The model with the shipped weights (docs/weights.md); UserError if the weights file is damaged."""
-        return cls.load(pretrained.find(_PACKAGE), dtype)
-
-    @classmethod
-    def load(cls, path: PathLike, dtype="float32") -> HiFill:
-        """The model of a file or folder that `save` or `save_pretrained` wrote.
-
-        UserError if it is missing, cut short or of another model.
-        """
-        fields, arrays = weights.read(path, MODEL_NAME)
-        try:
-            config = HiFillConfig.from_dict(fields)
-        except (TypeError, ValueError) as error:
-            raise UserError(
-                f"{path} has a configuration this version cannot read: {error}"
-            ) from error
-        model = cls(config, dtype=dtype)
-        weights.assign(model, arrays, str(path))
         return model

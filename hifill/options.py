@@ -21,8 +21,6 @@ class DataOptions(common.DataOptions):
 
     REDUCED: ClassVar[tuple] = ("div2k",)
 
-    masks: str = with_default(common.DataOptions, "masks", "mixed")
-
 
 @dataclasses.dataclass(frozen=True)
 class TrainingOptions(common.CommonOptions):

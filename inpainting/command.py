@@ -48,4 +48,4 @@ def main() -> None:
         sys.exit(0 if words else UsageError.exit_code)
     module = command_line.guarded(_module, words)
     sys.argv = [f"inpaint {words[0]}", *words[1:]]
-    command_line.run_command(module)
+    command_line.run(module)

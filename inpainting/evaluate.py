@@ -134,7 +134,6 @@ def split() -> str:
 
 def paper():
     """The module with the scores that the paper of `layout` reports."""
-    environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{layout()}.reported")
 
 
@@ -210,15 +209,8 @@ def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, 
     cases = protocol.make_set(
         paths, mask_source(given), FLAGS.mask_dir, size(), FLAGS.seed, folder, fit()
     )
-    found, folders = [], {}
-    for name, painter in paint.items():
-        folders[name] = folder / "predictions" / name
-        seconds = protocol.paint(cases, painter, folders[name], f"{name}, {kind}")
-        found += protocol.score(cases, folders[name], name, kind, seconds)
-    for painted in FLAGS.predictions:
-        name = pathlib.Path(painted).name
-        folders[name] = pathlib.Path(painted)
-        found += protocol.score(cases, folders[name], name, kind)
+    others = {path.name: path for path in map(pathlib.Path, FLAGS.predictions)}
+    folders, found = protocol.score_methods(cases, {**paint, **others}, folder, kind)
     protocol.picture_grid(cases, folders, folder / "pictures.png")
     shown = report_page.pictures(kind, cases, folders, found)
     return found, of_sets(kind, cases, folders, network), [shown]

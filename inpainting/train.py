@@ -158,10 +158,6 @@ class Job:
         for model in MODELS:
             if model != self.command.model:
                 _refuse_given(_group(model), self.command.model)
-        if FLAGS["cache_gb"].present and self.data.cache != "ram":
-            raise UsageError(
-                f"--cache_gb goes with --cache=ram, not with --cache={self.data.cache}"
-            )
         if self.command.flagfiles:
             raise UsageError("--flagfiles goes with --stages")
         if self.values["strategy"] == "multi_worker" and self.values["minutes"]:
@@ -182,9 +178,8 @@ def samples(job: Job, recipe, paths):
 
     values, data = job.values, job.data
     reduce_to = job.reduce_to(recipe.size)
-    kept = cache.NoCache()
-    if data.cache == "ram" and not job.command.dry_run:
-        kept = cache.MemoryCache(int(data.cache_gb * (1 << 30)))
+    gigabytes = 0 if job.command.dry_run else data.cache_gb
+    kept = cache.MemoryCache(int(gigabytes * (1 << 30)))
     photographs = pipeline.Photographs(paths, kept, reduce_to)
     return pipeline.Samples(
         *(photographs, job.holes(), recipe.size, values["seed"]),

@@ -23,7 +23,7 @@ if __package__ in (None, ""):  # started as a file: keeps modules of this folder
 
 from absl import flags
 
-from common import command_line, environment, storage
+from common import command_line, storage
 from common.data import datasets
 from common.errors import UsageError, UserError
 from studies import registry
@@ -190,4 +190,4 @@ def _check_use(studies: list[study.Study]) -> None:
 
 
 if __name__ == "__main__":
-    command_line.run(main, environment.check)
+    command_line.run()

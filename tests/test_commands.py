@@ -332,7 +332,6 @@ def test_no_photograph_is_trained_on_and_validated_on(
         (["--output=run", "--masks=round"], 1, ["round", "irregular"]),
         (["--steps=1"], 2, ["--output"]),
         (["--output=run", "--weights=gone.npz"], 1, ["gone.npz"]),
-        (["--output=run", "--cache=none", "--cache_gb=1"], 2, ["--cache_gb", "--cache=ram"]),
     ],
 )
 def test_training_that_cannot_work_stops_before_it_starts(
@@ -543,7 +542,7 @@ def run(batch):
     return features, powers / powers.sum(axis=1, keepdims=True)
 
 evaluate.inception = lambda: Inception("Stand-in", run)
-command_line.run(evaluate.main)
+command_line.run(evaluate)
 """
 
 

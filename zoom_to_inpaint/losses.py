@@ -21,7 +21,7 @@ def blend(generated, known, mask):
 
 
 def l1(prediction, label):
-    """|X_c - X|_1 (eq. 3), L_SR (section 3.1.2) and |X~_r - X~|_1 (eq. 5)."""
+    """|X_c - X|_1 (eq. 3), L_SR (section 3.1.2), |X~_r - X~|_1 (eq. 5), also of VGG features phi."""
     return _mean(tf.abs(_difference(prediction, label)))
 
 
@@ -32,11 +32,6 @@ def blended_l1(prediction, label, mask, by_area=False):
     """
     found = l1(prediction, label)
     return tf.math.divide_no_nan(found, _mean(mask)) if by_area else found
-
-
-def feature_l1(features_prediction, features_label):
-    """|phi(X_c) - phi(X)|_1 of VGG features (eq. 3 and 5), see `vgg.VGGFeatures`."""
-    return l1(features_prediction, features_label)
 
 
 def gradient(prediction, label, factor):

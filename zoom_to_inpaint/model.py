@@ -20,9 +20,9 @@ import tensorflow as tf
 from tensorflow import keras
 
 from common.errors import UserError
-from common.models import batch, hub, membrane, pretrained, weights
+from common.models import batch, membrane
 from common.models.composite import BuiltByCalling
-from common.storage import PathLike
+from common.models.stored_model import StoredModel
 from zoom_to_inpaint import photograph
 from zoom_to_inpaint.coarse_network import CoarseNetwork
 from zoom_to_inpaint.config import PAPER, ZoomConfig
@@ -30,11 +30,8 @@ from zoom_to_inpaint.losses import blend
 from zoom_to_inpaint.refinement_network import RefinementNetwork
 from zoom_to_inpaint.super_resolution import enlarge_mask, zoom_in, zoom_out
 
-MODEL_NAME = "zoom_to_inpaint"
-_PACKAGE = pathlib.Path(__file__).parent
 
-
-class ZoomToInpaint(BuiltByCalling, keras.Model):
+class ZoomToInpaint(StoredModel, BuiltByCalling, keras.Model):
     """The three networks and their connections. The weights are random until they are loaded.
 
     Args:
@@ -46,6 +43,10 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         AutoGraph does not convert these layers, so a branch on a tensor's value needs `tf.cond`.
       dtype: Keras dtype policy of the paper's networks, "float32" or "mixed_bfloat16".
     """
+
+    NAME = "zoom_to_inpaint"
+    CONFIG = ZoomConfig
+    PACKAGE = pathlib.Path(__file__).parent
 
     def __init__(
         self,
@@ -206,54 +207,12 @@ class ZoomToInpaint(BuiltByCalling, keras.Model):
         """
         return photograph.inpaint(self.fill, image, mask)
 
-    def save(self, path: PathLike, half: bool = False) -> None:  # replaces keras.Model.save
-        """Writes configuration and weights to one weights file (`common.models.weights`).
-
-        path: .npz, or .safetensors, which other programs read too; half: weights as float16.
-        """
-        self._check_whole()
-        weights.save(path, MODEL_NAME, self.config.to_dict(), self, half)
-
-    def save_pretrained(self, folder: PathLike, half: bool = False) -> None:
-        """Writes a folder to share, in the layout of the common model hub (`common.models.hub`); half: as in `save`."""
-        self._check_whole()
-        weights.save_folder(folder, MODEL_NAME, self.config.to_dict(), self, _PACKAGE, half)
-
-    def _check_whole(self):
+    def check_savable(self):
         if self.plugged_in:
             raise UserError(
                 f"a model with another {' and '.join(self.plugged_in)} network cannot be saved as a whole; "
                 "save its networks one by one"
             )
-
-    @classmethod
-    def from_pretrained(cls, name: PathLike, dtype="float32") -> ZoomToInpaint:
-        """The model of a folder that `save_pretrained` wrote, or of "OWNER/NAME" on the hub (needs huggingface_hub)."""
-        return cls.load(hub.find(name), dtype)
-
-    @classmethod
-    def pretrained(cls, dtype="float32") -> ZoomToInpaint:
-        """The model with the shipped weights (docs/weights.md); UserError if the weights file is missing or damaged."""
-        return cls.load(pretrained.find(_PACKAGE), dtype)
-
-    @classmethod
-    def load(cls, path: PathLike, dtype="float32") -> ZoomToInpaint:
-        """The model of a file or folder that `save` or `save_pretrained` wrote.
-
-        UserError if it is missing, cut short or of another model.
-        """
-        fields, arrays = weights.read(path, MODEL_NAME)
-        model = cls(read_config(fields, path), dtype=dtype)
-        weights.assign(model, arrays, str(path))
-        return model
-
-
-def read_config(fields: dict, path: PathLike) -> ZoomConfig:
-    """The configuration in a weights file's header, or a UserError."""
-    try:
-        return ZoomConfig.from_dict(fields)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path} has a configuration this version cannot read: {error}") from error
 
 
 def _apply(network, inputs, training, hole_only):

@@ -6,7 +6,7 @@ All kernels are 3x3 and Glorot-normal; with a membrane start (`ZoomConfig.start`
 [B, H, W, 3] in [0, 1] -> [B, sH, sW, 3] float32, unbounded. Known pixels change too, so that the refinement network
 can copy sharp patches into the hole.
 
-`zoom_in` makes the layer between the two inpainting networks: this network, bicubic interpolation, or an identity.
+`zoom_in` makes the layer between the two inpainting networks: this network or bicubic interpolation.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SuperResolution(Composite):
 
 
 class BicubicZoom(keras.layers.Layer):
-    """The ablation "Bicubic zoom" (section 4.4): [B, H, W, 3] -> [B, sH, sW, 3]."""
+    """The ablations "Bicubic zoom" and, with scale 1, "No zoom" (section 4.4): [B, H, W, 3] -> [B, sH, sW, 3]."""
 
     def __init__(self, config: ZoomConfig, **kwargs):
         super().__init__(autocast=False, **kwargs)
@@ -75,26 +75,15 @@ class BicubicZoom(keras.layers.Layer):
         return enlarge(inputs, self.scale)
 
 
-class NoZoom(keras.layers.Layer):
-    """The ablation "No zoom" (section 4.4): an identity."""
-
-    def __init__(self, config: ZoomConfig, **kwargs):
-        super().__init__(autocast=False, **kwargs)
-        self.scale = config.scale
-
-    def call(self, inputs, training=None):
-        del training
-        return tf.identity(inputs)
-
-
 def zoom_in(config: ZoomConfig, **kwargs) -> keras.layers.Layer:
     """The layer that a configuration puts between the coarse and the refinement network."""
-    layer = {"sr": SuperResolution, "bicubic": BicubicZoom, "none": NoZoom}[config.zoom]
-    return layer(config, **kwargs)
+    return (SuperResolution if config.zoom == "sr" else BicubicZoom)(config, **kwargs)
 
 
 def enlarge(image: tf.Tensor, scale: int) -> tf.Tensor:
-    """Bicubic interpolation, [B, H, W, 3] -> [B, sH, sW, 3] float32."""
+    """Bicubic interpolation, [B, H, W, 3] -> [B, sH, sW, 3] float32; an identity if s = 1."""
+    if scale == 1:
+        return tf.cast(image, tf.float32)
     size = scale * tf.shape(image)[1:3]
     if plain_ops.wanted():
         return plain_ops.resize(image, scale * np.array(image.shape[1:3]), "bicubic")

@@ -5,10 +5,10 @@ SR and joint training take crops of a photograph (`ZoomConfig.crop_size`) and re
 resolutions; the other stages take labels at the low resolution.
 
 A stage defines its networks, forward pass, loss terms, validation terms and preview pictures. It reports its unweighted
-terms under the names of `TERMS`, and their weighted sum as `generator`. Losses are sums over samples divided by the
-global batch size, because gradients are summed over replicas. Validation computes the same terms at inference, as means
-over the image, without the adversarial loss, whose scale changes during training, and without the VGG loss, which would
-cost more than the networks.
+terms (coarse_l1, coarse_vgg, sr_l1, refined_l1, refined_vgg, adversarial, gradient, discriminator) and their weighted
+sum, `generator`. Losses are sums over samples divided by the global batch size, because gradients are summed over
+replicas. Validation computes the same terms at inference, as means over the image, without the adversarial loss, whose
+scale changes during training, and without the VGG loss, which would cost more than the networks.
 """
 
 from __future__ import annotations
@@ -24,11 +24,6 @@ from zoom_to_inpaint import losses
 from zoom_to_inpaint.gated_convolution import freeze_statistics, warm_up_statistics
 from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.options import TrainingOptions
-
-TERMS = (
-    *("coarse_l1", "coarse_vgg", "sr_l1"),
-    *("refined_l1", "refined_vgg", "adversarial", "gradient", "discriminator"),
-)
 
 
 class Compared(NamedTuple):
@@ -119,7 +114,7 @@ class Trainer(trainer.Trainer):
             terms[name] = self.mean(self._l1(pair))
             if self.vgg is not None and pair.mask is not None:
                 features = tf.stop_gradient(self.vgg(pair.label))
-                perceived = losses.feature_l1(self.vgg(pair.result), features)
+                perceived = losses.l1(self.vgg(pair.result), features)
                 terms[name.replace("_l1", "_vgg")] = self.mean(perceived)
         return terms
 

@@ -11,15 +11,15 @@ from common.errors import UserError
 from common.models import weights as weights_files
 from common.models import weights_source
 from common.storage import PathLike
-from zoom_to_inpaint.model import MODEL_NAME, ZoomToInpaint, read_config
+from zoom_to_inpaint.model import ZoomToInpaint
 from zoom_to_inpaint.release import load_release, load_release_discriminator
 
 # Model names in files of one network.
 PARTS = {
-    network: f"{MODEL_NAME}, {network} network alone"
+    network: f"{ZoomToInpaint.NAME}, {network} network alone"
     for network in ("coarse", "super_resolution", "refinement")
 }
-DISCRIMINATOR = f"{MODEL_NAME}, discriminator"
+DISCRIMINATOR = f"{ZoomToInpaint.NAME}, discriminator"
 
 
 def check_files(given: dict[str, str | None]) -> None:
@@ -51,12 +51,12 @@ def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) ->
         arrays = {name: variable.numpy() for name, variable in source.items()}
     else:
         owner, fields, arrays = weights_files.read_any(path)
-        if owner not in (MODEL_NAME, PARTS[network]):
+        if owner not in (ZoomToInpaint.NAME, PARTS[network]):
             raise UserError(
                 f"{flag}={weights} holds weights of '{owner}', not of the {network} network"
             )
-        read_config(fields, path)
-        if owner == MODEL_NAME:
+        model.read_config(fields, path)
+        if owner == ZoomToInpaint.NAME:
             prefix = f"{network}/"
             arrays = {n[len(prefix) :]: a for n, a in arrays.items() if n.startswith(prefix)}
     weights_files.assign(layer, arrays, f"{flag}={weights}")

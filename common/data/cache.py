@@ -15,30 +15,16 @@ from typing import Callable
 
 import numpy as np
 
-Decode = Callable[[], np.ndarray]
 
-
-class NoCache:
-    """No cache: every use of a photograph decodes it."""
-
-    def fetch(self, index: int, decode: Decode) -> np.ndarray:
-        """uint8 [H, W, 3] of `decode()`."""
-        return decode()
-
-    def shortage(self, needed: int) -> str | None:
-        """A sentence for the user if `needed` bytes do not fit, else None."""
-        return None
-
-
-class MemoryCache(NoCache):
-    """Keeps up to `limit` bytes of pixels."""
+class MemoryCache:
+    """Keeps up to `limit` bytes of pixels; 0: none, so every use of a photograph decodes it."""
 
     def __init__(self, limit: int):
         self._limit, self._held = limit, 0
         self._images: dict[int, np.ndarray] = {}
         self._lock = threading.Lock()
 
-    def fetch(self, index: int, decode: Decode) -> np.ndarray:
+    def fetch(self, index: int, decode: Callable[[], np.ndarray]) -> np.ndarray:
         """uint8 [H, W, 3], read-only if cached."""
         with self._lock:
             image = self._images.get(index)
@@ -53,8 +39,8 @@ class MemoryCache(NoCache):
         return image
 
     def shortage(self, needed: int) -> str | None:
-        """A sentence for the user if `needed` bytes do not fit, else None."""
-        if needed <= self._limit:
+        """A sentence for the user if `needed` bytes do not fit into a limit above 0, else None."""
+        if needed <= self._limit or not self._limit:
             return None
         return (
             f"warning: decoded, the photographs take about {_gigabytes(needed)}; --cache_gb={self._limit / 2**30:g} "

@@ -224,7 +224,7 @@ def _file_bytes(path):
     if path.is_dir():
         raise UserError(f"{path} is a folder; name one image file")
     if path.exists() and not path.is_file():  # reading a pipe would wait for its writer
-        raise UserError(f"{path} is no file but a pipe or a device; name an image file")
+        raise UserError(f"{path} is a pipe or a device; name an image file")
     return path.read_bytes()
 
 

@@ -1,6 +1,6 @@
-"""What libtiff, libpng and OpenCV write to standard error themselves, past Python.
+"""Catches the lines that libtiff, libpng and OpenCV write to standard error themselves, past Python.
 
-They tell of damage in this way alone, or besides an error that Python reports too.
+Some damage is reported only there, some also by an error in Python.
 """
 
 from __future__ import annotations

@@ -23,13 +23,13 @@ LEVELS = 2
 BANDS = ("low", "mid", "high")  # of two levels
 
 
-def laplacian_pyramid(image: np.ndarray, levels: int = LEVELS) -> list[np.ndarray]:
-    """[H, W, 3] of any real dtype -> `levels` bands, finest first, and the blurred rest; float32.
+def laplacian_pyramid(image: np.ndarray) -> list[np.ndarray]:
+    """[H, W, 3] of any real dtype -> `LEVELS` bands, finest first, and the blurred rest; float32.
 
     The sides of band l are those of the image halved l times, rounded up.
     """
     bands, fine = [], np.asarray(image, np.float32)
-    for _ in range(levels):
+    for _ in range(LEVELS):
         coarse = cv2.pyrDown(fine)
         bands.append(fine - cv2.pyrUp(coarse, dstsize=(fine.shape[1], fine.shape[0])))
         fine = coarse

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import time
-from typing import Callable, NamedTuple
+from collections.abc import Mapping
+from typing import Callable, NamedTuple, Union
 
 import cv2
 import numpy as np
@@ -26,6 +28,8 @@ from common.images import convert, grid
 from common.images import files as image_files
 from common.masks.files import mask_source
 from common.scoring import metrics, tables
+
+Method = Union[Callable, pathlib.Path]  # a painter, or a folder of results
 
 
 class Case(NamedTuple):
@@ -162,6 +166,36 @@ def score(cases: list[Case], folder: pathlib.Path, method: str, masks: str, seco
             values["seconds"] = seconds[case.name]
         found.append(tables.Score(case.name, method, masks, hole, values))
     return found
+
+
+def score_methods(
+    cases: list[Case],
+    methods: Mapping[str, Method],
+    folder: pathlib.Path,
+    masks: str,
+    label: str | None = None,
+) -> tuple[dict[str, pathlib.Path], list[tables.Score]]:
+    """Paints what has no results yet, and scores every method; returns ({method: folder of its results}, scores).
+
+    Args:
+      methods: {name: painter, or folder of results with the images' names}.
+      folder: a painter's results are written to `folder`/predictions/NAME (`file_name`).
+      masks: kind of masks, as named in the scores.
+      label: text of the progress bar; default: `masks`.
+    """
+    folders, found = {}, []
+    for name, method in methods.items():
+        seconds, folders[name] = None, method
+        if callable(method):
+            folders[name] = folder / "predictions" / file_name(name)
+            seconds = paint(cases, method, folders[name], f"{name}, {label or masks}")
+        found += score(cases, folders[name], name, masks, seconds)
+    return folders, found
+
+
+def file_name(method: str) -> str:
+    """A method's name in lower-case letters, digits and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
+    return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
 
 
 def prediction(folder: pathlib.Path, name: str) -> pathlib.Path:

@@ -20,7 +20,6 @@ from common.errors import UserError
 from common.training import nonfinite, step_timing, validation
 from common.training.checkpoints import Checkpoints
 
-BUDGET = 60.0  # seconds for the steps
 _UNITS = ((86400, "days"), (3600, "hours"), (60, "minutes"), (1, "seconds"))
 
 
@@ -31,7 +30,7 @@ def run(
     schedule,
     output,
     about: dict,
-    budget: float = BUDGET,
+    budget: float,
 ) -> None:
     """Prints the plan of a run.
 

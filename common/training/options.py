@@ -33,10 +33,9 @@ class DataOptions:
         "reduce photographs to the crop's size before cropping; default: as the paper does with --dataset",
     )
     flip: bool = option(False, "mirror half of the crops")
-    cache: str = option(
-        "ram", "where decoded photographs are kept for reuse", choices=("none", "ram")
+    cache_gb: float = option(
+        2.0, "memory in GB that keeps decoded photographs for reuse; 0: none", least=0
     )
-    cache_gb: float = option(2.0, "memory for --cache=ram", least=0)
 
     def reduces(self, dataset: str) -> bool:
         """Whether photographs of `dataset` are reduced before they are cropped."""

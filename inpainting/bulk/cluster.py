@@ -1,8 +1,8 @@
 """Ray's part of `inpaint bulk`: starts or joins Ray, and lets a pool of workers fill blocks of rows.
 
-Ray gives a block whose worker died to another one, without end; `worker.Attempts` gives up. The rows lie in the memory
-of the machine that starts the job. Nothing is sent to Ray's makers, no dashboard is started, and Ray's messages stay in
-its log files.
+If a worker dies, Ray gives its block to another worker, again and again; `worker.Attempts` ends this. The rows lie in
+the memory of the machine that starts the job. No usage statistics are sent, no dashboard is started, and Ray's messages
+stay in its log files.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def check_installed() -> None:
 
 
 class Share(NamedTuple):
-    """What the workers get: their number, processor threads and GPUs each."""
+    """The number of workers, and the processor threads and GPUs of each."""
 
     workers: int
     threads: int
@@ -75,7 +75,7 @@ def share(resources: dict[str, float], wanted: int | None, gigabytes: float, on_
 
 @contextlib.contextmanager
 def started(address: str | None) -> Iterator[dict[str, float]]:
-    """Ray, on this machine or at an address, for the block; gives its resources.
+    """Starts Ray on this machine, or joins the cluster at an address, for the block; yields its resources.
 
     Raises:
       UserError: no cluster answers at the address, or one that does not fit.
@@ -100,7 +100,7 @@ def started(address: str | None) -> Iterator[dict[str, float]]:
         where = f"at --address={address}" if address else "on this machine"
         reason = str(error.__cause__ or error).strip().splitlines()[-1]
         raise UserError(f"Ray does not start {where}: {reason}") from error
-    # Its news of workers that died; `worker.Worker` says which photograph is begun again.
+    # Silences its messages about dead workers; `worker.Worker` says which photograph is begun again.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         yield ray.cluster_resources()
@@ -109,7 +109,7 @@ def started(address: str | None) -> Iterator[dict[str, float]]:
 
 
 def _check_answers(address):
-    """Ray itself waits for a minute and then ends the process."""
+    """UserError if no cluster answers; Ray itself would wait for a minute and then end the process."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_ANSWER).close()
@@ -155,7 +155,7 @@ def as_tables(blocks: Iterable[dict[str, list[bytes]]]) -> list:
 def fill(
     tables: list, values: dict[str, Any], workers: Share, gigabytes: float
 ) -> Iterator[dict[str, list[bytes]]]:
-    """The blocks of `as_tables` as `worker.Worker.fill` returns them, in the order in which they get ready.
+    """The blocks of `as_tables` as `worker.Worker.fill` returns them, in the order in which they are done.
 
     Raises:
       UserError: a worker cannot load its painter.

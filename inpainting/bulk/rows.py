@@ -1,6 +1,6 @@
 """The rows of a job: photograph, mask and result, from a list file or from folders.
 
-A row is three absolute paths; the mask is "" where the hole is the transparent part of the photograph. A list of a
+A row is three absolute paths; the mask is "" if the hole is the transparent part of the photograph. A list of a
 million rows is read line by line, never as a whole.
 """
 
@@ -33,12 +33,12 @@ class Row(NamedTuple):
 
     @property
     def pair(self) -> pairing.Pair:
-        """As the code that fills takes it."""
+        """The three paths."""
         return as_pair(self.image, self.mask, self.output)
 
 
 def as_pair(image: str, mask: str, output: str) -> pairing.Pair:
-    """A pair of three paths; without a mask for the mask ""."""
+    """The pair of three paths; a mask "" becomes None."""
     return pairing.Pair(
         pathlib.Path(image), pathlib.Path(mask) if mask else None, pathlib.Path(output)
     )
@@ -134,7 +134,7 @@ def check_distinct(rows: Iterable[Row], again: Iterable[Row]) -> int:
 
 
 def in_blocks(rows: Iterable[Row], size: int) -> Iterator[dict[str, list[bytes]]]:
-    """{column: paths} of `size` rows after another; the last block may be smaller."""
+    """Blocks {column: paths} of `size` consecutive rows; the last may be smaller."""
     rows = iter(rows)
     while block := list(itertools.islice(rows, size)):
         yield {name: [os.fsencode(getattr(row, name)) for row in block] for name in COLUMNS}

@@ -1,8 +1,7 @@
 """A worker of `inpaint bulk`: a process with a painter of its own, which fills blocks of rows.
 
-It fills as `inpaint run` does, with the same flags, and what exists is skipped. So a block that is given to another
-worker, because the first one died, goes on where the first one was. A photograph on which worker after worker dies is
-given up.
+It fills as `inpaint run` does, with the same flags, and skips existing results. So if a worker dies, the next worker
+continues its block where it stopped. A photograph on which `MOST_ATTEMPTS` workers died is given up.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ REASON, NOTES = "reason", "notes"
 
 
 class Attempts:
-    """Counts how often blocks and results were begun, until they are ended. All workers share one."""
+    """Counts how often blocks and results were begun; `end` forgets one. All workers share the counts."""
 
     def __init__(self):
         self._begun = collections.Counter()
@@ -39,7 +38,7 @@ class Attempts:
         return self._begun[name]
 
     def end(self, name: str) -> None:
-        """It is written, or has failed."""
+        """Forgets a block or result, which is written or has failed."""
         self._begun.pop(name, None)
 
 
@@ -52,7 +51,7 @@ def flag_values() -> dict[str, Any]:
 
 
 class Worker:
-    """Fills blocks; has a painter. A failure of loading it is a failure of the job: `broken` says why."""
+    """Fills blocks with a painter of its own. `broken`: why the painter cannot be loaded, which ends the job; or ""."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Worker:
           values: `flag_values()`.
           threads: of TensorFlow and of OpenCV.
           gigabytes: of memory; beyond them an allocation fails, and with it the photograph.
-          attempts: or an object that passes its calls on.
+          attempts: an `Attempts`, or an object that passes calls on to one.
         """
         self._attempts = attempts
         FLAGS.mark_as_parsed()
@@ -86,7 +85,7 @@ class Worker:
             self.broken = str(error)
 
     def fill(self, block: dict[str, list[bytes]]) -> dict[str, list]:
-        """The block with columns `REASON` of failure ("": filled) and `NOTES`, the warnings."""
+        """The block with two more columns: `REASON` of a failure ("": filled) and `NOTES`, the warnings."""
         pairs = rows.pairs_of(block)
         name = f"block of {pairs[0].output}"
         again = self._attempts.begin(name) > 1
@@ -94,7 +93,7 @@ class Worker:
         self._attempts.end(name)
         reasons, notes = (list(map(os.fsencode, texts)) for texts in zip(*found))
         if again:
-            died = f"a worker died; what it left was begun again, from {pairs[0].image} on\n"
+            died = f"a worker died; its photographs are begun again, from {pairs[0].image} on\n"
             notes[0] = os.fsencode(died) + notes[0]
         return {**block, REASON: reasons, NOTES: notes}
 
@@ -128,7 +127,7 @@ class Worker:
 
 
 def _limit(gigabytes):
-    """Limits the memory that the process alone writes: not libraries, nor what it shares with other processes."""
+    """Limits the process's own memory, without libraries and memory shared with other processes."""
     if sys.platform != "linux":  # elsewhere the limit does not hold for every allocation
         return
     import resource

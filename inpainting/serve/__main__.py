@@ -4,4 +4,4 @@ from common import command_line
 from inpainting.serve import command
 
 if __name__ == "__main__":
-    command_line.run_command(command)
+    command_line.run(command)

@@ -1,7 +1,7 @@
 """The routes: the page and what it asks for, and the HTTP interface under /v1 (docs/serving.md).
 
 Errors are answered as {"error": one line}. Work that takes time is a job (`inpainting.serve.jobs`). Reading and
-drawing, which take less than a second, run in threads of their own, so that the requests of others go on.
+drawing, which take less than a second, run in threads of their own, so that other requests are answered meanwhile.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from inpainting.serve.uploads import (
     shown_name,
 )
 
-# What the page and HTTP offer, with the names that people read.
+# Models that the page and the HTTP interface offer: {name: name shown to people}.
 MODELS = {
     "hifill": "HiFill",
     "zoom_to_inpaint": "Zoom-to-Inpaint",
@@ -48,18 +48,18 @@ MODELS = {
 QUEUE = 8
 SNAP = "snapping to objects"  # the queue of GrabCut, which is no painter
 _PAGE = pathlib.Path(__file__).parent / "page"
-_SWEEP = 60  # seconds between two looks for what nobody uses
+_SWEEP = 60  # seconds between two removals of unused photographs
 _RETRY = 10  # seconds, in Retry-After
 _STROKES = 32 * 10**6  # bytes of painted strokes in one request
-_FORM = 10**6  # bytes of a form beside its two files
+_FORM = 10**6  # bytes of a form without its two files
 _LARGEST_DILATION = 10_000
 _STATUS = {jobs.FullError: 429, TooLargeError: 413, UnknownError: 404, UsageError: 422}
 
 
 class Service:
-    """A server's state: what people sent, and the workers.
+    """A server's state: uploaded photographs and workers.
 
-    painter: model's name -> the function that fills. model: the one that is offered first.
+    painter: name of a model -> its painter. model: the default model.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Service:
         self.workers = jobs.Workers(lambda name: None if name == SNAP else painter(name), queue)
 
     def app(self, local: bool = True) -> guard.Guard:
-        """The ASGI application. local: it is bound to this computer, so the names of hosts are checked."""
+        """The ASGI application. local: the server is bound to this computer, so `Host` is checked."""
         handlers = {
             UserError: _answer_error,
             HTTPException: _answer_http_error,
@@ -133,13 +133,13 @@ class Service:
             await self._write_body(request, upload.path)
             await run_in_threadpool(upload.take, self.limits)
             found = await run_in_threadpool(filling.Editor(self.store, upload).describe)
-        except BaseException:  # a closed tab too
+        except BaseException:  # also when the tab is closed
             self.store.remove(upload)
             raise
         return JSONResponse(found, status_code=201)
 
     async def _write_body(self, request, path):
-        """The body, which is a file as it is, to `path`."""
+        """Writes the body, the bytes of a file, to `path`."""
         with contextlib.suppress(ValueError):
             self.limits.check_bytes(int(request.headers.get("content-length", 0)))
         count = 0
@@ -366,12 +366,12 @@ def _file(path: pathlib.Path, name: str) -> FileResponse:
 
 
 def _disposition(name):
-    """Of RFC 6266; a name of ASCII letters for old programs is left out, as all browsers know this form."""
+    """The header of RFC 6266, without an ASCII name for old programs: all browsers know this form."""
     return f"attachment; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def _media_type(path):
-    if path.suffix == ".webp":  # which old Pythons do not know
+    if path.suffix == ".webp":  # unknown to old Pythons
         return "image/webp"
     return mimetypes.types_map.get(path.suffix, "application/octet-stream")
 
@@ -385,9 +385,9 @@ async def _json(request: Request) -> dict:
     try:
         found = await Request(request.scope, receive).json()
     except (ValueError, RecursionError) as error:
-        raise UserError("the request is no JSON") from error
+        raise UserError("the request is not JSON") from error
     if not isinstance(found, dict):
-        raise UserError("the request is no JSON object")
+        raise UserError("the request is not a JSON object")
     return found
 
 

@@ -1,4 +1,4 @@
-"""A page in the browser to paint over what should go, and to fill the hole.
+"""A page in the browser: paint over an object, and the hole is filled.
 
     inpaint serve
     inpaint serve --port=9000 --model=zoom_to_inpaint --weights=W
@@ -24,8 +24,8 @@ from inpainting import painters
 
 FLAGS = flags.FLAGS
 _NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
-_SECONDS_TO_END = 3  # that answers under way are given
-_WARM_UP = 256  # pixels of a side
+_SECONDS_TO_END = 3  # for running requests, when the server ends
+_WARM_UP = 256  # side of the first image in pixels
 
 
 def check_installed() -> None:
@@ -38,7 +38,7 @@ def check_installed() -> None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens at a host and port.
 
     Raises:
       UserError: the port is taken, or the host is not one of this computer.
@@ -70,11 +70,11 @@ def prepare() -> None:
     flags.DEFINE_string(
         "host", "127.0.0.1", "address to listen at; 0.0.0.0: reachable from outside"
     )
-    flags.DEFINE_integer("port", 8080, "0: any that is free", lower_bound=0, upper_bound=65535)
-    flags.DEFINE_string("model", "hifill", "the one that the page offers first")
-    flags.DEFINE_string("weights", None, "of that model; default: the package's own")
-    flags.DEFINE_float("max_megabytes", 200, "of one file", lower_bound=0.001)
-    flags.DEFINE_float("max_megapixels", 100, "of one photograph", lower_bound=0.001)
+    flags.DEFINE_integer("port", 8080, "0: any free port", lower_bound=0, upper_bound=65535)
+    flags.DEFINE_string("model", "hifill", "model that the page offers first")
+    flags.DEFINE_string("weights", None, "weights of --model; default: the package's own")
+    flags.DEFINE_float("max_megabytes", 200, "largest file", lower_bound=0.001)
+    flags.DEFINE_float("max_megapixels", 100, "largest photograph", lower_bound=0.001)
 
 
 def main(_) -> int:
@@ -104,7 +104,7 @@ def main(_) -> int:
 
 
 def warm_up(workers, model: str) -> None:
-    """Has a network loaded and traced while the user opens a photograph, so that the first fill waits less.
+    """Loads and traces a network while the user opens a photograph, so that the first fill is faster.
 
     workers: `jobs.Workers`.
     """

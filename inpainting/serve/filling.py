@@ -1,9 +1,8 @@
 """A photograph on the server: its previews, its masks, its fills.
 
-A fill is a version of the photograph, numbered from 1; 0 is the photograph itself. A version keeps all of the hole that
-has been filled up to it, and the pixels in it. So whatever is filled on top of what, the file to download is written
-once from the photograph as it came, by the code that inpaint.py uses: pixels that never were in a hole stay as they
-were.
+A fill is a version of the photograph, numbered from 1; 0 is the photograph itself. A version keeps all holes filled so
+far and the pixels in them. So however many fills lie on one another, the file to download is written once, from the
+uploaded photograph, by the code that inpaint.py uses: pixels that never were in a hole stay as they were.
 """
 
 from __future__ import annotations
@@ -45,18 +44,18 @@ def filled(rgb: np.ndarray, mask: np.ndarray, paint: Painter, name: str) -> np.n
 
 
 def ending(photograph: Photograph, own: str) -> str:
-    """Of the result's file: the photograph's own, but for transparency, which no BMP that is written holds."""
+    """Extension of the result's file: the photograph's own, but .png for a transparent BMP, which cannot be written."""
     return ".png" if own == ".bmp" and not photograph.opaque else own
 
 
 class Editor:
-    """What the page does with a photograph of a store."""
+    """One photograph of a store, as the page edits it."""
 
     def __init__(self, store: Store, upload: Upload):
         self._store, self.upload = store, upload
 
     def describe(self) -> dict:
-        """What the page is told when it opens the photograph."""
+        """What the page shows when it opens the photograph."""
         photograph = self._store.photograph(self.upload)
         (height, width), small = photograph.size, _preview_size(photograph.size)
         return {
@@ -136,7 +135,7 @@ class Editor:
     ) -> int | None:
         """Fills what was painted on version `base`; returns the number of the new version.
 
-        wanted: asked when the hole is filled; if not, nothing is kept and None is returned.
+        wanted: called after the fill; if it gives False, nothing is kept and None is returned.
 
         Raises:
           UserError: nothing or everything is painted, or the painter cannot fill it.
@@ -167,7 +166,7 @@ class Editor:
         raise UnknownError(f"there is no fill {version} of this photograph")
 
     def file_name(self, version: int) -> str:
-        """What the download is called."""
+        """Name of the download."""
         stem = pathlib.PurePath(self.upload.name).stem
         kind = self.file(version).suffix or self.upload.ending
         return f"{stem}{'-filled' if version else ''}{kind}"

@@ -1,8 +1,8 @@
-"""What every request and every answer passes: who may ask, how much may be sent, what a browser may do with the page.
+"""Checks of every request, and headers of every answer: who may ask, how much may be sent, what a page may do.
 
 Pages of other sites must not reach a server on this computer. Their requests carry an `Origin` that is not ours and are
-refused. A site can also give its own name our address (DNS rebinding); then the `Host` is that name. A server that is
-bound to this computer alone knows its names, and refuses others.
+refused. A site can also give its own name our address (DNS rebinding); then the `Host` is that name. A server that
+listens to this computer alone knows the names of this computer and refuses others.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Guard:
 
 
 def _headers(scope):
-    """{name: text}; of one that is repeated all values, so that it equals nothing that is allowed."""
+    """{name: text}; the values of a repeated header are joined, so that they equal no allowed value."""
     found: dict[str, str] = {}
     for name, value in scope["headers"]:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -66,7 +66,7 @@ def refusal(headers: dict[str, str], local: bool) -> str | None:
     """Why a request with these headers is refused; None if it is not."""
     host = headers.get("host", "")
     if local and _name(host) not in LOCAL:
-        return "this server answers to localhost alone"
+        return "this server answers requests to localhost only"
     origin = headers.get("origin")
     if origin is not None and (not host or urlsplit(origin).netloc.lower() != host.lower()):
         return "requests from other sites are refused"

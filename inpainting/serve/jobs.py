@@ -3,9 +3,8 @@
 A model's worker starts at its first job, loads the model there and keeps it, so TensorFlow is not imported before it is
 needed. A worker does one job at a time; workers of different models run side by side.
 
-Neither a network nor OpenCV can be stopped in the middle. So a waiting job is cancelled at once, and one that runs is
-marked as cancelled: it goes on to its end, and what it gives is thrown away. Work can look at `Job.cancelled`, so as
-not to write what nobody wants.
+A waiting job is cancelled at once. A running job is only marked as cancelled, since neither a network nor OpenCV can be
+stopped: it runs to its end, and its result is discarded. Work can check `Job.cancelled` before it writes.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class FullError(UserError):
 
 
 class Job:
-    """A piece of work and what became of it.
+    """A piece of work, its state and its result.
 
     state: one of WAITING, RUNNING, DONE, FAILED and CANCELLED. result: what the work returned. error: one line.
     failure: the exception. ended: set at the end, also when the job is cancelled.
@@ -45,12 +44,12 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Nobody wants what it gives."""
+        """Whether its result is not wanted any more."""
         return self.state == CANCELLED
 
     @property
     def seconds(self) -> float:
-        """Since the job runs, or waits."""
+        """Seconds since the job began to run or, before that, to wait."""
         now = self.changed if self.state in _ENDED else time.monotonic()
         return now - self.began
 
@@ -58,8 +57,8 @@ class Job:
 class Workers:
     """Job queues by model.
 
-    load: model's name -> the tool that its jobs are given; called once, in the worker. limit: jobs of a model that may
-    wait, beside the one that runs.
+    load: name of a model -> the tool for its jobs; called once, in the worker's thread.
+    limit: number of jobs of a model that may wait while one runs.
     """
 
     def __init__(self, load: Callable[[str], Any], limit: int):
@@ -87,12 +86,12 @@ class Workers:
         return job
 
     def find(self, identity: str, owner: str) -> Job | None:
-        """An owner's job of the last hour."""
+        """An owner's job, up to an hour after its end; None if there is none."""
         job = self._jobs.get(identity)
         return job if job and job.owner == owner else None
 
     def ahead(self, job: Job) -> int:
-        """Jobs that its model does before it."""
+        """Number of jobs that its model does first."""
         with self._lock:
             for queue in self._queues.values():
                 if job in queue:
@@ -131,9 +130,7 @@ class Workers:
             result, failure = None, None
             try:
                 if tool is None:
-                    with (
-                        self._loading
-                    ):  # two that import TensorFlow at once get in each other's way
+                    with self._loading:  # two threads must not import TensorFlow at once
                         tool = self._load(model)
                 if job.state != CANCELLED:  # while the model was loaded
                     result = work(tool, job)
@@ -153,7 +150,7 @@ class Workers:
 
 
 def _reason(failure):
-    """One line for people; what is a bug goes to the log with its traceback."""
+    """One line for people; a bug goes to the log with its traceback."""
     if isinstance(failure, UserError):
         return errors.one_line(failure)
     if errors.is_too_large(failure):

@@ -32,7 +32,7 @@ def description(models: tuple[str, ...], model: str) -> dict:
         "mask": {
             "type": "string",
             "format": "binary",
-            "description": "of the photograph's size once that is upright; white is the hole",
+            "description": "mask of the upright photograph's size; white is the hole",
         },
         "model": {"type": "string", "enum": list(models), "default": model},
         "dilate": {
@@ -66,7 +66,9 @@ def description(models: tuple[str, ...], model: str) -> dict:
                 "description": "the filled file, in the photograph's own format and size",
                 "content": _IMAGES,
             },
-            "400": _refused("a file that is no image, is damaged, or does not fit the other"),
+            "400": _refused(
+                "a file that is not an image or is damaged, or image and mask of different sizes"
+            ),
             "403": _refused("a request from another site"),
             "413": _refused("too many bytes or pixels"),
             "422": _refused("a part is missing, or a value is impossible"),

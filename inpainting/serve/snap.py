@@ -1,11 +1,11 @@
 """From a scribble on an object, or a box around it, to the object: OpenCV's GrabCut.
 
 C. Rother et al., "GrabCut: interactive foreground extraction using iterated graph cuts", 2004. A scribble is certainly
-object; the frame of the crop around it is certainly not. What of the result hangs together with the scribble counts,
-and holes in it are closed.
+object; the frame of the crop around it is certainly not. Parts of the result that touch the scribble are kept, and
+their holes are closed.
 
-Only a crop is looked at, reduced to `MOST_PIXELS`. GrabCut's time grows faster than the pixels: a million of them
-between trees take 20 seconds of one core. So the object is found in `COARSE_PIXELS`, and then a band along its edge is
+Only a crop is used, reduced to `MOST_PIXELS`. GrabCut's time grows faster than the number of pixels: a million of
+foliage take 20 seconds on one core. So the object is found in `COARSE_PIXELS`, and then a band along its edge is
 cut once more. Together that takes 3 seconds.
 """
 
@@ -19,7 +19,7 @@ import numpy as np
 from common.errors import UserError
 
 MOST_PIXELS, COARSE_PIXELS = 10**6, 120_000
-_BAND = 2  # of coarse pixels, to each side of the edge
+_BAND = 2  # coarse pixels to each side of the edge
 _ROUNDS = 5
 _COLOURS = 65  # of GrabCut's model: 5 Gaussians of 13 numbers
 # Around a scribble, in lengths of it: where the object may reach to, and where it probably is.
@@ -71,9 +71,7 @@ def from_box(image: np.ndarray, box: tuple[float, float, float, float]) -> np.nd
     window = _window(left, top, width, height, margin, inside.shape)
     crop, probable = _reduced(image[window]), _fitted(inside[window])
     labels = np.where(probable > 0, cv2.GC_PR_FGD, cv2.GC_BGD).astype(np.uint8)
-    if (
-        probable.all()
-    ):  # a box around the whole photograph leaves no background: its frame has to do
+    if probable.all():  # the box leaves no background, so the photograph's frame is used
         _frame(labels, (slice(1, rows), slice(1, columns)), (rows + 1, columns + 1))
     return _enlarged(_largest(_cut(crop, labels)), window, inside) & inside
 
@@ -155,7 +153,7 @@ def _largest(found):
 
 
 def _enlarged(found, window, whole):
-    """Holes closed, at the window's own size, in a mask of the whole photograph."""
+    """The object with its holes closed, at the window's own size, in a mask of the whole photograph."""
     outlines, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     cv2.drawContours(found, outlines, -1, 1, cv2.FILLED)
     height, width = whole[window].shape

@@ -1,10 +1,9 @@
-"""Photographs that people sent: where they lie, how large they may be, when they are deleted.
+"""Uploaded photographs: where they lie, how large they may be, when they are deleted.
 
 Each has a folder with a random name below one temporary folder, which only this user can read. The file is kept as it
-came; its name on the page is for the page alone and never part of a path. A header that tells too many pixels is
-refused before anything is decoded. A photograph is deleted after an hour without use, when the page asks for it, at
-the end of the server, and when there are more than `MOST` and it is the one that was used longest ago. What a killed
-server left is deleted when the next one starts.
+came; its name on the page is never part of a path. A file whose header gives too many pixels is refused before it is
+decoded. A photograph is deleted after an hour without use, when the page asks for it, when the server ends, and, if
+there are more than `MOST`, when it is the least recently used. The next server deletes what a killed server left.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from typing import Callable
 
 try:
@@ -52,7 +52,7 @@ class UnknownError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Of one file. megabytes: of 10^6 bytes; megapixels: of 10^6 pixels."""
+    """Limits of one file: megabytes (10^6 bytes) and megapixels (10^6 pixels)."""
 
     megabytes: float
     megapixels: float
@@ -72,15 +72,15 @@ class Limits:
         """The format of an image file, by its header; nothing is decoded.
 
         Raises:
-          TooLargeError: it tells of more pixels.
-          UserError: it is no image that can be read.
+          TooLargeError: the header gives more pixels.
+          UserError: the file is not a readable image.
         """
         try:
             with Image.open(path, formats=[k for k in _ENDINGS if k != "MPO"]) as header:
                 width, height, kind = *header.size, header.format
         except Image.DecompressionBombError:
             raise self._too_many(name) from None
-        except Exception:  # decoders raise whatever the damage makes them stumble over
+        except Exception:  # decoders raise many types for a damaged file
             raise UserError(
                 f"{name} is not a readable JPEG, PNG, WebP, TIFF or BMP image; convert it to PNG"
             ) from None
@@ -185,7 +185,7 @@ class Store:
         return upload
 
     def find(self, identity: str) -> Upload:
-        """The photograph of an id, which is used by that; UnknownError if there is none."""
+        """The photograph of an id; counts as a use. UnknownError if there is none."""
         with self._lock:
             upload = self._uploads.get(identity)
             if upload is None:
@@ -202,7 +202,7 @@ class Store:
         shutil.rmtree(upload.folder, ignore_errors=True)
 
     def tidy(self, upload: Upload) -> None:
-        """Deletes again what long work wrote for a photograph that was removed in the meantime."""
+        """Deletes what long work wrote for a photograph that was removed meanwhile."""
         with self._lock:
             there = upload.id in self._uploads
         if not there:
@@ -238,15 +238,10 @@ class Store:
             return self._last[1]
 
 
-class named:
+@contextlib.contextmanager
+def named(path: pathlib.Path, name: str) -> Iterator[None]:
     """A block whose UserErrors name the file as people know it, not its path on the server."""
-
-    def __init__(self, path: pathlib.Path, name: str):
-        self._path, self._name = path, name
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, error, trace):
-        if isinstance(error, UserError):
-            raise type(error)(str(error).replace(str(self._path), self._name)) from None
+    try:
+        yield
+    except UserError as error:
+        raise type(error)(str(error).replace(str(path), name)) from None

@@ -55,18 +55,20 @@ class Decision:
     left_out: int
 
 
-def interval(values: np.ndarray, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Student's t interval of the mean of `values` [N], N at least 2; a point if all values are equal."""
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95% t interval of the mean of `values` [N], N at least 2; a point if all values are equal."""
     if len(values) < 2:
         raise ValueError(f"an interval needs at least 2 values, not {len(values)}")
-    half = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * np.std(values, ddof=1)
-    half /= math.sqrt(len(values))
+    half = _half_width(len(values), np.std(values, ddof=1))
     return float(np.mean(values) - half), float(np.mean(values) + half)
 
 
-def seeds_needed(
-    by_seed: tuple[float, ...], asked: float, confidence: float = CONFIDENCE
-) -> int | None:
+def _half_width(count, spread):
+    """Half of the interval of `count` values with this standard deviation."""
+    return stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * spread / math.sqrt(count)
+
+
+def seeds_needed(by_seed: tuple[float, ...], asked: float) -> int | None:
     """The smallest number of seeds whose interval has a half-width below `asked`.
 
     Args:
@@ -78,18 +80,16 @@ def seeds_needed(
     """
     spread = np.std(by_seed, ddof=1)
     for seeds in range(2, MOST_SEEDS + 1):
-        half = stats.t.ppf((1 + confidence) / 2, seeds - 1) * spread / math.sqrt(seeds)
-        if half < abs(asked):
+        if _half_width(seeds, spread) < abs(asked):
             return seeds
     return None
 
 
-def decide(differences: np.ndarray, confidence: float = CONFIDENCE) -> Decision:
+def decide(differences: np.ndarray) -> Decision:
     """The rule of the module docstring.
 
     Args:
       differences: [S, I] float, d[s, i], above 0 if the paper's preferred arm is better.
-      confidence: of both intervals.
 
     Raises:
       ValueError: another shape, or fewer than 2 seeds or 2 pictures with a finite difference.
@@ -101,7 +101,7 @@ def decide(differences: np.ndarray, confidence: float = CONFIDENCE) -> Decision:
     if min(kept.shape) < 2:
         raise ValueError(f"{kept.shape[0]} seeds and {kept.shape[1]} pictures: at least 2 of each")
     by_seed, by_picture = kept.mean(axis=1), kept.mean(axis=0)
-    over_seeds, over_pictures = (interval(x, confidence) for x in (by_seed, by_picture))
+    over_seeds, over_pictures = (interval(x) for x in (by_seed, by_picture))
     word = INCONCLUSIVE
     if min(over_seeds[0], over_pictures[0]) > 0:
         word = AGREES

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
+from common import environment
 from common.data import datasets
 from common.errors import UsageError, UserError
 from studies.evidence import arms, charts, report, scores
@@ -44,8 +45,9 @@ SEEDS = 3
 SMALL_STEPS, SMALL_SEEDS = 5, 2
 
 
-def define_flags() -> None:
-    """Flags of `python -m studies.evidence`; studies/run.py imports this module but has its own flags."""
+def prepare() -> None:
+    """Checks the environment and defines the flags of `python -m studies.evidence`; studies/run.py has its own."""
+    environment.check()
     flags.DEFINE_string("data_dir", None, "folder of training photographs")
     flags.DEFINE_string("eval_dir", None, "folder of other photographs, for scoring")
     flags.DEFINE_integer("steps", STEPS, "steps of every stage of every arm", lower_bound=1)

@@ -23,7 +23,7 @@ from common.masks import files as mask_files
 from common.scoring import protocol
 from studies.kit import scores
 from studies.kit.bench import Bench, DataSet
-from studies.kit.scores import Method, Scored
+from studies.kit.scores import Scored
 from studies.kit.study import Table
 
 ARM, OURS = "hifill", "HiFill"
@@ -102,12 +102,12 @@ class Squares:
         """{method: folder} of --predictions that hold results of this side."""
         return self.bench.others(self.data_set, str(self.side), itself=False)
 
-    def scored(self, methods: Mapping[str, Method]) -> Scored:
+    def scored(self, methods: Mapping[str, protocol.Method]) -> Scored:
         """Paints and scores the whole set at once; all its files are kept."""
         return next(self.chunks(methods, len(self.data_set.paths)))
 
     def chunks(
-        self, methods: Mapping[str, Method], chunk: int = _CHUNK, keep: bool | None = None
+        self, methods: Mapping[str, protocol.Method], chunk: int = _CHUNK, keep: bool | None = None
     ) -> Iterator[Scored]:
         """As `scored`, some images at a time.
 
@@ -122,7 +122,9 @@ class Squares:
             cases = [write(folder, *pair) for pair in itertools.islice(remaining, chunk)]
             if not cases:
                 return
-            yield scores.score(cases, methods, folder, "irregular", str(self.side))
+            label = str(self.side)
+            found = protocol.score_methods(cases, methods, folder, "irregular", label)
+            yield Scored(cases, *found)
             if number and not keep:
                 for case in cases:
                     painted = folder.glob(f"predictions/*/{case.name}.png")

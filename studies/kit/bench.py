@@ -22,7 +22,7 @@ from common.data import datasets
 from common.errors import UsageError, UserError
 from common.scoring import protocol
 from studies.kit import networks
-from studies.kit.scores import Method, Scored, reported, score
+from studies.kit.scores import Scored, reported
 
 # Zoom-to-Inpaint section 4.1: 100 images of each split.
 IMAGES_PER_SPLIT = 100
@@ -180,11 +180,12 @@ class Bench:
         return protocol.make_set(data_set.paths, source, None, size, self.seed, folder, fit)
 
     def scores(
-        self, methods: Mapping[str, Method], masks: str, data_set: DataSet, size: int = 256
+        self, methods: Mapping[str, protocol.Method], masks: str, data_set: DataSet, size: int = 256
     ) -> Scored:
-        """Paints and scores the set of `cases`; see `studies.kit.scores.score` for `methods`."""
+        """Paints and scores the set of `cases`; `methods` as in `protocol.score_methods`."""
         cases = self.cases(masks, data_set, size)
-        return score(cases, methods, self.folder / data_set.name / masks, masks)
+        folder = self.folder / data_set.name / masks
+        return Scored(cases, *protocol.score_methods(cases, methods, folder, masks))
 
     def others(self, data_set: DataSet, part: str, itself: bool = True) -> dict[str, pathlib.Path]:
         """{name: folder} of --predictions for one set: FOLDER/<data set>/<part> or FOLDER/<part>.

@@ -8,19 +8,15 @@ from __future__ import annotations
 import importlib
 import math
 import pathlib
-import re
 from collections.abc import Mapping
-from typing import Callable, NamedTuple, Union
+from typing import NamedTuple
 
-from common import environment
 from common.scoring import protocol, tables
 from studies.kit.study import REPORTED, Table
 
-Method = Union[Callable, pathlib.Path]  # a painter, or a folder of results
-
 
 class Scored(NamedTuple):
-    """One set of images and holes: its cases, {method: folder of its results} and one score per image and method."""
+    """One set of images and holes: its cases, and the results of `protocol.score_methods`."""
 
     cases: list[protocol.Case]
     folders: dict[str, pathlib.Path]
@@ -37,39 +33,8 @@ class Scored(NamedTuple):
         return f"Measured: mean over {len(self.cases)} images. {tables.POOLED_NOTE}{left_out}"
 
 
-def score(
-    cases: list[protocol.Case],
-    methods: Mapping[str, Method],
-    folder: pathlib.Path,
-    masks: str,
-    label: str | None = None,
-) -> Scored:
-    """Fills the images that have no result yet and scores every method on `cases`.
-
-    Args:
-      methods: {name: painter, or folder of PNGs with the images' names}.
-      folder: painters write into `folder`/predictions/NAME.
-      masks: kind of masks, as named in the scores.
-      label: text of the progress bar; default: `masks`.
-    """
-    folders, found = {}, []
-    for name, method in methods.items():
-        seconds, folders[name] = None, method
-        if callable(method):
-            folders[name] = folder / "predictions" / file_name(name)
-            seconds = protocol.paint(cases, method, folders[name], f"{name}, {label or masks}")
-        found += protocol.score(cases, folders[name], name, masks, seconds)
-    return Scored(cases, folders, found)
-
-
-def file_name(method: str) -> str:
-    """A method's name in lower-case letters, digits and "_": "SR zoom+L∇" -> "sr_zoom_l"."""
-    return re.sub("[^a-z0-9]+", "_", method.lower()).strip("_")
-
-
 def reported(paper: str):
     """The module with the numbers of a paper: "zoom_to_inpaint" or "hifill"."""
-    environment.start_tensorflow()  # the papers' packages import it
     return importlib.import_module(f"{paper}.reported")
 
 

@@ -20,19 +20,14 @@ from common.errors import UserError
 from common.images import convert
 from common.json_files import NUMBER, SCORE, TEXT
 from common.scoring import tables
-from studies.kit import study
+from studies.kit import scores, study
 
 EVIDENCE = "evidence"
-# Of an evaluation: {name of a column (`common.scoring.tables.Column.name`): (title, decimals)}, and the flags to
-# show.
-_SCORES = {
-    "psnr": ("PSNR ↑", 2),
-    "psnr_median": ("PSNR median ↑", 2),
-    "psnr_pooled": ("PSNR pooled ↑", 2),
-    "ssim": ("SSIM ↑", 4),
-    "ms_ssim": ("MS-SSIM ↑", 4),
-    "l1_percent": ("L1 (%) ↓", 3),
-}
+# Columns of an evaluation's table, and the flags to show.
+_COLUMNS = (
+    *scores.columns("psnr", "ssim", "ms_ssim"),
+    tables.Column("l1_percent", "L1 (%) ↓", 3),
+)
 _GIVEN = (
     *("model", "weights", "predictions", "dataset", "data_dir", "split", "masks", "size", "count"),
     "seed",
@@ -108,7 +103,7 @@ def _of_evaluation(folder):
     found.sort(key=lambda row: kinds.index(row[1]["masks"]))
     table = {
         "title": "Scores",
-        "columns": ["Method", "Holes", "n", *(title for title, _ in _SCORES.values())],
+        "columns": ["Method", "Holes", "n", *(column.title for column in _COLUMNS)],
         "rows": [
             [method, about["masks"], str(about["n"]), *_numbers(metrics)]
             for method, about, metrics in found
@@ -131,11 +126,11 @@ def _flat(metrics):
 
 
 def _numbers(metrics):
-    """The cells of `_SCORES`; the papers' L1, a fraction or in levels, becomes per cent."""
+    """The cells of `_COLUMNS`; the papers' L1, a fraction or in levels, becomes per cent."""
     for name, full_range in (("l1_fraction", 1), ("l1_levels", convert.WHITE)):
         if name in metrics:
             metrics = {"l1_percent": 100 * metrics[name] / full_range, **metrics}
-    return [_number(metrics.get(key), decimals) for key, (_, decimals) in _SCORES.items()]
+    return [_number(metrics.get(column.name), column.decimals) for column in _COLUMNS]
 
 
 def _number(value, decimals):

@@ -141,4 +141,4 @@ def main(_) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main, environment.check)
+    command_line.run()

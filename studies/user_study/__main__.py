@@ -4,4 +4,4 @@ from common import command_line
 from studies.user_study import command
 
 if __name__ == "__main__":
-    command_line.run(command.main, command.prepare)
+    command_line.run(command)

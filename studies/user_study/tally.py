@@ -10,10 +10,7 @@ picture, are not independent, so the intervals are too narrow; the spread over p
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import pathlib
 import re
-import runpy
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -22,6 +19,7 @@ from scipy.stats import binomtest
 
 from studies.kit.study import REPORTED, Table
 from studies.user_study.results import LeftOut, Result
+from zoom_to_inpaint import reported
 
 TALLY_FORMAT = "user-study-tally-1"
 CONFIDENCE = 0.95
@@ -128,11 +126,9 @@ def _count(ours: Iterable[bool]) -> Count:
 
 def paper_counts() -> dict[str, dict[str, Count]]:
     """Table 8: {kind: {method as the paper names it: choices}}."""
-    package = importlib.util.find_spec("zoom_to_inpaint")  # importing it starts TensorFlow
-    reported = runpy.run_path(str(pathlib.Path(package.origin).with_name("reported.py")))
     return {
         kind: {method: Count(printed.other, printed.ours) for method, printed in table.items()}
-        for kind, table in reported["TABLE_8"].items()
+        for kind, table in reported.TABLE_8.items()
     }
 
 

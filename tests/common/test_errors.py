@@ -38,7 +38,7 @@ def main(argv):
     print(FLAGS.number, FLAGS.word, FLAGS.loud)
     {main}
 
-command_line.run(main, prepare)
+command_line.run()
 """
 
 

@@ -12,7 +12,6 @@ from tensorflow import keras
 from common.errors import UserError
 from common.models import weights
 from hifill import PAPER, RELEASE, SMALL, HiFill
-from hifill.model import MODEL_NAME
 
 TINY = [
     dataclasses.replace(config, size=64, channels=4, coarse_plain_layers=0)
@@ -174,7 +173,7 @@ def test_saved_and_loaded_model_gives_the_same(model, tmp_path):
 @pytest.mark.parametrize("change", [{"gates": "sc"}, {"size": 500}, {"coarse_gate": "xx"}])
 def test_a_configuration_of_the_future_is_an_error(tmp_path, change):
     path = tmp_path / "weights.npz"
-    weights.save(path, MODEL_NAME, {**TINY[0].to_dict(), **change}, keras.layers.Dense(1))
+    weights.save(path, HiFill.NAME, {**TINY[0].to_dict(), **change}, keras.layers.Dense(1))
     with pytest.raises(UserError, match=r"weights\.npz") as error:
         HiFill.load(path)
     assert "\n" not in str(error.value)
@@ -183,7 +182,7 @@ def test_a_configuration_of_the_future_is_an_error(tmp_path, change):
 def test_weights_of_another_configuration_do_not_fit(model, tmp_path):
     path = tmp_path / "weights.npz"
     other = dataclasses.replace(model.config, channels=5)
-    weights.save(path, MODEL_NAME, other.to_dict(), model)
+    weights.save(path, HiFill.NAME, other.to_dict(), model)
     with pytest.raises(UserError, match="shape"):
         HiFill.load(path)
 

@@ -14,7 +14,6 @@ from tensorflow import keras
 from common.errors import UserError
 from common.models import membrane, weights
 from zoom_to_inpaint import CONFIGS, PAPER, RELEASE, ZoomConfig, ZoomToInpaint
-from zoom_to_inpaint.model import MODEL_NAME
 from zoom_to_inpaint.super_resolution import enlarge
 
 
@@ -355,7 +354,7 @@ def test_saved_and_loaded_model_gives_the_same(eagerly, zoom, scale, tmp_path):
 def test_a_configuration_of_the_future_is_an_error(tmp_path, change):
     path = tmp_path / "weights.npz"
     fields = {**_tiny("sr", 2).to_dict(), **change}
-    weights.save(path, MODEL_NAME, fields, keras.layers.Dense(1))
+    weights.save(path, ZoomToInpaint.NAME, fields, keras.layers.Dense(1))
     with pytest.raises(UserError, match=r"weights\.npz") as error:
         ZoomToInpaint.load(path)
     assert "\n" not in str(error.value)
@@ -363,7 +362,12 @@ def test_a_configuration_of_the_future_is_an_error(tmp_path, change):
 
 def test_weights_that_do_not_fit_are_errors(tmp_path):
     path = tmp_path / "weights.npz"
-    weights.save(path, MODEL_NAME, _tiny("sr", 2, channels=6).to_dict(), _model("sr", 2))
+    weights.save(
+        path,
+        ZoomToInpaint.NAME,
+        _tiny("sr", 2, channels=6).to_dict(),
+        _model("sr", 2),
+    )
     with pytest.raises(UserError, match="has shape"):
         ZoomToInpaint.load(path)
     weights.save(path, "another", _tiny("sr", 2).to_dict(), _model("sr", 2))

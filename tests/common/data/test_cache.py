@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.data.cache import MemoryCache, NoCache
+from common.data.cache import MemoryCache
 from common.errors import UserError
 
 SHAPE = (20, 30, 3)
@@ -27,8 +27,8 @@ class Decoder:
 def test_without_a_cache_every_use_decodes():
     decode = Decoder()
     for _ in range(3):
-        np.testing.assert_array_equal(NoCache().fetch(0, decode), decode.pixels)
-    assert decode.calls == 3 and NoCache().shortage(1 << 50) is None
+        np.testing.assert_array_equal(MemoryCache(0).fetch(0, decode), decode.pixels)
+    assert decode.calls == 3 and MemoryCache(0).shortage(1 << 50) is None
 
 
 def test_what_is_kept_is_not_decoded_again_and_cannot_be_changed():

@@ -116,7 +116,7 @@ def score(arm, weights, cases, folder):
 
 study.train, scores.score = train, score
 charts.check, charts.pictures = (lambda: None), (lambda values: [])
-command_line.run(study.main, study.define_flags)
+command_line.run(study)
 """
 
 

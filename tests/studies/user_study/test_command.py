@@ -472,7 +472,7 @@ for name, arguments in json.loads({cases!r}).items():
     sys.argv = ["studies/user_study/", *arguments]
     with contextlib.redirect_stderr(io.StringIO()) as said, contextlib.redirect_stdout(io.StringIO()):
         try:
-            command_line.run(user_study.main, user_study.prepare)
+            command_line.run(user_study)
         except SystemExit as end:
             found[name] = [end.code, said.getvalue()]
 assert "tensorflow" not in sys.modules
