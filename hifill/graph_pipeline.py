@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from common.images.convert import WHITE
 from common.models import window as windows
-from hifill.photograph import LARGEST_SHARE, THIN
+from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
@@ -57,7 +57,9 @@ def _plan(hole, grid, least):
     long = tf.cast(sides[1] > sides[0], tf.int32)
     longest, shortest = tf.reduce_max(sides), tf.reduce_min(sides)
     side = _choose_window(hole, grid, least)[2]
-    root = tf.cast(tf.sqrt(tf.cast(longest, tf.float64) * tf.cast(shortest, tf.float64)), tf.int32)
+    share, of = THIN_SHARE
+    pixels = tf.cast(longest, tf.int64) * tf.cast(shortest, tf.int64) * share // of
+    root = tf.cast(tf.sqrt(tf.cast(pixels, tf.float64)), tf.int32)
     thin = tf.maximum(tf.maximum(root // grid * grid, grid), least)
     is_thin = (longest > THIN * shortest) & (side > thin)
     side = tf.where(is_thin, thin, side)

@@ -4,9 +4,9 @@ The generator takes S x S pixels, so it works on a square window of the photogra
 * If the hole and context around it fit, the side of the window is the shorter side of the photograph. Nothing is
   distorted, and the hole appears larger than in the whole photograph.
 * Otherwise the window is the whole photograph, extended to a square by reflection. Reflected pixels count as context.
-* A thin photograph (longer than 4 times its shorter side) gets square windows with no more pixels than the photograph
-  has, so its size bounds the memory. They are extended in the same way. One window is used if the hole fits; otherwise
-  several windows along the hole, each of which continues the fill of the ones before.
+* A thin photograph (longer than 4 times its shorter side) gets square windows with at most two thirds of the
+  photograph's pixels, so its size bounds the memory. They are extended in the same way. One window is used if the hole
+  fits; otherwise several windows along the hole, each of which continues the fill of the ones before.
 A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended in the same way. The
 paper squeezes the whole photograph into a square and needs multiples of 512; for a square photograph whose side is a
 multiple of 32 this code does the same. Only pixels of the hole are written.
@@ -32,6 +32,8 @@ MIN_SIDE = 16
 LARGEST_SHARE = (3, 4)
 # A photograph whose sides differ by more than this factor is thin.
 THIN = 4
+# Largest share of a thin photograph's pixels in a window. The window is a copy; that of a square photograph is none.
+THIN_SHARE = (2, 3)
 
 
 class Part(NamedTuple):
@@ -119,7 +121,8 @@ def plan(hole: np.ndarray, grid: int, least: int = 0) -> tuple[int, list[Part]]:
 
 
 def _thin_side(height, width, grid, least):
-    return max(math.isqrt(height * width) // grid * grid, grid, least)
+    share, of = THIN_SHARE
+    return max(math.isqrt(height * width * share // of) // grid * grid, grid, least)
 
 
 def _starts(hole, axis, first, stop, length, side):

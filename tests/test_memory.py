@@ -55,8 +55,8 @@ def test_a_large_photograph_stays_below_the_stated_limit(peak, height, width, su
 
 @pytest.mark.parametrize(("height", "width"), [(16, 60000), (30000, 200)])
 def test_a_thin_photograph_takes_as_much_as_a_square_of_as_many_pixels(peak, height, width):
-    """Of three runs in turn the middle one: runs of one photograph differ by 1%, with the threads' order."""
+    """Of three runs in turn the middle one: runs of one photograph differ by up to 0.5%."""
     side = round((height * width) ** 0.5)
     runs = [(peak(height, width, ".png"), peak(side, side, ".png")) for _ in range(3)]
     thin, square = map(statistics.median, zip(*runs))
-    assert thin <= 1.01 * square
+    assert thin <= 1.005 * square

@@ -88,14 +88,15 @@ def test_what_lies_under_the_hole_is_never_seen(height, width):
 
 
 @pytest.mark.parametrize("height, width", SIZES)
-def test_generator_gets_one_square_in_the_unit_range(height, width):
+def test_generator_gets_squares_in_the_unit_range(height, width):
     generator = Generator()
     _inpaint(_image(height, width), _mask(height, width), generator)
-    ((image, mask),) = generator.calls
-    assert image.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64, 1)
-    assert image.dtype == mask.dtype == np.float32
-    assert 0 <= image.min() < image.max() <= 1
-    assert set(np.unique(mask)) == {0, 1}
+    assert len(generator.calls) == 1 or max(height, width) > photograph.THIN * min(height, width)
+    for image, mask in generator.calls:
+        assert image.shape == (1, 64, 64, 3) and mask.shape == (1, 64, 64, 1)
+        assert image.dtype == mask.dtype == np.float32
+        assert 0 <= image.min() < image.max() <= 1
+        assert set(np.unique(mask)) == {0, 1}
 
 
 def test_square_is_averaged_as_a_whole():
