@@ -13,6 +13,7 @@ import random
 import signal
 import subprocess
 import sys
+import types
 
 import cv2
 import numpy as np
@@ -195,6 +196,20 @@ def own_flags():
     """Flags that this file's commands define are defined until its end alone; other commands' are not."""
     with _own_flags():
         yield
+
+
+@pytest.fixture(scope="module")
+def bulk(own_flags):
+    """The modules of `inpaint bulk`, with their flags."""
+    from inpainting import run
+    from inpainting.bulk import cluster, command, rows, worker
+
+    if (
+        "image" not in flags.FLAGS
+    ):  # another file's tests imported it, and its flags ended with them
+        importlib.reload(run)
+    command.prepare()
+    return types.SimpleNamespace(cluster=cluster, command=command, rows=rows, worker=worker)
 
 
 @contextlib.contextmanager

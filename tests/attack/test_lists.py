@@ -80,38 +80,35 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def bulk(own_flags):
-    """The command's modules, with its flags, and a worker with a quick painter."""
-    from inpainting.bulk import command, rows, worker
-
-    command.prepare()
+def job(bulk):
+    """The command's modules, and a worker with a quick painter."""
     flags.FLAGS(["bulk", "--model=mean"])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(worker, "_limit", lambda gigabytes: None)
-        made = worker.Worker(worker.flag_values(), 1, 4, worker.Attempts())
-    return types.SimpleNamespace(command=command, rows=rows, worker=made)
+        patch.setattr(bulk.worker, "_limit", lambda gigabytes: None)
+        made = bulk.worker.Worker(bulk.worker.flag_values(), 1, 4, bulk.worker.Attempts())
+    return types.SimpleNamespace(command=bulk.command, rows=bulk.rows, worker=made)
 
 
-def read(bulk, path, output):
+def read(job, path, output):
     """The rows of a list as the command gives them out."""
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     command_line.parse(["bulk", "--model=mean", f"--list={path}", f"--output={output}"])
-    bulk.command._check_flags()
-    source, count = bulk.command._listed()
-    blocks = [*bulk.rows.in_blocks(bulk.command._unfinished(source()), 3)]
-    found = [pair for block in blocks for pair in bulk.rows.pairs_of(block)]
+    job.command._check_flags()
+    source, count = job.command._listed()
+    blocks = [*job.rows.in_blocks(job.command._unfinished(source()), 3)]
+    found = [pair for block in blocks for pair in job.rows.pairs_of(block)]
     assert len(found) <= count and len({pair.output for pair in found}) == len(found)
     return blocks
 
 
-def fill(bulk, path, output):
+def fill(job, path, output):
     """The whole job; (blocks with their reasons, what is said, the table of failures)."""
-    blocks, said = read(bulk, path, output), io.StringIO()
-    with contextlib.redirect_stderr(said), bulk.command.Failures(output) as failures:
-        filled = [bulk.worker.fill(block) for block in blocks]
+    blocks, said = read(job, path, output), io.StringIO()
+    with contextlib.redirect_stderr(said), job.command.Failures(output) as failures:
+        filled = [job.worker.fill(block) for block in blocks]
         for block in filled:
-            bulk.command._report([block], 1, failures)
+            job.command._report([block], 1, failures)
         with open(failures.path, encoding="utf-8", errors="surrogateescape", newline="") as table:
             rows = [*csv.reader(table)]
     return filled, said.getvalue(), rows[1:]
@@ -132,7 +129,7 @@ def text_of(draw, cells, rows=4):
 
 
 @given(st.data())
-def test_damaged_lists(attempt, scratch, damaged, bulk, place, data):
+def test_damaged_lists(attempt, scratch, damaged, job, place, data):
     draw = data.draw
 
     def cells():
@@ -144,11 +141,11 @@ def test_damaged_lists(attempt, scratch, damaged, bulk, place, data):
     with scratch() as folder:
         path = pathlib.Path(folder, "list.txt")
         path.write_bytes(damaged(draw, encoded) if draw(st.booleans()) else encoded)
-        attempt("lists", lambda: read(bulk, path, folder), folder)
+        attempt("lists", lambda: read(job, path, folder), folder)
 
 
 @given(st.data())
-def test_rows(attempt, scratch, bulk, place, data):
+def test_rows(attempt, scratch, job, place, data):
     draw = data.draw
 
     def cells():
@@ -160,14 +157,14 @@ def test_rows(attempt, scratch, bulk, place, data):
     with scratch() as folder:
         path = pathlib.Path(folder, "list.txt")
         path.write_bytes(text.encode("utf-8", "surrogateescape"))
-        taken, found = attempt("lists", lambda: fill(bulk, path, f"{folder}/out"), folder)
+        taken, found = attempt("lists", lambda: fill(job, path, f"{folder}/out"), folder)
         after = {name: (place / "photos" / name).read_bytes() for name in SOURCES}
         attempt.require("lists", "changed photographs", before == after)
         if taken:
-            _check(attempt, bulk, *found)
+            _check(attempt, job, *found)
 
 
-def _check(attempt, bulk, filled, said, table):
+def _check(attempt, job, filled, said, table):
     reasons = [os.fsdecode(reason) for block in filled for reason in block["reason"]]
     failed = [reason for reason in reasons if reason]
     errors = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -175,7 +172,7 @@ def _check(attempt, bulk, filled, said, table):
     assert [row[-1] for row in table] == failed
     bugs = [reason for reason in failed if "shows where" in reason]
     attempt.require("lists", "tracebacks", not bugs, bugs)
-    pairs = [pair for block in filled for pair in bulk.rows.pairs_of(block)]
+    pairs = [pair for block in filled for pair in job.rows.pairs_of(block)]
     for pair, reason in zip(pairs, reasons):
         assert os.path.isfile(pair.output) == (not reason), (pair, reason)
         if not reason and pair.mask and pair.output.suffix != ".jpg":
@@ -186,8 +183,8 @@ def _check(attempt, bulk, filled, said, table):
 
 
 @given(st.data())
-def test_what_is_no_list(attempt, scratch, bulk, place, data):
+def test_what_is_no_list(attempt, scratch, job, place, data):
     with scratch() as folder:
         name = data.draw(st.sampled_from(ODD))
-        taken, blocks = attempt("lists", lambda: read(bulk, name, folder), folder)
+        taken, blocks = attempt("lists", lambda: read(job, name, folder), folder)
         assert not (taken and blocks), name

@@ -8,7 +8,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import types
 
 import cv2
 import numpy as np
@@ -18,15 +17,6 @@ from absl import flags
 from common.errors import UsageError, UserError
 
 CSV = "image,mask,output,reason\n"
-
-
-@pytest.fixture(scope="module")
-def bulk(own_flags):
-    """The modules of the command, with their flags."""
-    from inpainting.bulk import cluster, command, rows, worker
-
-    command.prepare()
-    yield types.SimpleNamespace(cluster=cluster, command=command, rows=rows, worker=worker)
 
 
 @pytest.fixture
