@@ -3,30 +3,65 @@
     python -m benchmarks.methods --output=benchmarks/results/methods.json
     python -m benchmarks.methods --methods=harmonic,telea --sides=512,2048,8192
 
+hifill@RUNTIME is HiFill in a --runtime of inpaint.py: tensorflow, or onnxruntime and openvino, which need the extra
+`onnx` and the runtime. What is not installed is left out.
+
 The photograph is smooth random colours; the hole is one of --masks=object, about a tenth of the image. Networks have
-the shipped weights. TensorFlow's start, loading and tracing are not timed. Seconds are medians; the machine's
-convolution rate R is also measured (`benchmarks.machine`). Memory is that of one fill beyond the photograph and its
-mask. It is not measured for networks, because TensorFlow keeps the memory of earlier fills.
+the shipped weights. Starting, loading and tracing are not timed. Seconds are medians; the machine's convolution rate R
+is also measured (`benchmarks.machine`). Memory is that of one fill beyond the photograph and its mask. It is not
+measured for networks, because their libraries keep the memory of earlier fills.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 from absl import flags
 
 from benchmarks import inputs, machine, results
-from common.errors import UserError
+from common import environment
+from common.errors import UsageError, UserError
 from common.masks import files as mask_files
+from common.models import runtimes
 from inpainting import painters
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "methods",
-    ["hifill", "zoom_to_inpaint", "harmonic", "telea", "ns", "patchmatch"],
-    f"methods, of {', '.join(painters.NAMES)}; patchmatch is left out if its library is missing",
+    [
+        *("hifill", "hifill@tensorflow", "hifill@onnxruntime", "hifill@openvino"),
+        *("zoom_to_inpaint", "harmonic", "telea", "ns", "patchmatch"),
+    ],
+    f"methods, of {', '.join(painters.NAMES)}, or hifill@RUNTIME",
 )
 flags.DEFINE_list("sides", ["256", "512"], "sides of square photographs")
 flags.DEFINE_integer("repeats", 5, "repetitions of each measurement", lower_bound=1)
 flags.DEFINE_integer("seed", 1, "seed of the hole", lower_bound=0)
+
+
+def painter(method: str) -> painters.Painter:
+    """The painter of NAME or NAME@RUNTIME with the shipped weights.
+
+    Raises:
+      UsageError: unknown name or runtime.
+      UserError: something is not installed.
+    """
+    name, _, runtime = method.partition("@")
+    if "@" in method and runtime not in painters.RUNTIMES:
+        raise UsageError(f"--methods={method}: choose a runtime of {', '.join(painters.RUNTIMES)}")
+    if runtime not in runtimes.NAMES:
+        return painters.painter(name, None, runtime=runtime or None)
+    runtimes.installed(runtime)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "hifill.onnx")
+        environment.start_tensorflow()
+        from common.models import portable
+        from hifill import HiFill, export
+
+        model = HiFill.pretrained()
+        portable.export(export.network(model, model.config.size), "onnx", path)
+        return painters.painter(name, path, runtime=runtime)
 
 
 def one(method: str, paint: painters.Painter, side: int) -> dict[str, float]:
@@ -38,7 +73,7 @@ def one(method: str, paint: painters.Painter, side: int) -> dict[str, float]:
         paint(image, mask)
 
     found = {"seconds": machine.median_seconds(call, FLAGS.repeats), "hole": float(mask.mean())}
-    if method not in painters.MODELS:
+    if method.partition("@")[0] not in painters.MODELS:
         found["peak_gigabytes"] = machine.peak_gigabytes(call)
     return found
 
@@ -48,12 +83,14 @@ def measure(found: results.Results) -> None:
     found.content["rate_gflops"] = machine.best_rate()
     for method in FLAGS.methods:
         try:
-            paint = painters.painter(method, None)
-        except UserError as error:  # PatchMatch without its library
+            paint = painter(method)
+        except UsageError:
+            raise
+        except UserError as error:
             print(f"{method}: {error}")
             continue
         for side in map(int, FLAGS.sides):
-            found.add(f"{method}_{side}", one(method, paint, side))
+            found.add(f"{method.replace('@', '_in_')}_{side}", one(method, paint, side))
 
 
 if __name__ == "__main__":

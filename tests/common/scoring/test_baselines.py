@@ -159,3 +159,13 @@ def test_the_benchmark_measures_a_fill_of_the_hole_it_names(forked, tmp_path):
     assert found["hole"] == pytest.approx(mask_files.mask_source("object")(96, 96, 1).mean())
     assert 0.05 < found["hole"] < 0.25
     assert found["seconds"] > 0 and found["peak_gigabytes"] >= 0
+
+
+def test_the_benchmark_takes_a_runtime(forked, tmp_path):
+    words = ("-m", "benchmarks.methods", "--sides=96", "--repeats=1", "--methods=hifill@opencv")
+    process = forked(*words, f"--output={tmp_path / 'found.json'}", cwd=ROOT)
+    assert process.returncode == 0, process.stderr
+    found = json.loads((tmp_path / "found.json").read_text())["hifill_in_opencv_96"]
+    assert found["seconds"] > 0 and "peak_gigabytes" not in found
+    process = forked(*words[:-1], "--methods=hifill@abacus", "--output=none.json", cwd=ROOT)
+    assert process.returncode and "choose a runtime of tensorflow, opencv" in process.stderr
