@@ -79,6 +79,11 @@ def test_threads_agree(paint):
             np.testing.assert_array_equal(found, alone)
 
 
+def test_it_is_there_with_the_package_and_needs_no_tensorflow():
+    code = "import hifill, sys; hifill.opencv_painter.load(); assert 'tensorflow.python' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=300)
+
+
 def test_an_unwritable_folder_of_temporary_files_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
     with pytest.raises(UserError, match=r"cannot write .*gone"):
