@@ -238,6 +238,11 @@ def test_readme_has_the_published_scores():
         {row["What"]: row["Time (s)"] for row in published(name)}
         for name in ("benchmark_methods", "benchmark_methods_one_core")
     )
+    for runtime in ("TensorFlow", "onnxruntime", "OpenVINO"):
+        what = f"hifill in {runtime.lower()} 256"
+        assert re.search(
+            rf"in {runtime} (it takes )?{times[what]} and {one_core[what]}\b", README
+        ), what
     for title, cells in shown:
         name, method = rows[title]
         scores = {row["Holes"]: row for row in published(name) if row["Method"] == method}
