@@ -90,10 +90,10 @@ def test_an_unwritable_folder_of_temporary_files_is_one_line(monkeypatch, tmp_pa
         opencv_painter.load()
 
 
-def fill(folder, *flags, image=(300, 451)):
+def fill(folder, *flags):
     """(the finished `inpaint run` of a photograph where TensorFlow cannot be imported, CPU seconds)."""
     (folder / "tensorflow.py").write_text("raise SystemExit('TensorFlow was started')")
-    for name, array in zip(("photo.png", "mask.png"), photograph(*image)):
+    for name, array in zip(("photo.png", "mask.png"), photograph(300, 451)):
         cv2.imwrite(str(folder / name), array if array.ndim == 3 else array * 255)
     command = [sys.executable, "-m", "inpainting", "run", "photo.png", "mask.png", "out.png"]
     path = os.pathsep.join((str(folder), str(ROOT)))
