@@ -1,4 +1,4 @@
-"""Finds out, without the package onnx, whether an ONNX file names other files for its data.
+"""ONNX files without the package onnx: whether one names other files for its data, and tensors added to one.
 
 Tensors of an ONNX file may lie in other files, by paths in it. `export` writes one file, so a path can only be another
 network's or a trap; some versions of the runtimes follow it out of the file's folder.
@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator
+
+import numpy as np
 
 from common.storage import PathLike
 
@@ -27,6 +29,10 @@ _PARTS = {
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
 _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # wire types
 _LONGEST_VARINT = 10
+# Numbers of fields: ModelProto.graph, GraphProto.initializer, and those of TensorProto.
+_GRAPH, _INITIALIZER = 7, 5
+_DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
+_FLOAT = 1  # a data type
 
 
 def names_other_files(path: PathLike) -> bool:
@@ -81,3 +87,32 @@ def _varint(data, place, end):
         if byte < 128:
             return number, place + shift + 1
     raise ValueError("a number has more than ten bytes")
+
+
+def with_tensors(content: bytes, arrays: dict[str, np.ndarray]) -> bytes:
+    """The ONNX file `content` with float32 `arrays` as weights (initializers) of its graph."""
+    tensors = [_field(_INITIALIZER, _tensor(name, array)) for name, array in arrays.items()]
+    # Protocol buffers that stand one after the other are read as one.
+    return content + _field(_GRAPH, b"".join(tensors))
+
+
+def _tensor(name, array):
+    """A TensorProto."""
+    dims = b"".join(_as_varint(_DIMS << 3) + _as_varint(length) for length in array.shape)
+    kind = _as_varint(_DATA_TYPE << 3) + _as_varint(_FLOAT)
+    raw = np.ascontiguousarray(array, "<f4").tobytes()
+    return dims + kind + _field(_NAME, name.encode()) + _field(_RAW_DATA, raw)
+
+
+def _field(number, content):
+    """A field of bytes: its number and type 2, its length, itself."""
+    return _as_varint(number << 3 | _BYTES) + _as_varint(len(content)) + content
+
+
+def _as_varint(value):
+    """Seven bits a byte, the lowest first; the high bit is set in all but the last byte."""
+    parts = bytearray()
+    while value > 127:
+        parts.append(value & 127 | 128)
+        value >>= 7
+    return bytes(parts) + bytes([value])

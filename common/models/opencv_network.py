@@ -21,13 +21,10 @@ import cv2
 import numpy as np
 
 from common import storage
+from common.models import onnx_wire
 from common.storage import PathLike
 
 NETWORK, WEIGHTS = "network.onnx", "weights.json"
-# Numbers of ONNX's fields in its protocol buffers: ModelProto.graph, GraphProto.initializer, and those of TensorProto.
-_GRAPH, _INITIALIZER = 7, 5
-_DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
-_FLOAT = 1
 
 
 def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
@@ -42,13 +39,10 @@ def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
     with zipfile.ZipFile(path) as archive:
         content = archive.read(NETWORK)
         weights = json.loads(archive.read(WEIGHTS))
-    tensors = [
-        _field(_INITIALIZER, _tensor(name, arrays[key].transpose(axes).reshape(shape)))
-        for name, key, axes, shape in weights
-    ]
-    # Protocol buffers that stand one after the other are read as one: this adds the weights to the graph.
-    content += _field(_GRAPH, b"".join(tensors))
-    network = _read(content)
+    tensors = {
+        name: arrays[key].transpose(axes).reshape(shape) for name, key, axes, shape in weights
+    }
+    network = _read(onnx_wire.with_tensors(content, tensors))
     lock = threading.Lock()  # inputs and outputs belong to the network
 
     def run(inputs, outputs):
@@ -67,25 +61,3 @@ def _read(content):
         path = pathlib.Path(folder, NETWORK)
         path.write_bytes(content)
         return cv2.dnn.readNetFromONNX(str(path), *(() if classic is None else (classic,)))
-
-
-def _tensor(name, array):
-    """A TensorProto."""
-    dims = b"".join(_varint(_DIMS << 3) + _varint(length) for length in array.shape)
-    kind = _varint(_DATA_TYPE << 3) + _varint(_FLOAT)
-    raw = np.ascontiguousarray(array, "<f4").tobytes()
-    return dims + kind + _field(_NAME, name.encode()) + _field(_RAW_DATA, raw)
-
-
-def _field(number, content):
-    """A field of bytes: its number and type 2, its length, itself."""
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value):
-    """Seven bits a byte, the lowest first; the high bit is set in all but the last byte."""
-    parts = bytearray()
-    while value > 127:
-        parts.append(value & 127 | 128)
-        value >>= 7
-    return bytes(parts) + bytes([value])
