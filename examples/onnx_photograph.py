@@ -16,7 +16,7 @@ import numpy as np
 WHITE = np.iinfo(np.uint8).max
 
 
-def fill(run, size, image, hole):
+def fill(run, size, image, hole, detail_blur=0.0):
     """uint8 [H, W, 3] RGB and bool [H, W] -> uint8 [H, W, 3]; only pixels of the hole change.
 
     run: (image [1, 3, S, S], mask [1, 1, S, S]) -> (output [1, 3, S, S], attention [1, N, N]), S = size.

@@ -69,6 +69,11 @@ class HiFillConfig:
     # A window smaller than `size` is enlarged to `size`; False: it is extended by reflection, so no pixel is
     # resampled.
     enlarge: bool = True
+    # Departure: blur of the completion before residuals are taken, for windows of 4 S and more (`hifill.detail`).
+    # Smooth completions then get coarser detail too.
+    detail_blur: float = option(
+        0.0, "standard deviation in pixels of the completion", least=0.0, most=4.0
+    )
     discriminator_kernel: int = option(3, least=1, most=31)  # the release has 5
     discriminator_channels: int = option(64, least=1, most=256)
 
@@ -124,7 +129,13 @@ RELEASE = HiFillConfig(
 
 # Configuration of the shipped weights: both networks add to a membrane over the hole, through ungated heads.
 SHIPPED = dataclasses.replace(
-    PAPER, name="shipped", size=256, rgb_head="subpixel", start="membrane", enlarge=False
+    PAPER,
+    name="shipped",
+    size=256,
+    rgb_head="subpixel",
+    start="membrane",
+    enlarge=False,
+    detail_blur=2.0,
 )
 
 # A generator small enough to learn something on two CPU cores within minutes (`make demo-training`).

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from common.models import portable, saved_model
 from common.storage import PathLike
-from hifill import graph_pipeline
+from hifill import graph_pipeline, onnx_file
 from hifill.model import HiFill
 from hifill.photograph import MIN_SIDE
 
@@ -51,4 +51,5 @@ def network(model: HiFill, size: int) -> portable.Network:
         _, refined, attention = model((image * 2.0 - 1.0, mask))
         return {"output": (refined + 1.0) / 2.0, "attention": attention.dense()}
 
-    return portable.Network(call, size)
+    properties = ((onnx_file.DETAIL_BLUR, str(model.config.detail_blur)),)
+    return portable.Network(call, size, properties)

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from common.images.convert import WHITE
 from common.models import window as windows
+from hifill import detail as details
 from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
@@ -22,7 +23,7 @@ _STRIP_VALUES = 16 << 20
 
 def fill(generate, config, image, hole):
     """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3]."""
-    grid, size = config.grid, config.size
+    grid = config.grid
     long, side, starts, length, bounds = _plan(hole, grid, config.least_window)
     several = tf.size(starts) > 1
 
@@ -30,7 +31,7 @@ def fill(generate, config, image, hole):
         spans = _spans(bounds, long, starts[index], length)
         top, left = _corner(spans, tf.shape(hole), side)
         window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
-        filled = _fill_window(generate, grid, size, window, window_hole)
+        filled = _fill_window(generate, config, window, window_hole)
         filled, part = windows.paste_op(image, filled, top, left), _inside(spans, tf.shape(hole))
         image = tf.cond(
             several, lambda: tf.where((hole & part)[..., tf.newaxis], filled, image), lambda: filled
@@ -142,8 +143,9 @@ def _cut_axis(array, axis, start, side):
     )
 
 
-def _fill_window(generate, grid, size, window, hole):
+def _fill_window(generate, config, window, hole):
     """[side, side, 3] uint8, [side, side] bool -> the window with its hole filled, uint8."""
+    size = config.size
     low, touched = (
         _average_down(window, size, hole),
         tf.ensure_shape(windows.cells_touching_op(hole, (size, size)), [size, size]),
@@ -151,7 +153,7 @@ def _fill_window(generate, grid, size, window, hole):
     mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
     _, refined, attention = generate(low[tf.newaxis] / WHITE, mask)
     completed = tf.where(touched[..., tf.newaxis], refined[0] * WHITE, low)
-    return _add_residuals(window, hole, completed, attention[0], grid)
+    return _add_residuals(window, hole, completed, attention[0], config)
 
 
 def _average_down(window, size, hole):
@@ -192,16 +194,21 @@ def _interpolation(length, cells):
     return tf.maximum(0.0, 1.0 - tf.abs(distance))
 
 
-def _add_residuals(window, hole, completed, attention, grid):
+def _add_residuals(window, hole, completed, attention, config):
     """HiFill eq. 4, computed as in `hifill.patches`: the window with its hole filled, uint8.
 
     completed: [S, S, 3] float32 in 0..255, the low-resolution window with the completion in its hole.
     """
+    grid = config.grid
     length = tf.shape(window)[0] // grid
     touched = tf.reduce_any(tf.reshape(hole, [grid, length, -1]), axis=1)
     touched = tf.reduce_any(tf.reshape(touched, [grid, grid, length]), axis=2)
     targets, sources = (tf.where(tf.reshape(t, [-1]))[:, 0] for t in (touched, ~touched))
     weights = tf.gather(tf.gather(attention, targets), sources, axis=1)
+    if config.detail_blur:
+        completed, weights = _coarser_detail(
+            completed, weights, targets, sources, config, tf.shape(window)[0]
+        )
     smooth = _smooth_part(_halos(completed, grid), weights, targets, sources, length)
 
     cells = completed.shape[0] // grid
@@ -222,6 +229,49 @@ def _add_residuals(window, hole, completed, attention, grid):
     filled = _join_strips(fill_strip, length, step, [grid, grid, None])
     filled = tf.reshape(tf.transpose(filled, [1, 0, 2, 3]), tf.shape(window))
     return tf.where(hole[..., tf.newaxis], filled, window)
+
+
+def _coarser_detail(completed, weights, targets, sources, config, side):
+    """`hifill.detail` for a window of `side` pixels: the blurred completion, and the weights times their factors."""
+    scale = (tf.cast(side, tf.float32) / config.size - 1.0) / (details.WHOLE - 1)
+    blur = config.detail_blur * tf.clip_by_value(scale, 0.0, 1.0)
+
+    def coarser():
+        base = _blurred(completed, blur)
+        factors = _limits(completed - base, weights, targets, sources, config.grid)
+        return base, weights * factors[:, tf.newaxis]
+
+    return tf.cond((blur > 0) & (tf.size(sources) > 0), coarser, lambda: (completed, weights))
+
+
+def _blurred(low, blur):
+    positions = tf.range(-details.RADIUS, details.RADIUS + 1, dtype=tf.float32)
+    kernel = tf.nn.softmax(-0.5 * tf.square(positions / blur))
+    channels = tf.transpose(low, [2, 0, 1])[..., tf.newaxis]
+    edge = [details.RADIUS] * 2
+    channels = tf.pad(channels, [[0, 0], edge, edge, [0, 0]], "REFLECT")
+    for shape in ([-1, 1, 1, 1], [1, -1, 1, 1]):
+        channels = tf.nn.conv2d(channels, tf.reshape(kernel, shape), 1, "VALID")
+    return tf.ensure_shape(tf.transpose(channels[..., 0], [1, 2, 0]), low.shape)
+
+
+def _limits(band, weights, targets, sources, grid):
+    cells = band.shape[0] // grid
+    patches = tf.transpose(tf.reshape(band, [grid, cells, grid, cells, 3]), [0, 2, 1, 3, 4])
+    patches = tf.gather(tf.reshape(patches, [grid * grid, -1]), sources)
+    rows, columns = (
+        tf.cast(of(targets)[:, tf.newaxis] - of(sources), tf.float32)
+        for of in (lambda patch: patch // grid, lambda patch: patch % grid)
+    )
+    near = 1.0 / tf.square(tf.square(rows) + tf.square(columns))
+    logarithm = tf.math.log(_deviation(patches))
+    expected = tf.exp(tf.linalg.matvec(near, logarithm) / tf.reduce_sum(near, axis=1))
+    return tf.minimum(expected / _deviation(tf.matmul(weights, patches)), 1.0)
+
+
+def _deviation(patches):
+    deviation = tf.sqrt(tf.reduce_mean(tf.square(patches), axis=1))
+    return tf.maximum(deviation, details.LEAST)
 
 
 def _smooth_part(halos, weights, targets, sources, length):

@@ -7,7 +7,6 @@ The generator has the file's size S. `hifill.photograph` chooses the window, as 
 from __future__ import annotations
 
 import dataclasses
-import types
 from typing import Callable
 
 import numpy as np
@@ -17,7 +16,9 @@ from common.images.convert import WHITE
 from common.models import runtimes
 from common.storage import PathLike
 from hifill import photograph
-from hifill.config import PAPER
+from hifill.config import PAPER, SHIPPED, HiFillConfig
+
+DETAIL_BLUR = "detail_blur"  # property of a file, and option of its configuration
 
 
 def load(path: PathLike, runtime: str | None = None) -> Callable:
@@ -33,16 +34,18 @@ def load(path: PathLike, runtime: str | None = None) -> Callable:
     if not size:
         raise UserError(f"{path} is not a file of HiFill that export.py --format=onnx wrote")
 
+    config = _config(path, network, size)
+
     def run(feed):
         return {n: _numbers(path, network, n, array) for n, array in network.run(feed).items()}
 
-    return painter(run, size)
+    return painter(run, config)
 
 
-def painter(run: Callable, size: int) -> Callable:
+def painter(run: Callable, config: HiFillConfig) -> Callable:
     """(image, mask) -> filled photograph, as `HiFill.inpaint`.
 
-    run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable` with S = `size`.
+    run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable`, S = config.size.
     """
 
     def generate(image, mask):
@@ -53,7 +56,6 @@ def painter(run: Callable, size: int) -> Callable:
         found = run(feed)
         return None, found["output"].transpose(0, 2, 3, 1) / WHITE, found["attention"]
 
-    config = types.SimpleNamespace(size=size, grid=size // 16, least_window=size)
     return lambda image, mask: photograph.inpaint(generate, config, image, mask)
 
 
@@ -67,6 +69,15 @@ def _size(network):
     inputs = {"image": (1, 3, size, size), "mask": (1, 1, size, size)}
     outputs = {"output": (1, 3, size, size), "attention": (1, cells, cells)}
     return size if (network.inputs, network.outputs) == (inputs, outputs) else 0
+
+
+def _config(path, network, size):
+    """What the pipeline needs of the exported configuration; files of other versions do not name `detail_blur`."""
+    blur = network.properties.get(DETAIL_BLUR, "0")
+    try:
+        return dataclasses.replace(SHIPPED, size=size, detail_blur=float(blur))
+    except ValueError as error:
+        raise UserError(f"{path}: its metadata have {DETAIL_BLUR} = {blur!r}") from error
 
 
 def _numbers(path, network, name, array):

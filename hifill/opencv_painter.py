@@ -20,4 +20,4 @@ def load() -> Callable:
     """(image, mask) -> filled photograph, as `HiFill.inpaint`; UserError if the weights are not the published file."""
     _, arrays = weights.read(pretrained.find(NETWORK.parent), "hifill")
     run = opencv_network.load(NETWORK, arrays)
-    return onnx_file.painter(lambda inputs: run(inputs, ("output", "attention")), SHIPPED.size)
+    return onnx_file.painter(lambda inputs: run(inputs, ("output", "attention")), SHIPPED)

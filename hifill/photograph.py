@@ -24,6 +24,7 @@ from common import memory
 from common.errors import UserError
 from common.images.convert import WHITE, check_array
 from common.models import window as windows
+from hifill import detail
 from hifill.config import HiFillConfig
 from hifill.residual_aggregation import fill, reduced
 
@@ -71,21 +72,22 @@ def inpaint(
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
-        _fill_part(generate, config.size, output, hole, part, side, down, up)
+        _fill_part(generate, config, output, hole, part, side, down, up)
         memory.give_back()
     return output
 
 
-def _fill_part(generate, size, output, hole, part, side, down, up):
+def _fill_part(generate, config, output, hole, part, side, down, up):
     """Fills one part of the hole in `output`, in place, and removes it from `hole`."""
     corner = _corner(part, hole.shape, side)
-    low, touched = _low(output, hole, corner, side, size, down)
+    low, touched = _low(output, hole, corner, side, config.size, down)
     memory.give_back()  # before each step that needs much
     generated, attention = _generated(generate, low, touched)
     memory.give_back()
     window, window_hole = _window(output, hole, corner, side)
     inside = _inside(part, corner)
-    fill(window, window_hole, low, touched, generated, attention, up, inside)
+    blur = detail.blur_of(side, config.size, config.detail_blur)
+    fill(window, window_hole, low, touched, generated, attention, up, inside, blur)
     if not np.may_share_memory(window, output):  # the window is an extended copy
         _paste(output, hole, window, part, inside)
     hole[part.top : part.bottom, part.left : part.right] = False

@@ -25,6 +25,7 @@ import numpy as np
 from common.errors import UserError
 from common.images.convert import WHITE, check_array
 from common.models import window
+from hifill import detail as details
 from hifill.patches import UP, axis_of, gather, smooth_part
 
 # Operators that reduce a photograph; all but averaging alias.
@@ -148,7 +149,9 @@ def average_down(image: np.ndarray, size: int, hole: np.ndarray | None = None) -
 
 
 @np.errstate(over="ignore", invalid="ignore")  # checked instead
-def fill(image, hole, low, touched, generated, attention, up="bilinear", part=None) -> None:
+def fill(
+    image, hole, low, touched, generated, attention, up="bilinear", part=None, blur=0.0
+) -> None:
     """`aggregate_residuals` in place, for a given low-resolution image and mask.
 
     Only patches without a hole are read and only pixels of the hole are written.
@@ -161,6 +164,7 @@ def fill(image, hole, low, touched, generated, attention, up="bilinear", part=No
       attention: [N, N] float.
       up: one of `patches.UP`.
       part: (top, bottom, left, right) of the part of the hole that is wanted; elsewhere the hole may stay as it is.
+      blur: standard deviation of `hifill.detail`; 0: residuals are those of eq. 4.
 
     Raises:
       ValueError: unknown `up`.
@@ -179,6 +183,10 @@ def fill(image, hole, low, touched, generated, attention, up="bilinear", part=No
     if not np.isfinite(weights).all():
         raise UserError("the attention holds NaN or infinite values")
     completed = np.where(touched[..., None], generated, low)
+    if blur and len(sources):
+        base = details.blurred(completed, blur)
+        weights *= details.limits(completed - base, weights, targets, sources, n)[:, None]
+        completed = base
     smooth = smooth_part(completed, weights, targets, sources, rows, columns, image.shape[:2], up)
     # In a strip a context patch is held once, a hole patch twice: its detail and its smooth part.
     held = len(sources) + 2 * len(targets)

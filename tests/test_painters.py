@@ -198,7 +198,9 @@ def test_what_the_networks_see_of_a_large_photograph_is_256_wide():
 def small_grid(monkeypatch):
     """Photographs are reduced to 64x64 and patches are 8 of these pixels, as with 256 and 32 for large ones."""
     monkeypatch.setattr(
-        painters, "_RESIDUAL", types.SimpleNamespace(size=64, grid=8, least_window=0)
+        painters,
+        "_RESIDUAL",
+        types.SimpleNamespace(size=64, grid=8, least_window=0, detail_blur=0.0),
     )
 
 

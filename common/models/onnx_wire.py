@@ -1,4 +1,4 @@
-"""ONNX files without the package onnx: whether one names other files for its data, and tensors added to one.
+"""ONNX files without the package onnx: whether one names other files, its properties, and tensors added to one.
 
 Tensors of an ONNX file may lie in other files, by paths in it. `export` writes one file, so a path can only be another
 network's or a trap; some versions of the runtimes follow it out of the file's folder.
@@ -29,8 +29,9 @@ _PARTS = {
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a tensor
 _VARINT, _BYTES, _FIXED = 0, 2, {1: 8, 5: 4}  # wire types
 _LONGEST_VARINT = 10
-# Numbers of fields: ModelProto.graph, GraphProto.initializer, and those of TensorProto.
-_GRAPH, _INITIALIZER = 7, 5
+# Numbers of fields: those of ModelProto, GraphProto.initializer, and those of StringStringEntryProto and TensorProto.
+_GRAPH, _PROPERTIES, _INITIALIZER = 7, 14, 5
+_KEY, _VALUE = 1, 2
 _DIMS, _DATA_TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
 _FLOAT = 1  # a data type
 
@@ -55,6 +56,22 @@ def names_other_files(path: PathLike) -> bool:
                 if inner and isinstance(value, slice):
                     left.append((inner, value.start, value.stop))
     return False
+
+
+def properties(path: PathLike) -> dict[str, str]:
+    """The metadata of the ONNX file; errors as for `names_other_files`."""
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        entries = [
+            dict(_fields(data, value.start, value.stop))
+            for number, value in _fields(data, 0, len(data))
+            if number == _PROPERTIES and isinstance(value, slice)
+        ]
+        texts = [[entry.get(field) for field in (_KEY, _VALUE)] for entry in entries]
+        return {
+            data[key].decode(): data[value].decode()
+            for key, value in texts
+            if isinstance(key, slice) and isinstance(value, slice)
+        }
 
 
 def _fields(data, place, end) -> Iterator[tuple[int, int | slice | None]]:

@@ -34,10 +34,14 @@ _PLACEHOLDER = "placeholder"  # domain of the node in the membrane's place
 
 
 class Network(NamedTuple):
-    """`call`: (image, mask) [1, S, S, *] -> {name: tensor}, `output` as [1, S, S, 3] in [0, 1]."""
+    """`call`: (image, mask) [1, S, S, *] -> {name: tensor}, `output` as [1, S, S, 3] in [0, 1].
+
+    properties: what an ONNX file says about the network besides, as its metadata.
+    """
 
     call: Callable
     size: int
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 def check_size(size: int, least: int, multiple: int, positions: int) -> None:
@@ -144,6 +148,8 @@ def _to_onnx(network):
         extra_opset=[tf2onnx.utils.make_opsetid(_PLACEHOLDER, 1)],
     )
     _expand(model, network.size)
+    for key, value in network.properties:
+        model.metadata_props.add(key=key, value=value)
     return model.SerializeToString()
 
 

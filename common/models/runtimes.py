@@ -13,6 +13,8 @@ import importlib
 import importlib.util
 import os
 import sys
+import types
+from collections.abc import Mapping
 from typing import Callable, NamedTuple
 
 from common.errors import UserError
@@ -24,11 +26,16 @@ _FATAL = 4  # of onnxruntime's log
 
 
 class Network(NamedTuple):
-    """A loaded file. run: {input: array} -> {output: array}, UserError if it fails; inputs, outputs: {name: shape}."""
+    """A loaded file.
+
+    run: {input: array} -> {output: array}, UserError if it fails; inputs, outputs: {name: shape}; properties: the
+    file's metadata.
+    """
 
     run: Callable
     inputs: dict[str, tuple[int, ...]]
     outputs: dict[str, tuple[int, ...]]
+    properties: Mapping[str, str] = types.MappingProxyType({})
 
 
 def installed(runtime: str | None) -> str:
@@ -49,7 +56,7 @@ def load(path: PathLike, runtime: str | None = None) -> Network:
       UserError: the runtime is missing or cannot read the file, or the file's data lie in other files.
     """
     name = installed(runtime)
-    _check(path)
+    properties = _checked_properties(path)
     with _one_line(f"{path}: {name} cannot read this file"):
         network = {"openvino": _openvino, "onnxruntime": _onnxruntime}[name](str(path))
 
@@ -57,16 +64,16 @@ def load(path: PathLike, runtime: str | None = None) -> Network:
         with _one_line(f"{path}: {name} cannot run this network"):
             return network.run(feed)
 
-    return network._replace(run=run)
+    return network._replace(run=run, properties=properties)
 
 
-def _check(path):
-    """UserError unless `path` is an ONNX file that holds all of its data."""
+def _checked_properties(path):
+    """The file's metadata; UserError unless `path` is an ONNX file that holds all of its data."""
     if not os.path.isfile(path):  # pathlib raises an OSError for some names that no file can have
         raise UserError(f"{path} is not a file")
     try:
         if not onnx_wire.names_other_files(path):
-            return
+            return onnx_wire.properties(path)
     except (OSError, ValueError) as error:
         raise UserError(f"{path} is not an ONNX file, or is damaged ({error})") from error
     raise UserError(

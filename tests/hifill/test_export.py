@@ -105,6 +105,15 @@ def test_saved_model_gives_what_inpaint_gives(model, loaded, case):
     assert_same_picture(painted(loaded, image, mask), model.inpaint(image, mask), image, mask)
 
 
+def test_coarser_detail_gives_what_inpaint_gives(eagerly):
+    tf.keras.utils.set_random_seed(3)
+    model = hifill.HiFill(dataclasses.replace(TINY, detail_blur=2.0))
+    for shape in ((300, 280), (64, 100)):
+        image, mask = photo_and_hole(shape, (20, 50, 30, 60))
+        found = filled_eagerly(model, image, mask)
+        assert_same_picture(found, model.inpaint(image, mask), image, mask)
+
+
 def test_the_release_configuration_gives_what_inpaint_gives(eagerly):
     tf.keras.utils.set_random_seed(2)
     model = hifill.HiFill(TINY_RELEASE)

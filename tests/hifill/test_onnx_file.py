@@ -61,14 +61,17 @@ def photograph(height, width):
     return image, mask
 
 
-def test_it_fills_as_the_model_does(monkeypatch):
+@pytest.mark.parametrize("detail_blur", [0.0, 2.0])
+def test_it_fills_as_the_model_does(monkeypatch, detail_blur):
     tf.keras.utils.set_random_seed(1)
-    model = hifill.HiFill(TINY)
-    function = portable.function(export.network(model, 64))
+    model = hifill.HiFill(dataclasses.replace(TINY, detail_blur=detail_blur))
+    exported = export.network(model, 64)
+    function = portable.function(exported)
     network = runtimes.Network(
         lambda feed: {name: value.numpy() for name, value in function(**feed).items()},
         SHAPES,
         OUTPUTS,
+        dict(exported.properties),
     )
     monkeypatch.setattr(runtimes, "load", lambda path, runtime: network)
     paint = onnx_file.load("tiny.onnx")
@@ -78,6 +81,14 @@ def test_it_fills_as_the_model_does(monkeypatch):
         assert (wanted != image).any()
         assert np.abs(found.astype(int) - wanted).max() <= 1
         np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
+
+
+@pytest.mark.parametrize("blur", ["much", "nan", "-1", "1e9"])
+def test_a_property_that_is_no_blur_is_refused(monkeypatch, blur):
+    network = runtimes.Network(None, SHAPES, OUTPUTS, {"detail_blur": blur})
+    monkeypatch.setattr(runtimes, "load", lambda path, runtime: network)
+    with pytest.raises(UserError, match=rf"net\.onnx: its metadata have detail_blur = '{blur}'"):
+        onnx_file.load("net.onnx")
 
 
 @pytest.mark.parametrize(

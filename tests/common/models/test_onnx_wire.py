@@ -66,6 +66,15 @@ def test_a_tensor_in_another_file_is_found(tmp_path, place):
         assert onnx_wire.names_other_files(written(path, content))
 
 
+def test_properties_are_read(tmp_path):
+    entries = [field(1, b"detail_blur") + field(2, b"2.0"), field(2, b"\xc3\xa9") + field(1, b"e")]
+    content = b"".join(field(14, entry) for entry in entries) + field(14, field(1, b"no value"))
+    path = written(tmp_path / "net.onnx", content)
+    assert onnx_wire.properties(path) == {"detail_blur": "2.0", "e": "é"}
+    with pytest.raises(ValueError):
+        onnx_wire.properties(written(path, field(14, field(1, b"a") + field(2, b"\xff"))))
+
+
 def test_deep_messages_take_no_recursion(tmp_path):
     content = ELSEWHERE[0]
     for _ in range(3000):
