@@ -20,6 +20,7 @@ def fill(run, size, image, hole, detail_blur=0.0):
     """uint8 [H, W, 3] RGB and bool [H, W] -> uint8 [H, W, 3]; only pixels of the hole change.
 
     run: (image [1, 3, S, S], mask [1, 1, S, S]) -> (output [1, 3, S, S], attention [1, N, N]), S = size.
+    detail_blur: of the file's metadata.
     """
     grid = size // 16  # the attention cuts the image into grid x grid = N patches
     height, width = hole.shape
@@ -36,20 +37,42 @@ def fill(run, size, image, hole, detail_blur=0.0):
     unit = np.ascontiguousarray(low.transpose(2, 0, 1)[np.newaxis] / WHITE)
     output, attention = run(unit, low_hole[np.newaxis, np.newaxis].astype(np.float32))
 
-    # 3. Enlarged, it lacks the detail (the residual) that the photograph has outside the hole.
+    # 3. The attention of every patch that touches the hole, to the patches without a hole.
     completed = np.ascontiguousarray(output[0].transpose(1, 2, 0))
-    blurred = cv2.resize(completed, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    residual = _patches(pixels - blurred, grid)
-
-    # 4. Every patch that touches the hole gets the detail of the patches without a hole, as the attention weighs them.
     touched = _patches(hole[..., np.newaxis], grid).any(axis=1)
     weights = attention[0][touched][:, ~touched]
+
+    # 4. In a large photograph the hole also lacks coarser detail: the base is blurred, the weights are limited.
+    blur = detail_blur * np.clip((np.sqrt(hole.size) / size - 1) / 3, 0, 1)
+    base = cv2.GaussianBlur(completed, (25, 25), blur) if blur > 0 else completed
+    if blur > 0:
+        weights = weights * _limits(_patches(completed - base, grid), weights, touched)
+
+    # 5. Enlarged, the base lacks the detail (the residual) that the photograph has outside the hole. Every patch that
+    # touches the hole gets the detail of the patches without a hole, as the weights say.
+    blurred = cv2.resize(base, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    residual = _patches(pixels - blurred, grid)
     filled = _patches(blurred, grid)
     filled[touched] += weights @ residual[~touched]
 
-    # 5. Only the pixels of the hole are taken.
+    # 6. Only the pixels of the hole are taken.
     filled = np.clip(_image(filled, image.shape, grid) + 0.5, 0, WHITE).astype(np.uint8)
     return np.where(hole[..., np.newaxis], filled, image)[:height, :width]
+
+
+def _limits(band, weights, touched):
+    """[J, 1]: factors that keep the deviation of the copied detail at most as large as around the hole.
+
+    band: [N, ...], the detail between `completed` and the base, by patches.
+    """
+    row, column = np.divmod(np.arange(len(touched)), round(len(touched) ** 0.5))
+    squared = np.subtract.outer(row, row) ** 2 + np.subtract.outer(column, column) ** 2
+    near = 1.0 / squared[touched][:, ~touched] ** 2
+    band, copied = (
+        np.maximum(np.sqrt(np.mean(x**2, axis=1)), 1e-3) for x in (band, weights @ band[~touched])
+    )
+    expected = np.exp(near @ np.log(band[~touched]) / near.sum(axis=1))
+    return np.minimum(expected / copied, 1)[:, np.newaxis].astype(np.float32)
 
 
 def _patches(image, grid):
@@ -77,7 +100,9 @@ def main(model, photograph, mask, result):
     def run(image, mask):
         return session.run(["output", "attention"], {"image": image, "mask": mask})
 
-    cv2.imwrite(result, cv2.cvtColor(fill(run, size, image, hole), cv2.COLOR_RGB2BGR))
+    metadata = session.get_modelmeta().custom_metadata_map
+    filled = fill(run, size, image, hole, float(metadata.get("detail_blur", 0)))
+    cv2.imwrite(result, cv2.cvtColor(filled, cv2.COLOR_RGB2BGR))
 
 
 if __name__ == "__main__":

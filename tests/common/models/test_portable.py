@@ -13,8 +13,9 @@ import tensorflow as tf
 import hifill
 import zoom_to_inpaint
 from common.errors import UsageError, UserError
-from common.models import membrane, plain_ops, portable
+from common.models import membrane, plain_ops, portable, window
 from examples import onnx_photograph
+from hifill import detail, residual_aggregation
 from hifill import export as hifill_export
 from zoom_to_inpaint import export as zoom_export
 
@@ -114,7 +115,8 @@ def test_resizing_as_sums_of_rows_and_columns(length, new_length, antialias):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
-def test_the_example_adds_residuals_as_the_package_does():
+@pytest.mark.parametrize("detail_blur", [0.0, 2.0])
+def test_the_example_adds_residuals_as_the_package_does(detail_blur):
     """The photograph's sides are no multiples of anything, so the example has to pad it."""
     rng, seen = np.random.default_rng(2), []
     image = cv2.resize(rng.integers(0, 256, (12, 15, 3), dtype=np.uint8), (190, 131))
@@ -126,12 +128,18 @@ def test_the_example_adds_residuals_as_the_package_does():
         seen.extend((output, rng.dirichlet(np.ones(16), 16).astype(np.float32)[np.newaxis]))
         return seen
 
-    filled = onnx_photograph.fill(run, 64, image, hole)
+    filled = onnx_photograph.fill(run, 64, image, hole, detail_blur)
     np.testing.assert_array_equal(filled[~hole], image[~hole])
-    padded = [np.pad(x, [(0, 1), (0, 2), (0, 0)][: x.ndim], "symmetric") for x in (image, hole)]
-    output = seen[0][0].transpose(1, 2, 0)
-    wanted = hifill.aggregate_residuals(*padded, output, seen[1][0])[:131, :190]
-    assert np.abs(filled.astype(int) - wanted)[hole].max() <= 1 and (filled != image).any()
+    wanted, padded = (
+        np.pad(x, [(0, 1), (0, 2), (0, 0)][: x.ndim], "symmetric") for x in (image, hole)
+    )
+    output = np.ascontiguousarray(seen[0][0].transpose(1, 2, 0))
+    blur = detail.blur_of(padded.size**0.5, 64, detail_blur)
+    low = residual_aggregation.average_down(wanted, 64)
+    touched = window.cells_touching(padded, 64)
+    residual_aggregation.fill(wanted, padded, low, touched, output, seen[1][0], blur=blur)
+    assert np.abs(filled.astype(int) - wanted[:131, :190])[hole].max() <= 1
+    assert (filled != image).any()
 
 
 @pytest.mark.parametrize(
