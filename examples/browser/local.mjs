@@ -125,10 +125,10 @@ function pixels(bitmap) {
   return image;
 }
 
-function canvas(image) {
+function canvas(image, options) {
   const drawn = new OffscreenCanvas(image.width, image.height);
-  drawn.getContext("2d").putImageData(image, 0, 0);
+  drawn.getContext("2d", options).putImageData(image, 0, 0);
   return drawn;
 }
 
-const png = (image) => canvas(image).convertToBlob({ type: "image/png" });
+const png = (image) => canvas(image, { alpha: false }).convertToBlob({ type: "image/png" });

@@ -5,7 +5,7 @@ let network = null; // a promise of {run, size}
 
 async function load() {
   const ort = await import("./ort.wasm.bundle.min.mjs");
-  ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
+  ort.env.wasm.wasmPaths = { wasm: new URL("ort-wasm-simd-threaded.wasm", import.meta.url).href };
   const session = await ort.InferenceSession.create(new URL("model.onnx", import.meta.url).href, { executionProviders: ["wasm"] });
   if (!session.outputNames.includes("attention")) throw new Error("model.onnx has no attention, so it is not HiFill's file.");
   const size = session.inputMetadata.find(({ name }) => name === "image").shape[2];

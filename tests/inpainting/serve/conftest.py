@@ -177,7 +177,7 @@ class Page:
         """[H, W] bool: what is painted, as the page saves it."""
         before = set(self.downloads.iterdir())
         self["save-mask"].click()
-        return np.asarray(Image.open(self.downloaded(before))) > 127
+        return np.asarray(Image.open(self.downloaded(before)).convert("L")) > 127
 
     def downloaded(self, before):
         """The file that has come since."""

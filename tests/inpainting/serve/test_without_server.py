@@ -144,6 +144,7 @@ def test_a_fill_is_cancelled_and_the_next_one_works(static, browse, png, files):
     page = opened(browse(static(*files[0])), png)
     page.drag((150, 150), (300, 150))
     page["fill"].click()
+    page.wait(page["cancel"].is_displayed)
     page["cancel"].click()
     page.wait(lambda: page.status() == "The fill is cancelled.")
     page.wait(page.idle)
@@ -168,7 +169,8 @@ def test_a_photograph_smaller_than_the_network_is_refused(static, browse, tmp_pa
 def opened(page, photo, size=(WIDTH, HEIGHT)):
     """The page once it has started and shows the photograph."""
     page.size = size
-    page.wait(lambda: page.driver.find_elements("id", "photograph-file"))
+    started = "return document.getElementById('model')?.length || document.getElementById('error-text')?.textContent"
+    page.wait(lambda: page.driver.execute_script(started))
     page["photograph-file"].send_keys(str(photo))
     page.wait(lambda: "{} by {} pixels".format(*size) in page.status())
     page.wait(page.idle)
