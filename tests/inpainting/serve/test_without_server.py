@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import http.server
+import io
 import os
 import pathlib
 import shutil
@@ -16,7 +17,8 @@ import threading
 import cv2
 import numpy as np
 import pytest
-from PIL import Image
+import skimage
+from PIL import Image, ImageCms
 
 from common.models import opencv_network, pretrained, weights
 from examples import onnx_photograph
@@ -164,6 +166,42 @@ def test_a_photograph_smaller_than_the_network_is_refused(static, browse, tmp_pa
     assert page["error-text"].text == (
         f"The photograph has 320x240 pixels; this model fills photographs of {side}x{side} or more."
     )
+
+
+def test_it_turns_converts_and_whitens_as_the_docs_say(static, browse, tmp_path, files):
+    """Photographs with an orientation, with a colour profile, and with transparent pixels."""
+    pixels = np.full((400, 300, 3), 90, np.uint8)
+    pixels[:200, :, 0] = 200
+    turned, tagged, clear = (tmp_path / name for name in ("turned.jpg", "tagged.png", "clear.png"))
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(pixels).save(turned, exif=exif, quality=95)
+    rocket = Image.open(pathlib.Path(skimage.__file__).parent / "data" / "rocket.jpg")
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(rocket.info["icc_profile"]))
+    rocket.save(tagged, icc_profile=rocket.info["icc_profile"])
+    alpha = np.full((400, 300, 1), 255, np.uint8)
+    alpha[300:] = 0
+    Image.fromarray(np.dstack([pixels, alpha])).save(clear)
+    page = browse(static(*files[0]))
+
+    def filled(photo, size):
+        opened(page, photo, size)
+        page.drag((100, 100), (120, 100))
+        hole = page.mask()
+        page.fill()
+        result = Image.open(page.download())
+        assert "icc_profile" not in result.info and not result.getexif()
+        return np.asarray(result.convert("RGB"), int), hole
+
+    result, hole = filled(turned, (400, 300))
+    assert np.abs(result - np.rot90(pixels, -1))[~hole].mean() < 2  # JPEG
+    result, hole = filled(tagged, rocket.size)
+    converted = ImageCms.profileToProfile(rocket, profile, ImageCms.createProfile("sRGB"))
+    differences = [np.abs(result - other)[~hole].mean() for other in (converted, rocket)]
+    assert differences[0] < 1 < 3 < differences[1], differences
+    result, hole = filled(clear, (300, 400))
+    assert (result[300:] == 255).all()
+    np.testing.assert_array_equal(result[:300][~hole[:300]], pixels[:300][~hole[:300]])
 
 
 def opened(page, photo, size=(WIDTH, HEIGHT)):
