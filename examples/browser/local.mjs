@@ -24,6 +24,7 @@ export const takes = () => "JPEG, PNG, WebP, or what else this browser shows.";
 export async function openPhotograph(file) {
   const bitmap = await decoded(file), { width, height } = bitmap;
   bitmap.close();
+  photograph?.addresses.forEach((address) => URL.revokeObjectURL(address));
   photograph = { name: file.name || "photograph", width, height, files: [file], addresses: [], masks: [] };
   const [small, low] = reduced(photograph);
   return { id: "", name: photograph.name, width, height, versions: 0, preview: { width: small, height: low } };

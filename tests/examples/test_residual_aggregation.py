@@ -43,7 +43,8 @@ def drawn(size, width, height):
 @pytest.mark.parametrize(
     "size, width, height, boxes",
     [
-        (64, 128, 192, [(10, 60, 20, 90)]),  # whole pixels in a cell, no padding
+        # Whole pixels in a cell, no padding; known pixels between those of the hole in one row of a patch.
+        (64, 128, 192, [(10, 60, 20, 90), (100, 110, 40, 42), (100, 110, 50, 55)]),
         (64, 131, 97, [(10, 60, 20, 90), (93, 97, 125, 131)]),  # a hole in the corner with padding
         (64, 64, 64, [(10, 11, 20, 21)]),  # one pixel; no reduction
         (64, 100, 70, [(0, 70, 0, 100)]),  # nothing is known
