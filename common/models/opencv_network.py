@@ -36,13 +36,7 @@ def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
     Raises:
       UserError: the folder of temporary files, which the whole network passes through, cannot be written.
     """
-    with zipfile.ZipFile(path) as archive:
-        content = archive.read(NETWORK)
-        weights = json.loads(archive.read(WEIGHTS))
-    tensors = {
-        name: arrays[key].transpose(axes).reshape(shape) for name, key, axes, shape in weights
-    }
-    network = _read(onnx_wire.with_tensors(content, tensors))
+    network = _read(whole(path, arrays))
     lock = threading.Lock()  # inputs and outputs belong to the network
 
     def run(inputs, outputs):
@@ -52,6 +46,17 @@ def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
             return dict(zip(outputs, network.forward(list(outputs))))
 
     return run
+
+
+def whole(path: PathLike, arrays: dict[str, np.ndarray]) -> bytes:
+    """The ONNX file that the network of a file is with the weights `arrays`."""
+    with zipfile.ZipFile(path) as archive:
+        content = archive.read(NETWORK)
+        weights = json.loads(archive.read(WEIGHTS))
+    tensors = {
+        name: arrays[key].transpose(axes).reshape(shape) for name, key, axes, shape in weights
+    }
+    return onnx_wire.with_tensors(content, tensors)
 
 
 def _read(content):

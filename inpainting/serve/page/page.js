@@ -84,7 +84,7 @@ function refresh() {
   element("compare").hidden = !version;
   const download = element("download");
   download.setAttribute("aria-disabled", String(!version));
-  if (version) download.href = remote.file(version);
+  if (version) { download.href = remote.file(version); download.download = remote.fileName(); }
   else download.removeAttribute("href");
   element("zoom").textContent = `${Math.round(picture.zoom * 100)}%`;
 }
@@ -245,7 +245,9 @@ function clear() {
 const tool = () => document.querySelector("input[name=tool]:checked").value;
 
 function pick(name) {
-  document.querySelector(`input[name=tool][value=${name}]`).checked = true;
+  const input = document.querySelector(`input[name=tool][value=${name}]`);
+  if (!input) return; // a page without this tool
+  input.checked = true;
   picked();
 }
 
@@ -490,8 +492,7 @@ async function start() {
     for (const [name, label] of Object.entries(known.models)) {
       element("model").append(new Option(label, name, name === known.model, name === known.model));
     }
-    element("limits").textContent = `JPEG, PNG, WebP, TIFF or BMP, up to ${known.limits.megabytes} MB and ` +
-      `${known.limits.megapixels} megapixels.`;
+    element("limits").textContent = server.takes(known);
   } catch (error) {
     complain(error);
   }

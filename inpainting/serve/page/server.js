@@ -1,4 +1,5 @@
 // What the page asks the server for. A refusal is an Error whose message is the server's one line.
+// examples/browser/local.mjs does all of this in the browser.
 const POLL = 300; // milliseconds between two looks at a job
 
 async function answer(address, options = {}) {
@@ -21,6 +22,10 @@ const json = (value, method = "POST") => ({
 
 export const settings = async () => (await answer("/settings")).json();
 
+// What the server's settings say of the photographs that it takes.
+export const takes = ({ limits }) => `JPEG, PNG, WebP, TIFF or BMP, up to ${limits.megabytes} MB and ` +
+  `${limits.megapixels} megapixels.`;
+
 const send = async (address, file) => {
   const options = { method: "POST", body: file, headers: { "Content-Type": "application/octet-stream" } };
   return (await answer(`${address}?name=${encodeURIComponent(file.name || "")}`, options)).json();
@@ -35,6 +40,9 @@ export class Remote {
   async describe() { return (await answer(this.address)).json(); }
 
   file(version) { return `${this.address}/versions/${version}/file`; }
+
+  // The name under which it is downloaded; "": the server says it with the file.
+  fileName() { return ""; }
 
   preview(version) { return picture(`${this.address}/versions/${version}/preview`); }
 

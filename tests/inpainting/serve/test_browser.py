@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import os
-import shutil
 import threading
-import time
 import urllib.request
 
 import numpy as np
@@ -50,144 +45,6 @@ def site(app):
     for server, thread in servers:
         server.should_exit = True
         thread.join(10)
-
-
-class Page:
-    """A tab with the page. Places are pixels of the photograph."""
-
-    def __init__(self, driver, downloads):
-        self.driver, self.downloads = driver, downloads
-        self.tab = driver.current_window_handle
-
-    def __getitem__(self, name):
-        return self.driver.find_element("id", name)
-
-    def wait(self, holds):
-        """The first true value of `holds()`."""
-        deadline = time.monotonic() + SECONDS
-        while not (found := holds()):
-            assert time.monotonic() < deadline, (self.status(), self["error-text"].text)
-            time.sleep(0.05)
-        return found
-
-    def status(self):
-        return self["status"].get_attribute("textContent")
-
-    def open(self, path):
-        self.wait(lambda: self["model"].get_attribute("length") == "5")
-        self["photograph-file"].send_keys(str(path))
-        self.wait(lambda: path.name in self.status() or self["error"].is_displayed())
-        self.wait(self.idle)
-
-    def idle(self):
-        return not self["busy"].is_displayed()
-
-    def pick(self, tool):
-        self.driver.find_element("css selector", f"input[value={tool}]").click()
-
-    def place(self, x, y):
-        """(x, y) in the window of a place in the photograph that is shown whole."""
-        box, width, height = self["canvas"].rect, WIDTH, HEIGHT
-        zoom = min((box["width"] - 32) / width, (box["height"] - 32) / height, 16)
-        left = box["x"] + (box["width"] - width * zoom) / 2
-        top = box["y"] + (box["height"] - height * zoom) / 2
-        return round(left + x * zoom), round(top + y * zoom)
-
-    def drag(self, *places, kind="mouse", button=0):
-        """A stroke with the mouse, a finger ("touch") or a pen."""
-        from selenium.webdriver.common.actions.action_builder import ActionBuilder
-        from selenium.webdriver.common.actions.pointer_input import PointerInput
-
-        actions = ActionBuilder(self.driver, mouse=PointerInput(kind, kind), duration=30)
-        action = actions.pointer_action
-        action.move_to_location(*self.place(*places[0]))
-        action.pointer_down(button=button)
-        for place in places[1:]:
-            action.move_to_location(*self.place(*place))
-        action.pointer_up(button=button)
-        actions.perform()
-
-    def press(self, *keys):
-        for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
-
-    def mask(self):
-        """[H, W] bool: what is painted, as the page saves it."""
-        before = set(self.downloads.iterdir())
-        self["save-mask"].click()
-        return np.asarray(Image.open(self.downloaded(before))) > 127
-
-    def downloaded(self, before):
-        """The file that has come since."""
-
-        def come():
-            new = set(self.downloads.iterdir()) - before
-            return [p for p in new if not p.name.endswith(".crdownload") and p.name[0] != "."]
-
-        (path,) = self.wait(come)
-        return path
-
-    def download(self):
-        before = set(self.downloads.iterdir())
-        self["download"].click()
-        return self.downloaded(before)
-
-    def fill(self, model=None):
-        if model:
-            self["model"].send_keys(model)
-        self["fill"].click()
-        self.wait(lambda: self.status().startswith("Filled in"))
-        self.wait(self.idle)
-
-    def colour(self, x, y):
-        """[R, G, B] that the window shows at a place of the photograph."""
-        shot = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
-        return np.array(shot.getpixel(self.place(x, y)), int)
-
-    def zoom(self):
-        return int(self["zoom"].get_attribute("textContent").rstrip("%"))
-
-
-@pytest.fixture
-def browse(tmp_path):
-    """browse(address) opens the page in a new browser; what Chromium complained of fails the test."""
-    for program in ("chromium", "chromedriver"):
-        if not shutil.which(program):
-            pytest.skip(f"needs {program}; `make test-browser` installs it")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="make test-browser installs it")
-    drivers = []
-
-    def open_(address, width=1100, height=800):
-        downloads = tmp_path / f"downloads{len(drivers)}"
-        downloads.mkdir()
-        options = webdriver.ChromeOptions()
-        options.binary_location = shutil.which("chromium")
-        for argument in (
-            *("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run"),
-            *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-            f"--window-size={width},{height}",
-            f"--user-data-dir={tmp_path / f'profile{len(drivers)}'}",
-        ):
-            options.add_argument(argument)
-        if os.geteuid() == 0:
-            options.add_argument("--no-sandbox")  # which Chromium refuses to root
-        options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        service = webdriver.ChromeService(shutil.which("chromedriver"))
-        drivers.append(webdriver.Chrome(options=options, service=service))
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
-        drivers[-1].execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        drivers[-1].get(address)
-        return Page(drivers[-1], downloads)
-
-    yield open_
-    said = []
-    for driver in drivers:
-        with contextlib.suppress(Exception):
-            said += [e["message"] for e in driver.get_log("browser") if e["level"] != "INFO"]
-        driver.quit()
-    # A refusal by the server is answered on the page; Chromium notes it, too.
-    assert [line for line in said if "Failed to load resource" not in line] == []
 
 
 def test_from_a_turned_jpeg_to_the_download(site, browse, tmp_path, tiny_weights, encoded):
@@ -408,7 +265,7 @@ def test_cancel_two_tabs_and_a_closed_one(site, browse, png, gate):
     assert page["progress"].get_dom_attribute("value") is None  # nobody knows how long it takes
     page.driver.switch_to.new_window("tab")
     page.driver.get(address)
-    other = Page(page.driver, page.downloads)
+    other = type(page)(page.driver, page.downloads)
     other.open(png)
     other.drag((200, 150), (260, 190))
     other["fill"].click()
