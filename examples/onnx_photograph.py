@@ -45,7 +45,7 @@ def fill(run, size, image, hole, detail_blur=0.0):
     # 4. In a large photograph the hole also lacks coarser detail: the base is blurred, the weights are limited.
     blur = detail_blur * np.clip((np.sqrt(hole.size) / size - 1) / 3, 0, 1)
     base = cv2.GaussianBlur(completed, (25, 25), blur) if blur > 0 else completed
-    if blur > 0:
+    if blur > 0 and not touched.all():
         weights = weights * _limits(_patches(completed - base, grid), weights, touched)
 
     # 5. Enlarged, the base lacks the detail (the residual) that the photograph has outside the hole. Every patch that

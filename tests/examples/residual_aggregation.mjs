@@ -6,7 +6,7 @@ const [module, folder] = process.argv.slice(2);
 const { fill } = await import(pathToFileURL(module));
 const read = (name) => new Uint8Array(fs.readFileSync(`${folder}/${name}`));
 const floats = (name) => new Float32Array(read(name).buffer);
-const { width, height, size } = JSON.parse(fs.readFileSync(`${folder}/sizes.json`));
+const { width, height, size, blur } = JSON.parse(fs.readFileSync(`${folder}/sizes.json`));
 
 async function run(image, mask) {
   fs.writeFileSync(`${folder}/image`, image);
@@ -14,5 +14,5 @@ async function run(image, mask) {
   return { output: floats("output"), attention: floats("attention") };
 }
 
-const filled = await fill(run, size, { width, height, pixels: read("pixels"), hole: read("hole") });
+const filled = await fill(run, size, { width, height, pixels: read("pixels"), hole: read("hole") }, blur);
 fs.writeFileSync(`${folder}/filled`, filled);

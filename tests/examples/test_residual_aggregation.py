@@ -18,14 +18,14 @@ MODULE = HERE.parents[1] / "examples" / "browser" / "residual_aggregation.mjs"
 pytestmark = pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
 
 
-def in_node(folder, size, image, hole, output, attention):
+def in_node(folder, size, image, hole, output, attention, blur=0.0):
     """The finished process of node; its results lie in `folder`."""
     rgba = np.dstack([image, np.full(hole.shape, 200, np.uint8)])
     arrays = {"pixels": rgba, "hole": hole.astype(np.uint8)}
     arrays.update(output=output, attention=attention)
     for name, array in arrays.items():
         (folder / name).write_bytes(array.tobytes())
-    sizes = {"width": hole.shape[1], "height": hole.shape[0], "size": size}
+    sizes = {"width": hole.shape[1], "height": hole.shape[0], "size": size, "blur": blur}
     (folder / "sizes.json").write_text(json.dumps(sizes))
     command = ["node", HERE / "residual_aggregation.mjs", MODULE, folder]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -40,6 +40,7 @@ def drawn(size, width, height):
     return cv2.resize(image, (width, height)), output, attention / attention.sum(-1, keepdims=True)
 
 
+@pytest.mark.parametrize("blur", [0.0, 2.0])
 @pytest.mark.parametrize(
     "size, width, height, boxes",
     [
@@ -52,7 +53,7 @@ def drawn(size, width, height):
         (256, 523, 391, [(100, 160, 200, 400), (350, 391, 0, 9)]),
     ],
 )
-def test_it_gives_what_the_numpy_example_gives(tmp_path, size, width, height, boxes):
+def test_it_gives_what_the_numpy_example_gives(tmp_path, size, width, height, boxes, blur):
     """1e-6 and one level: float64 here, float32 there."""
     image, output, attention = drawn(size, width, height)
     hole, seen = np.zeros((height, width), bool), []
@@ -63,8 +64,8 @@ def test_it_gives_what_the_numpy_example_gives(tmp_path, size, width, height, bo
         seen.extend(inputs)
         return output, attention
 
-    wanted = onnx_photograph.fill(run, size, image, hole)
-    done = in_node(tmp_path, size, image, hole, output, attention)
+    wanted = onnx_photograph.fill(run, size, image, hole, blur)
+    done = in_node(tmp_path, size, image, hole, output, attention, blur)
     assert done.returncode == 0, done.stderr
     reduced, mask = (np.fromfile(tmp_path / name, np.float32) for name in ("image", "mask"))
     np.testing.assert_allclose(reduced, seen[0].ravel(), atol=1e-6)

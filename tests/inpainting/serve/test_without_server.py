@@ -135,7 +135,7 @@ def test_it_fills_as_the_numpy_example_does(static, browse, png, files):
         assert result.name.startswith("photo-filled") and result.suffix == ".png"
         after = np.asarray(Image.open(result).convert("RGB"))
         np.testing.assert_array_equal(after[~hole], before[~hole])
-        wanted = onnx_photograph.fill(run, SHIPPED.size, before, hole)
+        wanted = onnx_photograph.fill(run, SHIPPED.size, before, hole, SHIPPED.detail_blur)
         difference = np.abs(after[hole].astype(int) - wanted[hole])
         assert difference.max() <= 1 and difference.mean() < 0.01
         assert np.abs(wanted[hole].astype(int) - before[hole]).mean() > 1
