@@ -40,7 +40,7 @@ setup(
         "common.model_cards": ["*"],
         "common.scoring": ["*.j2"],
         "hifill": ["shipped_network.zip", "weights/*"],
-        "inpainting.serve": ["page/*"],
+        "inpainting.serve": ["openapi.json", "page/*"],
         "zoom_to_inpaint": ["weights/*"],
     },
     entry_points={"console_scripts": ["inpaint = inpainting.command:main"]},

@@ -21,6 +21,7 @@ from absl import app, flags
 from common import environment
 from common.images import convert, pairing
 from common.masks import files as mask_files
+from common.models import window as windows
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("image", None, "photograph, or folder of photographs", required=True)
@@ -38,12 +39,11 @@ def measure(model, factor: float, photograph: np.ndarray, hole: np.ndarray) -> t
       photograph: uint8 [H, W, 3], H = W a multiple of 512.
       hole: [H, W] bool; the photograph holds the truth there.
     """
-    from common.models.window import cells_touching
     from hifill.residual_aggregation import aggregate_residuals, reduced
 
     size = model.config.size
     true_low = reduced(photograph, size, np.zeros_like(hole))
-    mask = cells_touching(hole, size)[np.newaxis, ..., np.newaxis].astype(np.float32)
+    mask = windows.cells_touching(hole, size)[np.newaxis, ..., np.newaxis].astype(np.float32)
     layer = model.refinement.attention
     layer.config = dataclasses.replace(model.config, temperature=factor)
     try:
@@ -72,8 +72,8 @@ def window(photograph: np.ndarray, hole: np.ndarray, size: int) -> tuple[np.ndar
     height, width = hole.shape
     side = min(height, width) // size * size
     left, top, hole_width, hole_height = cv2.boundingRect(hole.astype(np.uint8))
-    top = max(0, min(top + hole_height // 2 - side // 2, height - side))
-    left = max(0, min(left + hole_width // 2 - side // 2, width - side))
+    top = windows.start(top, top + hole_height, side, height)
+    left = windows.start(left, left + hole_width, side, width)
     place = slice(top, top + side), slice(left, left + side)
     return np.ascontiguousarray(photograph[place]), np.ascontiguousarray(hole[place])
 

@@ -65,9 +65,8 @@ def training_step() -> dict:
         "critic_step": tf.function(lambda: trainer.critic_step(image, mask, 0)),
     }
     seconds = {name: [] for name in calls}
-    for turn in range(
-        max(5, FLAGS.repeats) + 1
-    ):  # interleaved, so that noise affects all calls alike
+    # Interleaved, so that noise affects all calls alike.
+    for turn in range(max(5, FLAGS.repeats) + 1):
         for name, call in calls.items():
             started = time.perf_counter()
             call()

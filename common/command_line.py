@@ -27,9 +27,8 @@ from absl import app, flags
 from common import environment
 from common.errors import UsageError, UserError, one_line
 
-_ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Folders that hold configs/: of a clone, of an installed wheel.
-_OF_CONFIGS = (_ROOT, _ROOT / "common")
+_OF_CONFIGS = (environment.ROOT, environment.ROOT / "common")
 _DEEPEST = 20  # flagfiles, each of which is included by the one before
 # System errors of a path that the user can fix.
 _OF_PATHS = (errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR)
@@ -150,7 +149,7 @@ def program(script: str) -> list[str]:
 
     A clone has a script of this name; elsewhere it is the installed command.
     """
-    path = _ROOT / f"{script}.py"
+    path = environment.ROOT / f"{script}.py"
     if path.is_file():
         return [sys.executable, str(path)]
     return [sys.executable, "-m", "inpainting", "run" if script == "inpaint" else script]

@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from absl import logging
 
@@ -52,6 +52,20 @@ def check() -> None:
     if not _version("keras", "keras").startswith("2."):
         _check_keras_3()
     _check_keras_settings()
+
+
+def check_installed(what: str, packages: Mapping[str, str], extra: str) -> None:
+    """UserError if packages of this program's extra `extra` are missing.
+
+    Args:
+      what: needs the packages, for the message.
+      packages: {module: name of the package that pip installs}.
+    """
+    missing = [name for module, name in packages.items() if not importlib.util.find_spec(module)]
+    if missing:
+        raise UserError(
+            f"{what} needs {', '.join(missing)}: {sys.executable} -m pip install '.[{extra}]'"
+        )
 
 
 @contextlib.contextmanager

@@ -104,9 +104,8 @@ def remove_partial(folder: PathLike, seconds: float = 0) -> None:
     seconds: younger files stay, since another process may be writing them.
     """
     latest = time.time() - seconds
-    if not os.path.isdir(
-        folder
-    ):  # pathlib raises an OSError for some names that no folder can have
+    # os.path, since pathlib raises an OSError for some names that no folder can have.
+    if not os.path.isdir(folder):
         return
     for path in pathlib.Path(folder).glob(f"{_PARTIAL}*"):
         with contextlib.suppress(OSError):
@@ -135,8 +134,8 @@ class DamagedError(Exception):
     """A file is not an archive with a header, is truncated, or was crafted."""
 
 
-def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
-    """Returns (header, {name: array}) of an archive that `write_arrays` wrote; no arrays for only_header.
+def read_arrays(path: PathLike) -> tuple[dict, dict]:
+    """Returns (header, {name: array}) of an archive that `write_arrays` wrote.
 
     A `.safetensors` file of another program has an empty header. The file's own size bounds the memory: the header and
     the form of every array are checked before arrays are read.
@@ -146,30 +145,27 @@ def read_arrays(path: PathLike, only_header: bool = False) -> tuple[dict, dict]:
     """
     try:
         if pathlib.Path(path).suffix == SAFETENSORS:
-            return _read_safetensors(path, only_header)
-        return _read_npz(path, only_header)
+            return _read_safetensors(path)
+        return _read_npz(path)
     except Exception as error:  # zipfile, zlib and NumPy raise many types for a damaged file
         raise DamagedError(str(error)) from error
 
 
-def _read_safetensors(path, only_header):
+def _read_safetensors(path):
     with safetensors.safe_open(path, framework="np") as archive:
         header = json.loads((archive.metadata() or {}).get(_HEADER, "{}"))
-        names = [] if only_header else archive.keys()
+        names = archive.keys()
         return dict(header), {name: archive.get_tensor(name) for name in names}
 
 
-def _read_npz(path, only_header):
+def _read_npz(path):
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         _check_sizes(members.values(), os.path.getsize(path))
-        first = members.pop(_HEADER)
-        _check_form(archive, first)
-        header = json.loads(str(_read_array(archive, first)))
         for member in members.values():
             _check_form(archive, member)
-        names = [] if only_header else members
-        return dict(header), {name: _read_array(archive, members[name]) for name in names}
+        header = json.loads(str(_read_array(archive, members.pop(_HEADER))))
+        return dict(header), {name: _read_array(archive, x) for name, x in members.items()}
 
 
 def _check_sizes(members, size):
@@ -211,8 +207,7 @@ def write_arrays(path: PathLike, arrays: dict, header: dict, durable: bool = Fal
         if temporary.suffix == SAFETENSORS:
             temporary.write_bytes(safetensors.numpy.save(arrays, {_HEADER: text}))
             return
-        archive = (
-            io.BytesIO()
-        )  # not the file itself: `zipfile` replaces the system's error by its own
+        # Not the file itself: `zipfile` replaces the system's error by its own.
+        archive = io.BytesIO()
         np.savez(archive, **arrays, **{_HEADER: np.array(text)})
         temporary.write_bytes(archive.getbuffer())

@@ -38,9 +38,8 @@ class HiFillConfig:
     # K3S1C32 after the first upsampling; the release has 2.
     coarse_decoder_layers: int = option(1, least=0, most=_MOST_LAYERS)
     refinement_first_kernel: int = option(5, least=1, most=31)  # the release has 3
-    half_pixel_centers: bool = (
-        True  # bilinear grid; the release uses TensorFlow 1's, shifted by half a pixel
-    )
+    # Bilinear grid; the release uses TensorFlow 1's, shifted by half a pixel.
+    half_pixel_centers: bool = True
     cosine_query: bool = True  # H eq. 1 normalises both patches; the release only the key
     fuse_scores: bool = False  # DeepFill's propagation of scores to neighbours; only in the release
     # Departure: every channel gets mean 0 and variance 1 over the context before H eq. 1. Trained features share a
@@ -57,9 +56,8 @@ class HiFillConfig:
         most=1e4,
         flag="attention_temperature",
     )
-    fill_hole_only: bool = (
-        True  # H eq. 3 fills patches inside the mask; the release refills every patch
-    )
+    # H eq. 3 fills patches inside the mask; the release refills every patch.
+    fill_hole_only: bool = True
     overlap: bool = False  # r x r patches that tile; the release adds overlapping 2r x 2r ones
     # H section 3.3: every layer is gated; "plain" and "subpixel": see `hifill.rgb_head`.
     rgb_head: str = option("gated", choices=RGB_HEADS)

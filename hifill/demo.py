@@ -36,8 +36,9 @@ def prepare() -> None:
     flags.DEFINE_string("output", "demo_output", "folder for everything the demo writes")
 
 
-def command(script: str, *arguments: str) -> None:
-    """Prints and runs one of the package's commands; UserError if it fails."""
+def command(script: str, **given) -> None:
+    """Prints and runs one of the package's commands with these flags; UserError if it fails."""
+    arguments = [f"--{flag}" if x is True else f"--{flag}={x}" for flag, x in given.items()]
     print(f"\n$ python {script}.py {shlex.join(arguments)}", flush=True)
     code = subprocess.run([*command_line.program(script), *arguments]).returncode
     if code:
@@ -75,12 +76,8 @@ def main(_) -> int:
     started = time.perf_counter()
     output = pathlib.Path(FLAGS.output)
     write_inputs(output)
-    folders = {"image": "photographs", "mask": "masks", "output": "filled"}
-    command(
-        "inpaint",
-        *(f"--{flag}={output / folder}" for flag, folder in folders.items()),
-        "--overwrite",
-    )
+    image, mask, filled = (output / name for name in ("photographs", "masks", "filled"))
+    command("inpaint", image=image, mask=mask, output=filled, overwrite=True)
     rows = []
     print("\nLook at:")
     for subject in demo_masks.SUBJECTS:
@@ -91,7 +88,7 @@ def main(_) -> int:
         print(f"  {path}   {_described(subject, row[0].shape)}")
     convert.write_png(output / "overview.png", grid.grid(rows, _LABELS, _SMALL))
     print(f"  {output / 'overview.png'}   all pictures")
-    print(f"Filled photographs:  {output / 'filled'}")
+    print(f"Filled photographs:  {filled}")
     print(f"{len(rows)} photographs in {time.perf_counter() - started:.0f} seconds")
     return 0
 

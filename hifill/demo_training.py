@@ -41,14 +41,8 @@ def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Pat
     mask = mask_files.mask_source("object")(*image.shape[:2], _MASK_SEED)
     mask_path, result = output / "photograph_mask.png", output / "photograph_filled.png"
     convert.write_png(mask_path, mask * convert.WHITE)
-    arguments = {"image": photograph, "mask": mask_path, "output": result}
-    command(
-        "inpaint",
-        "--model=hifill",
-        f"--weights={weights}",
-        *(f"--{name}={value}" for name, value in arguments.items()),
-        "--overwrite",
-    )
+    files = {"weights": weights, "image": photograph, "mask": mask_path, "output": result}
+    command("inpaint", model="hifill", **files, overwrite=True)
     filled = photographs.read_photograph(result).rgb
     side_by_side = output / "photograph.png"
     row = [grid.paint_hole(image, mask), filled, image]
@@ -59,22 +53,10 @@ def large_photograph(output: pathlib.Path, weights: pathlib.Path) -> pathlib.Pat
 def main(_) -> int:
     output = pathlib.Path(FLAGS.output)
     run, scores = output / "run", output / "evaluation"
-    command(
-        "train",
-        "--flagfile=configs/hifill/small/demo.cfg",
-        f"--minutes={FLAGS.minutes}",
-        f"--output={run}",
-    )
-    weights = run / "weights.npz"
-    command(
-        "evaluate",
-        "--model=hifill,telea",
-        f"--weights={weights}",
-        "--dataset=sample",
-        "--masks=mixed",
-        "--size=256",
-        f"--output={scores}",
-    )
+    flagfile, weights = "configs/hifill/small/demo.cfg", run / "weights.npz"
+    command("train", flagfile=flagfile, minutes=FLAGS.minutes, output=run)
+    scored = {"model": "hifill,telea", "weights": weights, "dataset": "sample"}
+    command("evaluate", **scored, masks="mixed", size=256, output=scores)
     photograph = large_photograph(output, weights)
     print("\nLook at:")
     print(f"  {scores / 'mixed' / 'pictures.png'}   held-out photographs, HiFill beside Telea")

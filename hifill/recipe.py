@@ -55,7 +55,7 @@ def checks(values: Mapping) -> list:
     values: {flag: value}. `make` compares the other flags with the networks of --weights.
     """
     weights = values["weights"]
-    trained = weights and not sources.is_untrained(weights)
+    trained = weights and weights != sources.UNTRAINED
     return [
         lambda: options.from_flags(TrainingOptions, values),
         lambda: sources.check_file(weights) if trained else config(values),
@@ -79,10 +79,8 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
     check_devices(chosen, strategy)
     dtype, weights = keras_compat.policy(chosen.precision), values["weights"]
     with strategy.scope():
-        if weights and not sources.is_untrained(weights):
-            model = _loaded(values, dtype)
-        else:
-            model = HiFill(config(values), dtype)
+        trained = weights and weights != sources.UNTRAINED
+        model = _loaded(values, dtype) if trained else HiFill(config(values), dtype)
         trainer = HiFillTrainer(model, chosen)
     return Recipe(
         trainer=trainer,

@@ -10,7 +10,6 @@ checkpoint is ignored; `load_release_discriminator` imports the discriminator.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import re
@@ -19,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
-from common.models import release, weights
+from common.models import release
 from hifill.config import RELEASE
 from hifill.discriminator import Discriminator
 from hifill.model import HiFill
@@ -110,8 +109,8 @@ def load_release(source, dtype="float32") -> HiFill:
     arrays, label = _read(source)
     _check_names(arrays, _GENERATOR, label)
     channels = _width(arrays, "generator/c_en_down_128_feat/w", label)
-    model = HiFill(_config(label, channels=channels), dtype)
-    _assign(model, arrays, _GENERATOR, label)
+    model = HiFill(release.changed(RELEASE, label, channels=channels), dtype)
+    release.assign(model, arrays, _GENERATOR, label, _to_rgb)
     return model
 
 
@@ -120,10 +119,10 @@ def load_release_discriminator(source, size: int = RELEASE.size) -> Discriminato
     arrays, label = _read(source)
     _check_names(arrays, _DISCRIMINATOR, label)
     channels = _width(arrays, "discriminator/conv1/w", label)
-    config = _config(label, discriminator_channels=channels, size=size)
+    config = release.changed(RELEASE, label, discriminator_channels=channels, size=size)
     discriminator = Discriminator(config)
     discriminator(tf.zeros([1, size, size, 3]))
-    _assign(discriminator, arrays, _DISCRIMINATOR, label)
+    release.assign(discriminator, arrays, _DISCRIMINATOR, label, _to_rgb)
     return discriminator
 
 
@@ -139,21 +138,6 @@ def _width(arrays, name, label) -> int:
     if len(shape) != 4:
         raise UserError(f"{label}: {name} has shape {list(shape)}, expected four dimensions")
     return shape[-1]
-
-
-def _config(label, **changes):
-    try:
-        return dataclasses.replace(RELEASE, **changes)
-    except ValueError as error:
-        raise UserError(f"{label}: {error}") from error
-
-
-def _assign(layer, arrays, names, label):
-    variables = weights.named_variables(layer)
-    arrays = {name: release.as_floats(arrays[name], f"{label}: {name}") for name in names}
-    weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
-    for name, ours in names.items():
-        variables[ours].assign(_to_rgb(name, arrays[name]))
 
 
 def _to_rgb(name, array):

@@ -216,15 +216,6 @@ def evaluate(given: str, paths: list[str], paint: dict, network) -> tuple[list, 
     return found, of_sets(kind, cases, folders, network), [shown]
 
 
-def inception():
-    """The network of --inception_graph or --inception_weights, or None."""
-    if not (FLAGS.inception_graph or FLAGS.inception_weights):
-        return None
-    environment.start_tensorflow()
-    module = importlib.import_module("common.scoring.inception")
-    return module.load(FLAGS.inception_graph, FLAGS.inception_weights)
-
-
 def of_sets(kind: str, cases: list, folders: dict, network) -> list[dict]:
     """FID and Inception Score of every method, or the reason why one is missing; [] without a network."""
     if network is None:
@@ -332,7 +323,8 @@ def _checks() -> list:
 def main(_) -> int:
     (paths, *_), problems = errors.collect(_checks())
     errors.raise_together(problems)
-    network, paint = inception(), {}
+    network = set_scores.network(FLAGS.inception_graph, FLAGS.inception_weights)
+    paint = {}
     for name in methods():
         precision = FLAGS.precision if name == "zoom_to_inpaint" else "float32"
         paint[name] = painters.painter(name, weights_of(name), precision)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import importlib.util
 import pathlib
 import sys
 from typing import Any
@@ -28,7 +27,7 @@ from absl.testing import flagsaver
 
 from common import command_line, environment, errors, options
 from common.data import cache, datasets
-from common.errors import UsageError, UserError
+from common.errors import UsageError
 from common.options import option
 from common.training import options as training
 from common.training import signals
@@ -261,8 +260,7 @@ def dry_run(job: Job) -> None:
 
 def export_step(job: Job) -> None:
     """Writes a step, with the state of the run's last checkpoint, for machines that have JAX and no TensorFlow."""
-    if not importlib.util.find_spec("jax"):
-        raise UserError(f"--export_step needs jax: {sys.executable} -m pip install '.[jax]'")
+    environment.check_installed("--export_step", {"jax": "jax"}, "jax")
     from tensorflow import keras
 
     from common.training import devices, portable_step

@@ -11,7 +11,6 @@ that fails does not stop the others; the exit code is then 1.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import sys
@@ -23,8 +22,7 @@ if __package__ in (None, ""):  # started as a file: keeps modules of this folder
 
 from absl import flags
 
-from common import command_line, storage
-from common.data import datasets
+from common import command_line, options, storage
 from common.errors import UsageError, UserError
 from studies import registry
 from studies.kit import bench, networks, study
@@ -33,37 +31,12 @@ from studies.publish import report
 FLAGS = flags.FLAGS
 flags.DEFINE_bool("list", False, "print every study: id, paper, what, needs, state")
 flags.DEFINE_list("study", [], "study ids (--list), or all")
-flags.DEFINE_enum(
-    "size",
-    "small",
-    ("small", "paper"),
-    "small: tiny networks, trained here; paper: the paper's setting",
-)
 flags.DEFINE_string("output", "runs/studies", "output folder")
 flags.DEFINE_bool("report", False, "write the report of all results in --output")
-flags.DEFINE_enum("dataset", None, datasets.NAMES, "data set instead of the study's own")
-flags.DEFINE_string("data_dir", None, "folder of --dataset")
-flags.DEFINE_string(
-    "places2_dir", None, "folder of Places2; default: the environment's PLACES2_DIR"
-)
-flags.DEFINE_string("div2k_dir", None, "folder of DIV2K; default: the environment's DIV2K_DIR")
-flags.DEFINE_enum("split", None, datasets.SPLITS, "split, instead of the papers' held-out images")
-flags.DEFINE_integer(
-    "count", 0, "number of images, from the first on; 0: all of the study's", lower_bound=0
-)
-flags.DEFINE_integer("image_size", None, "side of the images; default: the study's", 0)
-flags.DEFINE_integer("seed", 0, "seed of holes and small networks", lower_bound=0)
-flags.DEFINE_integer(
-    "steps", None, "training steps of small networks; default: their flagfiles'", lower_bound=1
-)
 flags.DEFINE_list(
     "weights", [], f"ARM=FILE, the weights of a network; ARM: {', '.join(networks.ARMS)}"
 )
-flags.DEFINE_list("predictions", [], "folders of other methods' PNGs, named as in images/")
-flags.DEFINE_string("inception_graph", None, "published Inception graph, for FID and IS")
-flags.DEFINE_string(
-    "inception_weights", None, "weights file of Keras' InceptionV3, instead of --inception_graph"
-)
+options.define_flags("every study", bench.Bench)
 
 
 def weights() -> dict[str, str]:
@@ -85,10 +58,8 @@ def weights() -> dict[str, str]:
 
 def bench_of(name: str) -> bench.Bench:
     """The flags for the study `name`."""
-    same = {field.name for field in dataclasses.fields(bench.Bench)} - {"study", "weights"}
-    taken = {field: FLAGS[field].value for field in same}
-    taken["output"] = pathlib.Path(FLAGS.output)
-    return bench.Bench(name, weights=weights(), **taken)
+    start = bench.Bench(name, output=pathlib.Path(FLAGS.output), weights=weights())
+    return options.changed(start, FLAGS.flag_values_dict())
 
 
 def _state(found: study.Study) -> str:

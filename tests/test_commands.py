@@ -541,7 +541,7 @@ def run(batch):
     powers = np.exp(features / 64)
     return features, powers / powers.sum(axis=1, keepdims=True)
 
-evaluate.inception = lambda: Inception("Stand-in", run)
+evaluate.set_scores.network = lambda *_: Inception("Stand-in", run)
 command_line.run(evaluate)
 """
 

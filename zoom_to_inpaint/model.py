@@ -59,16 +59,9 @@ class ZoomToInpaint(StoredModel, BuiltByCalling, keras.Model):
     ):
         super().__init__(autocast=False, **kwargs)  # each network casts its own input
         self.config = config
-        self.plugged_in = tuple(
-            name
-            for name, layer in (
-                ("coarse", coarse),
-                ("super_resolution", super_resolution),
-                ("refinement", refinement),
-            )
-            if layer is not None
-        )
+        given = {"coarse": coarse, "super_resolution": super_resolution, "refinement": refinement}
         # `is None`, because an empty container of layers is false.
+        self.plugged_in = tuple(name for name, layer in given.items() if layer is not None)
         self.coarse = CoarseNetwork(config, dtype=dtype) if coarse is None else coarse
         self.super_resolution = (
             zoom_in(config, dtype=dtype) if super_resolution is None else super_resolution

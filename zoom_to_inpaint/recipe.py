@@ -87,7 +87,7 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
         features = None if start.stage == "pretrain_sr" else vgg.load(start.vgg_weights)
         trainer = TRAINERS[start.stage](model, chosen, features)
         given = start.discriminator_weights  # None if --gan_weight=0, see `check_start`
-        if given and not sources.is_untrained(given):
+        if given and given != sources.UNTRAINED:
             weights_source.load_discriminator(trainer.discriminator, given)
     return _recipe(start.stage, model, trainer, chosen)
 
@@ -95,12 +95,12 @@ def make(strategy: tf.distribute.Strategy, values: Mapping) -> Recipe:
 def _model(values, dtype):
     """The whole model: that of --weights, or a new one with the networks that flags name."""
     weights = values["weights"]
-    if weights and not sources.is_untrained(weights):
+    if weights and weights != sources.UNTRAINED:
         model = _with_training_fields(weights_source.load(weights, dtype), values)
     else:
         model = ZoomToInpaint(config(values), dtype=dtype)
     for network, flag in _NETWORK_FLAGS.items():
-        if values[flag] and not sources.is_untrained(values[flag]):
+        if values[flag] and values[flag] != sources.UNTRAINED:
             weights_source.load_network(model, network, values[flag], f"--{flag}")
     return model
 

@@ -11,7 +11,6 @@ counters are ignored; `load_release_discriminator` imports the discriminator.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 
@@ -94,10 +93,7 @@ def load_release(source, dtype="float32") -> ZoomToInpaint:
         names.update(_SUPER_RESOLUTION)
     arrays = _needed(arrays, names, label)
     model = ZoomToInpaint(_config(arrays, with_sr, label), dtype=dtype)
-    variables = weights.named_variables(model)
-    weights.check({name: variables[ours] for name, ours in names.items()}, arrays, label)
-    for name, ours in names.items():
-        variables[ours].assign(arrays[name])
+    release.assign(model, arrays, names, label)
     return model
 
 
@@ -110,7 +106,7 @@ def load_release_discriminator(source, size: int = 512) -> Discriminator:
     arrays = _needed(arrays, _DISCRIMINATOR, label)
     layer = "model_d/layer_with_weights-0"
     channels = _channels(arrays, f"{layer}/kernel", f"{layer}/layer/bias", label)
-    discriminator = Discriminator(_changed(label, discriminator_channels=channels))
+    discriminator = Discriminator(release.changed(RELEASE, label, discriminator_channels=channels))
     discriminator((tf.zeros([1, size, size, 3]), tf.zeros([1, size, size, 1])))
     for index, layer in enumerate(discriminator.convolutions):
         prefix = f"model_d/layer_with_weights-{index}"
@@ -136,18 +132,13 @@ def _config(arrays, with_sr, label):
     )
     if not with_sr:
         # The weights do not tell bicubic zoom from no zoom; bicubic scores better in the paper.
-        return _changed(label, zoom="bicubic", channels=channels)
+        return release.changed(RELEASE, label, zoom="bicubic", channels=channels)
     sr_channels, spread = of_sr
     scale = round((spread / sr_channels) ** 0.5)
     size = RELEASE.size if scale == RELEASE.scale else 128  # Zoom-to-Inpaint section E
-    return _changed(label, channels=channels, sr_channels=sr_channels, scale=scale, size=size)
-
-
-def _changed(label, **changes):
-    try:
-        return dataclasses.replace(RELEASE, **changes)
-    except ValueError as error:
-        raise UserError(f"{label}: {error}") from error
+    return release.changed(
+        RELEASE, label, channels=channels, sr_channels=sr_channels, scale=scale, size=size
+    )
 
 
 def _channels(arrays, kernel, bias, label) -> int:

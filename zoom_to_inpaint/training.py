@@ -53,7 +53,7 @@ class Trainer(trainer.Trainer):
                 # The checkpoint holds `self.step`, so a resumed run has the same momentum.
                 warm_up_statistics(network, lambda: self.step)
         self.add_part("generator", list(self.networks().values()), average=True)
-        self._compiled_update = self.for_xla(self._update)
+        self.update = self.for_xla(self._update)
 
     def networks(self) -> dict:
         """{name: network} that this stage trains."""
@@ -71,11 +71,8 @@ class Trainer(trainer.Trainer):
         self.step.assign_add(1)
         return terms
 
-    def update(self, image, mask) -> dict:
+    def _update(self, image, mask) -> dict:
         """One update on images [B, S, S, 3] in [0, 1] and masks [B, M, M, 1]; returns the terms over all replicas."""
-        return self._compiled_update(image, mask)
-
-    def _update(self, image, mask):
         remembered = updates.remember(self.assigned())
         gradients, terms = updates.accumulate(
             self.gradients, (image, mask), self.options.accumulate

@@ -55,10 +55,7 @@ class VGGFeatures(keras.layers.Layer):
     def __init__(self, arrays: dict, **kwargs):
         super().__init__(trainable=False, dtype="float32", **kwargs)
         self._pairs = [
-            (
-                self._frozen(f"{name}_kernel", arrays[name][0]),
-                self._frozen(f"{name}_bias", arrays[name][1]),
-            )
+            [self._frozen(f"{name}_{part}", x) for part, x in zip(("kernel", "bias"), arrays[name])]
             for name, _ in convolutions()
         ]
 

@@ -47,8 +47,7 @@ def load_network(model: ZoomToInpaint, network: str, weights: str, flag: str) ->
     path = weights_source.existing(weights, flag)
     layer = getattr(model, network)
     if not weights_source.is_own(path):
-        source = weights_files.named_variables(getattr(load_release(path), network))
-        arrays = {name: variable.numpy() for name, variable in source.items()}
+        arrays = weights_files.arrays_of(getattr(load_release(path), network))
     else:
         owner, fields, arrays = weights_files.read_any(path)
         if owner not in (ZoomToInpaint.NAME, PARTS[network]):
@@ -79,8 +78,7 @@ def load_discriminator(discriminator, weights: str) -> None:
     if weights_source.is_own(path):
         _, arrays = weights_files.read(path, DISCRIMINATOR)
     else:
-        source = weights_files.named_variables(load_release_discriminator(path))
-        arrays = {name: variable.numpy() for name, variable in source.items()}
+        arrays = weights_files.arrays_of(load_release_discriminator(path))
     weights_files.assign(discriminator, arrays, f"{flag}={weights}")
 
 

@@ -130,9 +130,7 @@ def read_photograph(path: PathLike) -> Photograph:
 def _metadata(decoded):
     header, found = decoded.header, {}
     profile = header.info.get("icc_profile")
-    if (
-        profile and header.mode in _PROFILE_FITS
-    ):  # a profile for CMYK or LAB would be wrong for RGB pixels
+    if profile and header.mode in _PROFILE_FITS:  # one for CMYK would be wrong for RGB pixels
         found["icc_profile"] = profile
     dpi = tuple(map(float, header.info.get("dpi", ())))
     if dpi and all(0 < value <= _HIGHEST_DPI for value in dpi):  # also false for NaN

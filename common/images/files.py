@@ -262,9 +262,8 @@ def write(path: PathLike, image: Image.Image, kind: str, **options) -> None:
     Raises:
       UserError: the image is too large for the format, or the file cannot be written.
     """
-    encoded = (
-        io.BytesIO()
-    )  # not the file itself: encoders would report a full disk as "encoder error"
+    # Not the file itself: encoders would report a full disk as "encoder error".
+    encoded = io.BytesIO()
     try:
         image.save(encoded, kind, **options)
     except (OSError, ValueError) as error:

@@ -75,9 +75,8 @@ def grid(
     size = top + sum(heights) + gap * len(rows), sum(widths) + gap * (len(labels) + 1), 3
     canvas = np.full(size, WHITE, np.uint8)
     for column, (label, text) in enumerate(zip(labels, texts)):
-        middle = (
-            2 * (gap * (column + 1) + sum(widths[:column])) + widths[column]
-        )  # of the column, doubled
+        # Of the column, doubled.
+        middle = 2 * (gap * (column + 1) + sum(widths[:column])) + widths[column]
         origin = (middle - text[0]) // 2, _MARGIN + text[1]
         cv2.putText(canvas, label, origin, _FONT, _FONT_SCALE, _INK, 1, cv2.LINE_AA)
         for number, row in enumerate(small):

@@ -9,14 +9,13 @@ outputs. Before a file gets its name it is run once and compared with TensorFlow
 
 from __future__ import annotations
 
-import importlib.util
 import logging
-import sys
 from typing import Callable, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from common import environment
 from common.errors import UsageError, UserError
 from common.images.convert import WHITE
 from common.models import plain_ops, runtimes
@@ -59,12 +58,8 @@ def check_size(size: int, least: int, multiple: int, positions: int) -> None:
 
 def check_installed(kind: str) -> None:
     """UserError where packages of the extra `kind` are missing."""
-    missing = [name for name in FORMATS[kind] if not importlib.util.find_spec(name)]
-    if missing:
-        names = ", ".join(missing).replace("_", "-")
-        raise UserError(
-            f"--format={kind} needs {names}: {sys.executable} -m pip install '.[{kind}]'"
-        )
+    packages = {module: module.replace("_", "-") for module in FORMATS[kind]}
+    environment.check_installed(f"--format={kind}", packages, kind)
 
 
 def function(network: Network):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import math
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from common.errors import UserError
+from common.models import weights
 from common.storage import PathLike
 
 
@@ -56,3 +59,36 @@ def check_names(found: Iterable[str], needed: Iterable[str], unknown: list[str],
         if names:
             more = f" and {len(names) - 5} more" if len(names) > 5 else ""
             raise UserError(f"{label} {problem} {', '.join(names[:5])}{more}")
+
+
+def changed(config, label: str, **changes):
+    """A copy of a configuration with other values; UserError if it does not accept them."""
+    try:
+        return dataclasses.replace(config, **changes)
+    except ValueError as error:
+        raise UserError(f"{label}: {error}") from error
+
+
+def assign(
+    layer,
+    arrays: Mapping,
+    names: Mapping[str, str],
+    label: str,
+    convert: Callable = lambda _, array: array,
+) -> None:
+    """Gives every variable of `layer` its array.
+
+    Args:
+      arrays: {release's name: array}, all of `names`.
+      names: {release's name: path of our variable}.
+      convert: (release's name, float32 array) -> our array, of the same shape.
+
+    Raises:
+      UserError: an array is not of numbers, has another shape or is not finite; then nothing is assigned.
+    """
+    variables = weights.named_variables(layer)
+    wanted = {name: variables[ours] for name, ours in names.items()}
+    found = {name: as_floats(arrays[name], f"{label}: {name}") for name in names}
+    weights.check(wanted, found, label)
+    for name, variable in wanted.items():
+        variable.assign(convert(name, found[name]))

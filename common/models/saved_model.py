@@ -178,12 +178,8 @@ def _checks(title, min_side, image, hole):
     ]
 
 
-def _decode(data):
-    """A file's bytes -> [H, W, C] uint8 with C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA)."""
-    return tf.io.decode_png(data)  # also decodes JPEG
-
-
 def _to_rgb(pixels):
+    """[H, W, C] with C = 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA) -> [H, W, 3]."""
     gray = tf.shape(pixels)[2] < 3
     rgb = tf.cond(gray, lambda: tf.repeat(pixels[..., :1], 3, axis=2), lambda: pixels[..., :3])
     return tf.ensure_shape(rgb, [None, None, 3])
@@ -191,12 +187,12 @@ def _to_rgb(pixels):
 
 def decode_image(data: tf.Tensor) -> tf.Tensor:
     """The bytes of a PNG or JPEG file -> [H, W, 3] uint8 RGB, alpha dropped."""
-    return _to_rgb(_decode(data))
+    return _to_rgb(tf.io.decode_png(data))  # also decodes JPEG
 
 
 def decode_mask(data: tf.Tensor) -> tf.Tensor:
     """The bytes of a PNG or JPEG file -> [H, W] uint8, 1 = hole, by the rules of `common.masks.files.read_mask`."""
-    pixels = _decode(data)
+    pixels = tf.io.decode_png(data)
     rgb, channels = _to_rgb(pixels), tf.shape(pixels)[2]
     alpha = pixels[..., -1]
     varies = tf.reduce_min(alpha) < tf.reduce_max(alpha)

@@ -33,8 +33,7 @@ class StoredModel:
     def save_pretrained(self, folder: PathLike, half: bool = False) -> None:
         """Writes a folder to share, in the layout of the common model hub (`common.models.hub`); half: as in `save`."""
         self.check_savable()
-        fields = self.config.to_dict()
-        weights.save_folder(folder, self.NAME, fields, self, self.PACKAGE, half)
+        weights.save_folder(folder, self, half)
 
     def check_savable(self) -> None:
         """UserError if weights and configuration do not determine the model."""

@@ -61,29 +61,22 @@ def save(path: PathLike, model_name: str, config: dict, layer, half: bool = Fals
 
     half: in float16, half the size; UserError if a weight is too large for float16.
     """
-    storage.write_arrays(path, _arrays(layer, half), _header(model_name, config))
+    storage.write_arrays(path, arrays_of(layer, half), _header(model_name, config))
 
 
-def save_folder(
-    folder: PathLike,
-    model_name: str,
-    config: dict,
-    model,
-    package: pathlib.Path,
-    half: bool = False,
-) -> None:
-    """Writes `model` as a folder of `common.models.hub`; package: folder of the paper's package, half: as in `save`."""
-    folder = pathlib.Path(folder)
-    kind, arrays = type(model).__name__, _arrays(model, half)
-    shipped = _shipped(package, model_name, config, arrays)
-    described = card.files(folder.resolve().name, package.name, kind, config, shipped)
-    hub.write(folder, kind, _header(model_name, config), arrays, described)
+def save_folder(folder: PathLike, model, half: bool = False) -> None:
+    """Writes a `stored_model.StoredModel` as a folder of `common.models.hub`; half: as in `save`."""
+    folder, config = pathlib.Path(folder), model.config.to_dict()
+    kind, arrays = type(model).__name__, arrays_of(model, half)
+    shipped = _shipped(model, config, arrays)
+    described = card.files(folder.resolve().name, model.PACKAGE.name, kind, config, shipped)
+    hub.write(folder, kind, _header(model.NAME, config), arrays, described)
 
 
-def _shipped(package, model_name, config, arrays):
+def _shipped(model, config, arrays):
     """The name of the shipped weights if `arrays` are these, else None."""
-    path = pretrained.find(package)
-    fields, theirs = read(path, model_name)
+    path = pretrained.find(model.PACKAGE)
+    fields, theirs = read(path, model.NAME)
     same = fields == config and theirs.keys() == arrays.keys()
     same = same and all(np.array_equal(arrays[name], theirs[name]) for name in arrays)
     return path.stem if same else None
@@ -93,7 +86,8 @@ def _header(model_name, config):
     return {"format": _FORMAT, "model": model_name, "config": config}
 
 
-def _arrays(layer, half):
+def arrays_of(layer, half: bool = False) -> dict[str, np.ndarray]:
+    """{path: array} of every variable of `layer`; half: as in `save`."""
     arrays = {name: variable.numpy() for name, variable in named_variables(layer).items()}
     if half:
         return {name: _halved(name, array) for name, array in arrays.items()}

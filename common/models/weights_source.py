@@ -1,7 +1,7 @@
 """Values of the weights flags, for either paper's model. Nothing here imports TensorFlow.
 
 pretrained     the weights that come with the package (docs/weights.md)
-none           random weights, to try a command; the caller prints a note (`is_untrained`)
+none           random weights, to try a command; the caller prints a note
 FILE           a weights file of this package, .npz or .safetensors
 FOLDER         a folder that `save_pretrained` wrote (`common.models.hub`)
 FILE, PREFIX   the authors' release, read by the paper's module `release`
@@ -19,11 +19,6 @@ from common.models import hub
 PRETRAINED = "pretrained"
 UNTRAINED = "none"
 _CHECKPOINT_PARTS = (".index", ".meta", ".data-00000-of-00001")
-
-
-def is_untrained(weights: str) -> bool:
-    """Whether `weights` asks for random weights, whose output is meaningless."""
-    return weights == UNTRAINED
 
 
 def is_missing(weights: str) -> bool:
@@ -83,7 +78,7 @@ def load(model: type, load_release: Callable, weights: str, dtype: str = "float3
         raise UserError(
             f"--weights is empty; name a weights file, or '{UNTRAINED}' for an untrained model"
         )
-    if is_untrained(weights):
+    if weights == UNTRAINED:
         return model(dtype=dtype)
     if weights == PRETRAINED:
         return model.pretrained(dtype)

@@ -43,13 +43,6 @@ def _fill_with_mean(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
     return filled
 
 
-def harmonic_fill(image: np.ndarray, hole: np.ndarray) -> np.ndarray:
-    """`common.scoring.harmonic.fill`, rounded to uint8 [H, W, 3]."""
-    filled = image.copy()
-    filled[hole] = np.rint(harmonic.fill(image, hole)[hole])
-    return filled
-
-
 def inpaint(name: str, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Fills the hole of `image` with the baseline `name`.
 
@@ -72,6 +65,7 @@ def inpaint(name: str, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if name == "mean" or hole.all() or not hole.any():
         return filled
     if name == "harmonic":
-        return harmonic_fill(image, hole)
+        filled[hole] = np.rint(harmonic.fill(image, hole)[hole])
+        return filled
     painted = cv2.inpaint(filled, mask, _RADIUS, _OPENCV_METHODS[name])
     return np.where(hole[..., None], painted, image)

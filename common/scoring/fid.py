@@ -11,7 +11,7 @@
 
 The covariance of D features from N images has rank N - 1 at most. With fewer than D + 1 images it is singular, the
 distance depends on N more than on the images, and `fid` raises an error. The authors require 2,048 images and recommend
-10,000. FID is biased upwards by a term of order 1 / N, so compare only sets of the same N; `label` prints N.
+10,000. FID is biased upwards by a term of order 1 / N, so compare only sets of the same N, which tables give.
 """
 
 from __future__ import annotations
@@ -108,8 +108,3 @@ def _score(rows):
     positive = rows > 0
     ratio = np.where(positive, rows, 1) / np.where(positive, marginal, 1)
     return np.exp((rows * np.log(ratio)).sum() / len(rows))
-
-
-def label(network: str, count: int) -> str:
-    """A column's title, such as "FID (Inception 2015-12-05, N=36500)": FID depends on the network and on N."""
-    return f"FID ({network}, N={count})"

@@ -7,11 +7,13 @@ and gives the columns of a table. Without a network (None) the columns are empty
 from __future__ import annotations
 
 import collections
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from common import environment
 from common.errors import UserError
 from common.scoring import fid, protocol
 
@@ -20,6 +22,20 @@ MISSING = (
     "FID and IS need an Inception network: --inception_graph=classify_image_graph_def.pb (of 2015-12-05) gives the "
     "published scores; --inception_weights=FILE of Keras' InceptionV3 gives other scores of the same names."
 )
+
+
+@functools.cache
+def network(graph: str | None, weights: str | None):
+    """The network of --inception_graph or --inception_weights, loaded once; None if neither is given.
+
+    Errors are those of `common.scoring.inception.load`.
+    """
+    if not (graph or weights):
+        return None
+    environment.start_tensorflow()
+    from common.scoring import inception
+
+    return inception.load(graph, weights)
 
 
 class SetScores:
@@ -73,8 +89,8 @@ class SetScores:
         """Titles of the two columns, with the network and the number of images."""
         if self.network is None:
             return ["FID ↓", "IS ↑"]
-        name, count = self.network.name, self.count
-        return [f"{fid.label(name, count)} ↓", f"IS ({name}) ↑"]
+        name = self.network.name
+        return [f"FID ({name}, N={self.count}) ↓", f"IS ({name}) ↑"]  # FID depends on N
 
     def cells(self, found: dict[str, float]) -> list[str]:
         """The two cells of a row, from the scores of `of`."""

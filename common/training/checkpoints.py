@@ -86,10 +86,6 @@ class Checkpoints:
             old.unlink()
         return paths[-1]
 
-    def header(self, path) -> dict:
-        """The header of a checkpoint (with "step"); UserError as in `restore`."""
-        return _read(path, only_header=True)[0]
-
     def restore(self, path) -> dict:
         """Assigns every variable from a checkpoint; returns its header (with "step").
 
@@ -125,10 +121,10 @@ def _link(path, target):
         shutil.copyfile(path, target)
 
 
-def _read(path, only_header=False):
-    """(header, {name: array}) of a checkpoint; no arrays for only_header."""
+def _read(path):
+    """(header, {name: array}) of a checkpoint."""
     try:
-        header, arrays = storage.read_arrays(path, only_header)
+        header, arrays = storage.read_arrays(path)
     except storage.DamagedError:
         header, arrays = {}, {}
     step = header.get("step")

@@ -27,9 +27,8 @@ class ProgressBar:
     def __init__(self, steps: int, first: int, seconds: float):
         self._steps, self._step, self._seconds = steps, first, seconds
         self._rate = ""
-        self._timed = (
-            None  # (step, seconds) of the first step, which also traced the graph and is not timed
-        )
+        # (step, seconds) of the first step, which also traced the graph and is not timed.
+        self._timed = None
         if seconds:
             self._bar = tqdm(total=seconds, bar_format=_OF_TIME, desc="training")
         else:

@@ -31,11 +31,7 @@ class LossScale:
         self.growth_steps = growth_steps
         self.scale = tf.Variable(initial, dtype=tf.float32, trainable=False, name="scale")
         self.since = tf.Variable(0, dtype=tf.int64, trainable=False, name="since")
-
-    @property
-    def variables(self) -> list:
-        """The state for a checkpoint."""
-        return [self.scale, self.since]
+        self.variables = [self.scale, self.since]  # the state for a checkpoint
 
     def grow(self):
         """To be called after an applied update, in the cross-replica context."""

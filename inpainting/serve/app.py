@@ -164,7 +164,10 @@ class Service:
 
     async def _download(self, request):
         editor, number = self._editor(request), request.path_params["number"]
-        return _file(editor.file(number), editor.file_name(number))
+        name = editor.file_name(number)
+        headers = {**_PRIVATE, "Content-Disposition": _disposition(name)}
+        kind = _media_type(pathlib.PurePath(name))
+        return FileResponse(editor.file(number), media_type=kind, headers=headers)
 
     async def _load_mask(self, request):
         editor = self._editor(request)
@@ -358,11 +361,6 @@ async def _answer_http_error(_, error: HTTPException):
 
 async def _answer_nobody(*_):
     return Response(status_code=400)  # the connection is gone
-
-
-def _file(path: pathlib.Path, name: str) -> FileResponse:
-    headers = {**_PRIVATE, "Content-Disposition": _disposition(name)}
-    return FileResponse(path, media_type=_media_type(pathlib.PurePath(name)), headers=headers)
 
 
 def _disposition(name):

@@ -10,7 +10,6 @@ the photographs. Exit code: 0 ended, 1 failed, 2 wrong flags.
 
 from __future__ import annotations
 
-import importlib.util
 import ipaddress
 import socket
 import sys
@@ -26,15 +25,6 @@ FLAGS = flags.FLAGS
 _NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
 _SECONDS_TO_END = 3  # for running requests, when the server ends
 _WARM_UP = 256  # side of the first image in pixels
-
-
-def check_installed() -> None:
-    """UserError where the packages of the extra `web` are missing."""
-    missing = [name for module, name in _NEEDED.items() if not importlib.util.find_spec(module)]
-    if missing:
-        raise UserError(
-            f"serving needs {', '.join(missing)}: {sys.executable} -m pip install '.[web]'"
-        )
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -79,7 +69,7 @@ def prepare() -> None:
 
 def main(_) -> int:
     """Serves until Ctrl-C."""
-    check_installed()
+    environment.check_installed("serving", _NEEDED, "web")
     from inpainting.serve import app
 
     if FLAGS.model not in app.MODELS:

@@ -89,12 +89,10 @@ class Editor:
 
     def mask(self, number: int) -> np.ndarray:
         """[H, W] uint8 that `add_mask` or `snap` kept."""
-        try:
-            with np.load(self._mask_path(number)) as archive:
-                bits, shape = archive["bits"], archive["shape"]
-        except FileNotFoundError:
-            raise UnknownError(f"there is no mask {number} of this photograph") from None
-        return np.unpackbits(bits, count=int(shape.prod())).reshape(shape)
+        found = self._load("mask", number)
+        return np.unpackbits(found["bits"], count=int(found["shape"].prod())).reshape(
+            found["shape"]
+        )
 
     def mask_preview(self, number: int) -> pathlib.Path:
         """A small PNG: opaque white where the hole is, transparent elsewhere."""
@@ -149,8 +147,7 @@ class Editor:
         if not wanted():
             return None
         number = upload.next_number("versions")
-        with storage.atomic_path(self._version_path(number)) as path, path.open("wb") as stream:
-            np.savez(stream, bits=np.packbits(hole), values=result[hole > 0])
+        self._save("fill", number, bits=np.packbits(hole), values=result[hole > 0])
         _write_preview(self._preview_path(photograph, number), photograph, result)
         file = upload.folder / f"filled-{number}{ending(photograph, upload.ending)}"
         with named(upload.path, upload.name):
@@ -174,29 +171,32 @@ class Editor:
     def _preview_path(self, photograph, version):
         return self.upload.folder / f"preview-{version}{'.jpg' if photograph.opaque else '.png'}"
 
-    def _mask_path(self, number):
-        return self.upload.folder / f"mask-{int(number)}.npz"
+    def _arrays_path(self, what, number):
+        return self.upload.folder / f"{what}-{int(number)}.npz"
 
-    def _version_path(self, number):
-        return self.upload.folder / f"version-{int(number)}.npz"
+    def _save(self, what, number, **arrays):
+        """Keeps the arrays of a "mask" or "fill"."""
+        path = self._arrays_path(what, number)
+        with storage.atomic_path(path) as temporary, temporary.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+    def _load(self, what, number):
+        """{name: array} that `_save` kept."""
+        try:
+            with np.load(self._arrays_path(what, number)) as archive:
+                return dict(archive)
+        except FileNotFoundError:
+            raise UnknownError(f"there is no {what} {number} of this photograph") from None
 
     def _keep(self, mask):
         number = self.upload.next_number("masks")
-        with storage.atomic_path(self._mask_path(number)) as path, path.open("wb") as stream:
-            np.savez(stream, bits=np.packbits(mask), shape=np.array(mask.shape))
+        self._save("mask", number, bits=np.packbits(mask), shape=np.array(mask.shape))
         return number
-
-    def _version(self, version):
-        try:
-            with np.load(self._version_path(version)) as archive:
-                return archive["bits"], archive["values"]
-        except FileNotFoundError:
-            raise UnknownError(f"there is no fill {version} of this photograph") from None
 
     def _hole(self, version, size):
         if version == 0:
             return np.zeros(size, np.uint8)
-        bits, _ = self._version(version)
+        bits = self._load("fill", version)["bits"]
         return np.unpackbits(bits, count=size[0] * size[1]).reshape(size)
 
     def _pixels(self, photograph, version):
@@ -204,7 +204,7 @@ class Editor:
         if version == 0:
             return np.ascontiguousarray(photograph.rgb)
         rgb = photograph.rgb.copy()
-        rgb[self._hole(version, photograph.size) > 0] = self._version(version)[1]
+        rgb[self._hole(version, photograph.size) > 0] = self._load("fill", version)["values"]
         return rgb
 
 

@@ -30,9 +30,9 @@ def run(bench: Bench) -> Result:
 
 def gate_weights(gate: str, kernel: int, before: int, after: int) -> int:
     """Weights of the gate of a layer `kernel` x `kernel` from `before` to `after` channels, counted in the layer."""
-    from hifill.gated_convolution import gated_convolution
+    from hifill.gated_convolution import GatedConv2D
 
-    layer = gated_convolution(gate, after, kernel)
+    layer = GatedConv2D(after, kernel, gate=gate)
     layer.build((None, None, None, before))
     return layer.gate_weights()
 

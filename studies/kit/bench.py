@@ -14,16 +14,18 @@ import dataclasses
 import functools
 import importlib
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Callable, NamedTuple
 
 from common import environment
 from common.data import datasets
 from common.errors import UsageError, UserError
-from common.scoring import protocol
+from common.options import option
+from common.scoring import protocol, sets
 from studies.kit import networks
 from studies.kit.scores import Scored, reported
 
+SIZES = ("small", "paper")
 # Zoom-to-Inpaint section 4.1: 100 images of each split.
 IMAGES_PER_SPLIT = 100
 # {data set: (label in tables, splits that the papers scored)}
@@ -46,27 +48,39 @@ class DataSet(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """The user's choices, named as the flags of studies/run.py; empty if not given.
+    """The user's choices; the flags of studies/run.py are made from the fields with a help text.
 
     `study` is the id of the running study; `folder` is its output folder.
     """
 
     study: str
-    size: str = "small"
+    size: str = option(
+        "small", "small: tiny networks, trained here; paper: the paper's setting", choices=SIZES
+    )
     output: pathlib.Path = pathlib.Path("runs/studies")
-    dataset: str | None = None
-    data_dir: str | None = None
-    places2_dir: str | None = None
-    div2k_dir: str | None = None
-    split: str | None = None
-    count: int = 0
-    image_size: int | None = None
-    seed: int = 0
-    steps: int | None = None
+    dataset: str | None = option(
+        None, "data set instead of the study's own", choices=datasets.NAMES
+    )
+    data_dir: str | None = option(None, "folder of --dataset")
+    places2_dir: str | None = option(
+        None, "folder of Places2; default: the environment's PLACES2_DIR"
+    )
+    div2k_dir: str | None = option(None, "folder of DIV2K; default: the environment's DIV2K_DIR")
+    split: str | None = option(
+        None, "split, instead of the papers' held-out images", choices=datasets.SPLITS
+    )
+    count: int = option(0, "number of images, from the first on; 0: all of the study's", least=0)
+    image_size: int | None = option(None, "side of the images; default: the study's", least=0)
+    seed: int = option(0, "seed of holes and small networks", least=0)
+    steps: int | None = option(
+        None, "training steps of small networks; default: their flagfiles'", least=1
+    )
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    predictions: Sequence[str] = ()
-    inception_graph: str | None = None
-    inception_weights: str | None = None
+    predictions: tuple = option((), "folders of other methods' PNGs, named as in images/")
+    inception_graph: str | None = option(None, "published Inception graph, for FID and IS")
+    inception_weights: str | None = option(
+        None, "weights file of Keras' InceptionV3, instead of --inception_graph"
+    )
 
     @property
     def folder(self) -> pathlib.Path:
@@ -157,10 +171,8 @@ class Bench:
         return painters.whichever_is_sharp(model)
 
     def inception(self):
-        """The network of FID and IS (`common.scoring.inception.Inception`), loaded once; None without its flags."""
-        if not (self.inception_graph or self.inception_weights):
-            return None
-        return _inception(self.inception_graph, self.inception_weights)
+        """The network of FID and IS; see `sets.network`."""
+        return sets.network(self.inception_graph, self.inception_weights)
 
     # Scores.
 
@@ -214,12 +226,6 @@ class Bench:
             f"Other methods: fill {self.folder}/DATASET/{part}/images with the masks beside them (white = hole) into "
             f"METHOD/DATASET/{part}, then --predictions=METHOD."
         )
-
-
-@functools.cache
-def _inception(graph, weights):
-    environment.start_tensorflow()
-    return importlib.import_module("common.scoring.inception").load(graph, weights)
 
 
 @functools.cache

@@ -16,8 +16,6 @@ from common import command_line, storage
 from common.errors import UserError
 from common.training import signals
 
-# The commands are beside the packages, in a clone and in an installed wheel.
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 WEIGHTS = "weights.npz"
 ADOPTED_GATES = "gates_sc_pw"  # the gates of every other HiFill arm
 _FLAGS = "study_flags.json"

@@ -127,16 +127,12 @@ def _flat(metrics):
 
 def _numbers(metrics):
     """The cells of `_COLUMNS`; the papers' L1, a fraction or in levels, becomes per cent."""
+    # "inf" is text in JSON.
+    metrics = {name: float(value) for name, value in metrics.items() if value is not None}
     for name, full_range in (("l1_fraction", 1), ("l1_levels", convert.WHITE)):
         if name in metrics:
             metrics = {"l1_percent": 100 * metrics[name] / full_range, **metrics}
-    return [_number(metrics.get(column.name), column.decimals) for column in _COLUMNS]
-
-
-def _number(value, decimals):
-    if value is None:
-        return "-"
-    return value if isinstance(value, str) else f"{value:.{decimals}f}"  # "inf" is text in JSON
+    return scores.cells(metrics, _COLUMNS)
 
 
 def _of_benchmark(path):

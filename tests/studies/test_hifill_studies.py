@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks import machine
+from common import environment
 from common.errors import UserError
 from common.images import convert
 from common.scoring import fid, metrics, patchmatch
@@ -269,7 +270,7 @@ def test_figure_4_compares_the_papers_six_pairs():
     for name, arm in networks.GATES.items():
         flags = {f"--{field}={gate}" for field, gate in arm.fields.items()}
         assert flags < {*arm.small}
-        text = (networks.ROOT / arm.flagfile).read_text(encoding="utf-8")
+        text = (environment.ROOT / arm.flagfile).read_text(encoding="utf-8")
         # What has its own defaults is the adopted pair.
         assert name == networks.ADOPTED_GATES or all(f"{flag}\n" in text for flag in flags)
 

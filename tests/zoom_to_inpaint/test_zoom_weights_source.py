@@ -14,7 +14,6 @@ from tensorflow import keras
 
 from common.errors import UserError
 from common.models import weights as weights_files
-from common.models import weights_source as sources
 from zoom_to_inpaint import weights_source
 from zoom_to_inpaint.config import PAPER, ZoomConfig
 from zoom_to_inpaint.model import ZoomToInpaint
@@ -100,7 +99,6 @@ def test_none_is_an_untrained_model_of_the_paper(monkeypatch):
     load("none", "mixed_bfloat16")
     assert made == [((), {"dtype": "mixed_bfloat16"})]
     assert inspect.signature(ZoomToInpaint.__init__).parameters["config"].default is PAPER
-    assert sources.is_untrained("none") and not sources.is_untrained("none.npz")
 
 
 @pytest.mark.parametrize("suffix", ["", ".index", ".data-00000-of-00001"])

@@ -129,7 +129,3 @@ def test_what_inception_score_refuses():
     for bad in (np.full((20, 4), 0.3), np.full((20, 4), np.nan)):
         with pytest.raises(UserError, match="do not add up to 1"):
             dm.inception_score(bad)
-
-
-def test_label_names_the_network_and_the_number_of_images():
-    assert dm.label("Keras InceptionV3", 2500) == "FID (Keras InceptionV3, N=2500)"

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
+from common import environment
 from common.errors import UsageError
 from common.scoring.tables import Score
 from studies.evidence import arms
@@ -37,7 +38,7 @@ def photographs(tmp_path):
     ],
 )
 def test_impossible_flags_are_refused_before_any_work(run_command, photographs, given, code, said):
-    root = str(bench.networks.ROOT)
+    root = str(environment.ROOT)
     process = run_command(
         "-mstudies.evidence", *given, cwd=photographs, quick=True, PYTHONPATH=root
     )
@@ -122,7 +123,7 @@ command_line.run(study)
 
 def test_the_command_reports_what_there_is_and_says_how_to_go_on(forked, photographs):
     given = ("--data_dir=train", "--eval_dir=held_out", "--steps=7", "--seeds=3", "--minutes=1.5")
-    root = str(bench.networks.ROOT)
+    root = str(environment.ROOT)
     process = forked("-c", COMMAND, *given, "--output=out", cwd=photographs, PYTHONPATH=root)
     assert process.returncode == 0, process.stderr
     assert "The same command continues." in process.stdout and "34 of 51 runs" in process.stdout
@@ -145,12 +146,10 @@ def test_the_command_reports_what_there_is_and_says_how_to_go_on(forked, photogr
 @pytest.mark.full
 def test_the_small_size_runs(run_command, tmp_path):
     given = ("--study=evidence", "--output=out", "--steps=1", "--image_size=64", "--count=2")
-    process = run_command(
-        "-mstudies.run", *given, cwd=tmp_path, PYTHONPATH=str(bench.networks.ROOT)
-    )
+    process = run_command("-mstudies.run", *given, cwd=tmp_path, PYTHONPATH=str(environment.ROOT))
     assert process.returncode == 0, process.stderr
     result = json.loads((tmp_path / "out" / "evidence" / "result.json").read_text())
     assert len(result["tables"]) == 3 and "4 of 4 runs" in result["notes"][0]
     assert len(result["values"]["arms"]) == 4
-    again = run_command("-mstudies.run", *given, cwd=tmp_path, PYTHONPATH=str(bench.networks.ROOT))
+    again = run_command("-mstudies.run", *given, cwd=tmp_path, PYTHONPATH=str(environment.ROOT))
     assert again.returncode == 0 and "training the small network" not in again.stdout

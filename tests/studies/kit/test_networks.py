@@ -24,7 +24,7 @@ folder.joinpath("weights.npz").write_text(json.dumps(sys.argv[1:]))
 @pytest.fixture
 def fake_training(tmp_path, monkeypatch):
     (tmp_path / "train.py").write_text(FAKE)
-    monkeypatch.setattr(command_line, "_ROOT", tmp_path)
+    monkeypatch.setattr(command_line.environment, "ROOT", tmp_path)
 
 
 def test_trained_once(fake_training, tmp_path):
