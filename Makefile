@@ -112,6 +112,7 @@ format: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(VENV)/bin/python -m benchmarks.hifill --output=benchmarks/results/hifill.json
 	$(VENV)/bin/python -m benchmarks.zoom_to_inpaint --output=benchmarks/results/zoom_to_inpaint.json
+	$(VENV)/bin/python -m benchmarks.networks --output=benchmarks/results/networks.json
 	$(VENV)/bin/python -m benchmarks.pipeline --output=benchmarks/results/pipeline.json
 	$(VENV)/bin/python -m benchmarks.methods --output=benchmarks/results/methods.json
 
