@@ -13,14 +13,12 @@ convolution (LWGC-sc by default), the RGB output too unless `hifill.rgb_head` na
 
 from __future__ import annotations
 
-import functools
-
 import tensorflow as tf
 
 from common.models.composite import Composite
 from hifill import rgb_head
 from hifill.config import HiFillConfig
-from hifill.gated_convolution import GatedConv2D
+from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
 
 
@@ -31,15 +29,23 @@ class CoarseNetwork(Composite):
         super().__init__(autocast=True, **kwargs)
         self.config = config
         c = config.channels
-        gate, policy = config.coarse_gate, self.dtype_policy
-        conv = functools.partial(GatedConv2D, gate=gate, dtype=policy)
+
+        def conv(filters, kernel_size=3, strides=1, dilation_rate=1):
+            return gated_convolution(
+                config.coarse_gate,
+                filters,
+                kernel_size,
+                strides,
+                dilation_rate,
+                dtype=self.dtype_policy,
+            )
 
         self.encoder = [conv(c, 5, strides=2), conv(c), conv(2 * c, strides=2)]
         self.encoder += [conv(2 * c) for _ in range(config.coarse_plain_layers)]
         self.dilated = [conv(2 * c, dilation_rate=d) for d in 5 * [2] + 4 * [4] + 2 * [8]]
         self.decoder = [conv(2 * c) for _ in range(3)]
         self.decoder_half = [conv(c) for _ in range(config.coarse_decoder_layers)]
-        self.to_rgb = rgb_head.make(config, gate, policy)
+        self.to_rgb = rgb_head.make(config, config.coarse_gate, self.dtype_policy)
 
     def call(self, inputs):
         half_pixel = self.config.half_pixel_centers

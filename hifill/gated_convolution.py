@@ -29,7 +29,7 @@ _GATE_SCALE = 1.0
 
 
 class GatedConv2D(keras.layers.Layer):
-    """A gated convolution, GC or LWGC: [B, H, W, Cin] -> [B, ceil(H/strides), ceil(W/strides), filters].
+    """A gated convolution: [B, H, W, Cin] -> [B, ceil(H/strides), ceil(W/strides), filters].
 
     Args:
       filters: Cout.
@@ -139,3 +139,18 @@ def narrow_convolution(inputs, kernel, dilation_rate):
         whole = {"begin_mask": 1, "end_mask": 1}  # every image of the batch
         shifted.append(tf.strided_slice(padded, first, last, [1, 1, 1, 1], **whole))
     return tf.transpose(tf.add_n(shifted), [0, 2, 3, 1])
+
+
+class LWGC(GatedConv2D):
+    """Light-weight gated convolution (eq. 6-8): a `GatedConv2D` whose gate is "ds", "pw" or "sc"."""
+
+    def __init__(self, filters, kernel_size=3, strides=1, dilation_rate=1, gate="pw", **kwargs):
+        if gate not in ("ds", "pw", "sc"):
+            raise ValueError(f"a light-weight gate is 'ds', 'pw' or 'sc', not '{gate}'")
+        super().__init__(filters, kernel_size, strides, dilation_rate, gate, **kwargs)
+
+
+def gated_convolution(gate, *args, **kwargs):
+    """The layer class that the paper names for `gate`: GatedConv2D for "gc", LWGC for the others."""
+    layer = GatedConv2D if gate == "gc" else LWGC
+    return layer(*args, gate=gate, **kwargs)

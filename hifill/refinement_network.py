@@ -16,15 +16,13 @@ attended features come first (the release's order; the paper's figure does not s
 
 from __future__ import annotations
 
-import functools
-
 import tensorflow as tf
 
 from common.models.composite import Composite
 from hifill import rgb_head
 from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import HiFillConfig
-from hifill.gated_convolution import GatedConv2D
+from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
 
 
@@ -35,8 +33,16 @@ class RefinementNetwork(Composite):
         super().__init__(autocast=True, **kwargs)
         self.config = config
         c = config.channels
-        gate, policy = config.refinement_gate, self.dtype_policy
-        conv = functools.partial(GatedConv2D, gate=gate, dtype=policy)
+
+        def conv(filters, kernel_size=3, strides=1, dilation_rate=1):
+            return gated_convolution(
+                config.refinement_gate,
+                filters,
+                kernel_size,
+                strides,
+                dilation_rate,
+                dtype=self.dtype_policy,
+            )
 
         self.encoder_1 = [conv(c, config.refinement_first_kernel, strides=2), conv(c)]
         self.encoder_2 = [conv(2 * c, strides=2), conv(2 * c)]
@@ -52,7 +58,7 @@ class RefinementNetwork(Composite):
         self.merge = conv(4 * c)
         self.decoder_2 = [conv(2 * c), conv(2 * c)]
         self.decoder_1 = [conv(c), conv(c)]
-        self.to_rgb = rgb_head.make(config, gate, policy)
+        self.to_rgb = rgb_head.make(config, config.refinement_gate, self.dtype_policy)
 
     def call(self, inputs, mask):
         p1 = _chain(self.encoder_1, inputs)

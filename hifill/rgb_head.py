@@ -15,14 +15,14 @@ import tensorflow as tf
 from tensorflow import keras
 
 from hifill.config import HiFillConfig
-from hifill.gated_convolution import GatedConv2D
+from hifill.gated_convolution import gated_convolution
 from hifill.resampling import bilinear
 
 
 def make(config: HiFillConfig, gate: str, dtype) -> keras.layers.Layer:
     """The head's convolution, for `enlarge`."""
     if config.rgb_head == "gated":
-        return GatedConv2D(3, gate=gate, dtype=dtype)
+        return gated_convolution(gate, 3, dtype=dtype)
     normal = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
     return keras.layers.Conv2D(
         12 if config.rgb_head == "subpixel" else 3,

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from tensorflow import keras
 
-from hifill.gated_convolution import GatedConv2D
+from hifill.gated_convolution import LWGC, GatedConv2D, gated_convolution
 
 GATES = ("gc", "ds", "pw", "sc")
 # (height, width, kernel, strides, dilation): the appendix's combinations, on even, odd and tiny sides.
@@ -25,7 +25,7 @@ SHAPES = [
 
 def _layer(gate, filters, kernel, strides=1, dilation=1, channels=3, seed=0):
     """A built layer with random weights everywhere, the biases (which start at zero) included."""
-    layer = GatedConv2D(filters, kernel, strides, dilation, gate=gate)
+    layer = gated_convolution(gate, filters, kernel, strides, dilation)
     layer(tf.zeros([1, 4, 4, channels]))
     rng = np.random.default_rng(seed)
     for variable in layer.trainable_variables:
@@ -85,7 +85,7 @@ def _twin(layer, x, w):
 
 @pytest.mark.parametrize("gate, count", [("gc", 9216), ("ds", 1312), ("pw", 1024), ("sc", 288)])
 def test_gate_weights_equal_table_1(gate, count):
-    layer = GatedConv2D(32, 3, gate=gate)
+    layer = gated_convolution(gate, 32, 3)
     layer(tf.zeros([1, 4, 4, 32]))
     assert layer.gate_weights() == count
     # Everything else: the features' kernel and bias, and the gate's bias.
@@ -96,7 +96,7 @@ def test_gate_weights_equal_table_1(gate, count):
 @pytest.mark.parametrize("gate", GATES)
 def test_fresh_kernels_have_the_documented_variance(gate):
     """5 / fan-in for features and 1 / fan-in for gates, however a layer is used: as one made by default."""
-    layer = GatedConv2D(48, 5, gate=gate)
+    layer = gated_convolution(gate, 48, 5)
     layer(tf.zeros([1, 8, 8, 40]))
     scaled = {"feature_kernel": (5, 25 * 40), "gate_kernel": (1, 25 * 40)}
     if gate in ("ds", "pw"):
@@ -185,9 +185,17 @@ def test_single_channel_gate_is_shared_by_all_features():
     assert out.std() > 0.01 and 0 < out.min() < out.max() < 1
 
 
+def test_light_weight_gates_have_the_papers_class():
+    assert type(gated_convolution("gc", 4)) is GatedConv2D
+    for gate in ("ds", "pw", "sc"):
+        assert type(gated_convolution(gate, 4)) is LWGC
+    with pytest.raises(ValueError, match="gc"):
+        LWGC(4, gate="gc")
+
+
 @pytest.mark.parametrize("gate", GATES)
 def test_config_makes_the_same_layer(gate):
-    layer = GatedConv2D(4, 5, 2, 1, gate=gate)
+    layer = gated_convolution(gate, 4, 5, 2, 1)
     again = type(layer).from_config(layer.get_config())
     for field in ("filters", "kernel_size", "strides", "dilation_rate", "gate"):
         assert getattr(again, field) == getattr(layer, field)
