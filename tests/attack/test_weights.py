@@ -139,6 +139,5 @@ def test_checkpoints(attempt, scratch, damaged, changed_json, run, data):
             header, arrays = storage.read_arrays(path)
             header = changed_json(data.draw, header)
             storage.write_arrays(target, changed_arrays(data.draw, arrays), header)
-        for call in (every.header, every.restore):
-            taken, found = attempt("weights", lambda call=call: call(target), folder)
-            assert not taken or (type(found["step"]) is int and found["step"] >= 0)
+        taken, found = attempt("weights", lambda: every.restore(target), folder)
+        assert not taken or (type(found["step"]) is int and found["step"] >= 0)
