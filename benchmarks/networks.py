@@ -5,8 +5,9 @@
 
 HiFill's generator at 512x512 in the paper's and the release's configuration; Zoom-to-Inpaint at 256x256, `generate` for
 all four results and `fill` for the final one. Batch 1, one block of 10% hole, random weights, which do not change the
-time. In every round the convolution rate R and each network are measured once, one after the other, so that other work
-on the machine slows all of them alike. A network's numbers are medians over the rounds:
+time. In every round the convolution rate R and each network are measured once, one after the other, so that steady
+other work on the machine slows all of them. Ratios still depend on such work: measure on an idle machine if you can. A
+network's numbers are medians over the rounds:
 
     seconds           one call
     arithmetic_gflop  operations of its convolutions and matrix products (`benchmarks.flops`)

@@ -52,6 +52,10 @@ _EVALUATION = {
 _COST_NOTE = (
     "Cost: time x the machine's own rate on plain convolutions, measured just before and after."
 )
+_RATE_NOTE = (
+    "Rate of plain convolutions, measured beside the networks in every round; medians over rounds."
+)
+_NOTES = {"cost_gflop": _COST_NOTE, "share_of_rate": _RATE_NOTE}
 
 
 def without_folders(text: str) -> str:
@@ -155,7 +159,7 @@ def _of_benchmark(path):
             for name, x in rows.items()
             if x.keys() & shown.keys()
         ],
-        "note": _COST_NOTE if "cost_gflop" in shown else "",
+        "note": " ".join(note for key, note in _NOTES.items() if key in shown),
     }
     command = f"python -m benchmarks.{path.stem} --output={path.name}"
     about = _about(path, found, command, table)

@@ -162,6 +162,23 @@ def test_a_benchmark_becomes_a_table_of_times(clone, tmp_path):
     assert "## Another title" in page_of(clone)
 
 
+def test_shares_of_the_convolution_rate_are_a_table(clone, tmp_path):
+    path = tmp_path / "networks.json"
+    known = {"versions": {"tensorflow": "2.0"}, "git_commit": "0123456789abcdef"}
+    network = {"seconds": 0.2, "convolution_rate": 200.0, "arithmetic_gflop": 30.0}
+    network.update(share_of_rate=0.75, times_as_fast=1.5)
+    path.write_text(json.dumps({**known, "network": network}))
+    table = json.loads(clone.add(path).read_text(encoding="utf-8"))["tables"][0]
+    assert table["columns"][2:] == [
+        "Arithmetic (GFLOP)",
+        "Convolution rate (GFLOP/s)",
+        "Of that rate",
+        "Authors' graph takes (times)",
+    ]
+    assert table["rows"] == [["network", "0.2", "30", "200", "0.75", "1.5"]]
+    assert table["note"].startswith("Rate of plain convolutions")
+
+
 def test_only_folders_are_cut():
     text = '{"a": "/b/c/d e.png", "b": "x=/b/c,/d/e", "c": "1/2 or a / b", "d": "runs/x"}'
     cut = '{"a": "d e.png", "b": "x=c,e", "c": "1/2 or a / b", "d": "runs/x"}'
