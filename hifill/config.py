@@ -26,7 +26,7 @@ class HiFillConfig:
     name: str = "paper"
     # Side the generator works at; a multiple of 32 (H section 3.3).
     size: int = option(512, "side in pixels", least=64, most=2048, flag="hifill_size")
-    # C32 of the appendix; C64 and C128 are 2x and 4x.
+    # Of the coarse and the refinement network: C32 of the appendix; C64 and C128 are 2x and 4x.
     channels: int = option(32, "base width", least=1, most=256, flag="hifill_channels")
     # H section 4.2: LWGCsc + LWGCpw is the adopted pair.
     coarse_gate: str = option("sc", "gates of the coarse network (H Table 1)", choices=GATES)

@@ -61,8 +61,10 @@ flags.DEFINE_list(
 )
 options.define_flags("data", datasets.DatasetOptions)
 flags.DEFINE_enum("split", None, datasets.SPLITS, "default: test for sample, validation otherwise")
-flags.DEFINE_list("masks", ["irregular"], "small, large, irregular, object, mixed or folders")
-flags.DEFINE_string("mask_dir", None, "object templates for object and mixed masks")
+flags.DEFINE_list("masks", ["irregular"], f"{', '.join(mask_files.KINDS)} or folders")
+flags.DEFINE_string(
+    "mask_dir", None, f"object templates for the masks {', '.join(mask_files.OBJECT_KINDS)}"
+)
 flags.DEFINE_integer(
     "size",
     None,

@@ -4,6 +4,9 @@ A photograph of up to `LARGEST_SIDE` goes through the networks whole and at its 
 photograph the networks see a window around the hole, with as much context on every side as the hole is long. A window
 larger than `LARGEST_SIDE` is reduced to `LARGEST_SIDE` and its fill enlarged again. Only pixels of the hole are
 written; pixels under the hole have no influence.
+
+Where a window would be reduced, the commands by default use HiFill's residual aggregation instead
+(`whichever_is_sharp` in inpainting/painters.py).
 """
 
 from __future__ import annotations

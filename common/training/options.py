@@ -9,6 +9,7 @@ import dataclasses
 from typing import ClassVar
 
 from common import options
+from common.masks.files import KINDS, OBJECT_KINDS
 from common.options import option
 
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -26,8 +27,8 @@ class DataOptions:
 
     REDUCED: ClassVar[tuple] = ()
 
-    masks: str = option("mixed", "small, large, irregular, object, mixed, union, any or a folder")
-    mask_dir: str | None = option(None, "object templates for object, mixed, union and any masks")
+    masks: str = option("mixed", f"{', '.join(KINDS)} or a folder")
+    mask_dir: str | None = option(None, f"object templates for the masks {', '.join(OBJECT_KINDS)}")
     resize: bool | None = option(
         None,
         "reduce photographs to the crop's size before cropping; default: as the paper does with --dataset",

@@ -69,7 +69,7 @@ class Service:
         limits: Limits | None = None,
         queue: int = QUEUE,
     ):
-        self.model, self.limits = model, limits or Limits(megabytes=200, megapixels=100)
+        self.model, self.limits = model, limits or Limits()
         self.store = Store(self.limits)
         self.workers = jobs.Workers(lambda name: None if name == SNAP else painter(name), queue)
 

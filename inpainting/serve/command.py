@@ -20,6 +20,7 @@ from absl import flags
 from common import environment
 from common.errors import UsageError, UserError
 from inpainting import painters
+from inpainting.serve.uploads import Limits
 
 FLAGS = flags.FLAGS
 _NEEDED = {"starlette": "starlette", "uvicorn": "uvicorn", "python_multipart": "python-multipart"}
@@ -63,8 +64,8 @@ def prepare() -> None:
     flags.DEFINE_integer("port", 8080, "0: any free port", lower_bound=0, upper_bound=65535)
     flags.DEFINE_string("model", "hifill", "model that the page offers first")
     flags.DEFINE_string("weights", None, "weights of --model; default: the package's own")
-    flags.DEFINE_float("max_megabytes", 200, "largest file", lower_bound=0.001)
-    flags.DEFINE_float("max_megapixels", 100, "largest photograph", lower_bound=0.001)
+    flags.DEFINE_float("max_megabytes", Limits.megabytes, "largest file", lower_bound=0.001)
+    flags.DEFINE_float("max_megapixels", Limits.megapixels, "largest photograph", lower_bound=0.001)
 
 
 def main(_) -> int:
@@ -106,8 +107,6 @@ def warm_up(workers, model: str) -> None:
 
 def _serve(bound, app, local, painter):
     import uvicorn
-
-    from inpainting.serve.uploads import Limits
 
     limits = Limits(FLAGS.max_megabytes, FLAGS.max_megapixels)
     service = app.Service(painter, FLAGS.model, limits)

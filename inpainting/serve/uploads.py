@@ -54,8 +54,8 @@ class UnknownError(UserError):
 class Limits:
     """Limits of one file: megabytes (10^6 bytes) and megapixels (10^6 pixels)."""
 
-    megabytes: float
-    megapixels: float
+    megabytes: float = 200
+    megapixels: float = 100
 
     @property
     def bytes(self) -> int:

@@ -1,7 +1,8 @@
 """Zoom-to-Inpaint's Table 3: the gains of zoom, super-resolution and gradient loss.
 
-A flagfile in configs/zoom_to_inpaint/ablations/ trains each of the four networks. The small setting trains four small
-networks, a minute or two each; later studies reuse them.
+The four networks are `sets.ABLATIONS`, defined in `studies.kit.networks`. A flagfile in
+configs/zoom_to_inpaint/ablations/ trains each of them. The small setting trains four small networks, a minute or two
+each; later studies reuse them.
 """
 
 from __future__ import annotations
