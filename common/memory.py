@@ -1,7 +1,7 @@
 """Gives memory that is free, but still held by this process, back to the system.
 
-A number of steps that each need much memory for a moment would otherwise add up what every step leaves scattered in the
-C library's heaps, and the largest of them would come on top.
+After a step that needs much memory, the C library keeps freed pieces scattered in its heaps. Over several steps these
+add up and raise the peak of the largest step.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 
 
 def give_back() -> None:
-    """Gives back what is free. Takes milliseconds; does nothing where the C library is not glibc."""
+    """Gives back what is free. Takes milliseconds. Does nothing where the C library has no malloc_trim."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim:
         trim(0)

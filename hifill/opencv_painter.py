@@ -1,4 +1,4 @@
-"""The shipped weights of HiFill, run by OpenCV: the fill of `HiFill.pretrained().inpaint`, without TensorFlow.
+"""Fills with HiFill's shipped weights in OpenCV, as `HiFill.pretrained().inpaint` does, without TensorFlow.
 
 Starting takes a fraction of a second. Results differ from TensorFlow's by at most one level of 255.
 """
@@ -17,7 +17,10 @@ NETWORK = pathlib.Path(__file__).with_name("shipped_network.zip")
 
 
 def load() -> Callable:
-    """(image, mask) -> filled photograph, as `HiFill.inpaint`; UserError if the weights are not the published file."""
+    """Returns a function (image, mask) -> filled photograph, like `HiFill.inpaint`.
+
+    UserError if the weights are not the published file.
+    """
     _, arrays = weights.read(pretrained.find(NETWORK.parent), "hifill")
     run = opencv_network.load(NETWORK, arrays)
     return onnx_file.painter(lambda inputs: run(inputs, ("output", "attention")), SHIPPED)

@@ -1,15 +1,16 @@
 """One photograph of any size through a generator that works on squares (HiFill section 3.1, Figure 2).
 
 The generator takes S x S pixels, so it works on a square window of the photograph:
-* If the hole and context around it fit, the side of the window is the shorter side of the photograph. Nothing is
-  distorted, and the hole appears larger than in the whole photograph.
+* If the hole is at most 3/4 as long as the photograph's shorter side, the window is a square with that side. Nothing
+  is distorted, and the hole appears larger than in the whole photograph.
 * Otherwise the window is the whole photograph, extended to a square by reflection. Reflected pixels count as context.
-* A thin photograph (longer than 4 times its shorter side) gets square windows with at most two thirds of the
-  photograph's pixels, so its size bounds the memory. They are extended in the same way. One window is used if the hole
-  fits; otherwise several windows along the hole, each of which continues the fill of the ones before.
-A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended in the same way. The
-paper squeezes the whole photograph into a square and needs multiples of 512; for a square photograph whose side is a
-multiple of 32 this code does the same. Only pixels of the hole are written.
+* A thin photograph (longer than 4 times its shorter side) gets square windows, each with at most two thirds as many
+  pixels as the photograph, so that memory grows with its pixels and not with the square of its length. They are
+  extended by reflection. One window is used if the hole fits; otherwise several windows along the hole, each of which
+  continues the fill of the ones before.
+A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended by reflection. The paper
+squeezes every photograph into a square and needs sides that are multiples of 512. This code gives the paper's result
+for square photographs with a side divisible by 32. Only pixels of the hole are written.
 """
 
 from __future__ import annotations
@@ -128,7 +129,11 @@ def _thin_side(height, width, grid, least):
 
 
 def _starts(hole, axis, first, stop, length, side):
-    """Starts of the parts with a hole: from the part whose window has most known lines to the end, then backwards."""
+    """Starts of the parts with a hole, in filling order.
+
+    The first part is the one whose window has the most known lines. Then come the parts after it, up to the end, then
+    those before it, backwards.
+    """
     starts = np.arange(first, stop, length)
     holes, known = (
         np.concatenate([[0], np.cumsum(lines)])

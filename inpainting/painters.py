@@ -1,8 +1,8 @@
 """Painters: functions that fill a hole, made from `--model`, `--weights`, `--precision` and `--high_res`.
 
 A painter takes a photograph uint8 [H, W, 3] RGB and a mask uint8 [H, W] (1 = hole) and returns uint8 [H, W, 3] with
-the known pixels unchanged. The papers' models need weights. The baselines (`common.scoring.baselines`) and PatchMatch,
-whose library is optional, do not.
+the known pixels unchanged. The papers' models need weights. The baselines (`common.scoring.baselines`) and PatchMatch
+need no weights. PatchMatch needs an optional library.
 
 This module also combines the two papers. With `--high_res=residual`, HiFill's residual aggregation gets
 Zoom-to-Inpaint's completion of a reduced photograph and its attention.
@@ -51,7 +51,7 @@ def check_network(name: str, weights: str | None) -> None:
 
 
 def check_runtime(name: str, weights: str | None, runtime: str | None) -> None:
-    """UsageError if --runtime is given for a --model with --weights that it does not run."""
+    """UsageError if --runtime cannot run this --model with these --weights."""
     if runtime and name not in MODELS:
         raise UsageError(f"--runtime={runtime} but --model={name} is no network")
     if runtime in runtimes.NAMES and not runtimes.is_onnx(weights):
@@ -69,7 +69,7 @@ def _is_shipped_hifill(name, weights):
 
 
 def needs_tensorflow(name: str, weights: str | None, runtime: str | None) -> bool:
-    """Whether TensorFlow runs a --model with --weights; it is then what a GPU speeds up."""
+    """Whether TensorFlow runs this --model with these --weights. Only then does a GPU help."""
     if name == "hifill" and runtimes.is_onnx(weights):
         return False
     return name in MODELS and (runtime == TENSORFLOW or not _is_shipped_hifill(name, weights))
@@ -129,8 +129,8 @@ def painter(
 ) -> Painter:
     """The painter of a --model with --weights (a path; None: the package's own; "none": untrained).
 
-    runtime: of `RUNTIMES`; None: OpenCV for HiFill's shipped weights, which then need no TensorFlow; the first
-      installed one for an ONNX file; TensorFlow for all others.
+    runtime: a name of `RUNTIMES`. None: HiFill's shipped weights run in OpenCV, ONNX files in the first runtime
+      installed, everything else in TensorFlow.
     """
     check_names([name])
     check_runtime(name, weights, runtime)
@@ -171,7 +171,7 @@ def _zoom_to_inpaint(weights, precision, high_res):
 
 
 def whichever_is_sharp(model) -> Painter:
-    """A window at the photograph's own resolution if the hole is small enough, else HiFill's residuals."""
+    """Fills a window at full resolution if the window need not be reduced; otherwise as `with_residuals`."""
     from zoom_to_inpaint import photograph
 
     residuals = with_residuals(model)
@@ -187,8 +187,8 @@ def whichever_is_sharp(model) -> Painter:
 def with_residuals(model) -> Painter:
     """Zoom-to-Inpaint on a reduced photograph, with details from HiFill's residual aggregation (HiFill section 3.2).
 
-    The attention between patches comes from the bottleneck of Zoom-to-Inpaint's refinement network. A patch has `scale`
-    x `scale` positions of the bottleneck; `pooled` averages over them.
+    The attention between patches comes from the bottleneck of Zoom-to-Inpaint's refinement network. A patch covers
+    several positions of the bottleneck; `pooled` combines them.
     """
     from hifill import photograph
 

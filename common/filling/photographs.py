@@ -1,4 +1,4 @@
-"""Reads a user's photograph and writes it with its hole filled; everything else stays as it was.
+"""Reads a user's photograph, and writes it with its hole filled and as little else changed as the format allows.
 
 `read_photograph` keeps the file's pixels (gray, palette, alpha, 1, 8 or 16 bits), with EXIF orientation applied.
 Networks use `.rgb`. `write_photograph` converts the filled pixels to the photograph's mode, puts them into the hole and
@@ -6,9 +6,9 @@ leaves the levels of every other pixel unchanged. Size, mode, bit depth, colour 
 PNG and WebP also keep EXIF, except for the orientation, which is applied, and the thumbnail, which would still show the
 removed object. XMP is dropped, because it may repeat the old orientation.
 
-The path's extension decides the format. PNG, TIFF, BMP and WebP are lossless; JPEG changes all pixels a little. If a
-format lacks the photograph's mode, the next mode that holds the same pixels is written (gray in WebP becomes RGB). If
-there is none (16 bits or transparency in JPEG), nothing is written. BMP cannot hold a profile.
+The path's extension decides the format. PNG, TIFF, BMP and WebP are lossless; JPEG changes all pixels a little. If the
+format cannot store the mode, a richer mode with the same pixels is used: gray in WebP becomes RGB. If there is none (16
+bits or transparency in JPEG), it is a UserError. BMP cannot hold a profile.
 
 `.note` tells what could not be kept: CMYK becomes RGB, transparent colours and palettes become RGBA, 16-bit colour
 loses its profile and EXIF. Three losses have no note: 16-bit colour loses its resolution, gray of 2 or 4 bits becomes
@@ -177,8 +177,8 @@ def write_photograph(
       path: its extension decides the format.
       filled: [H, W, 3] uint8 RGB; used inside the hole only, which becomes opaque.
       mask: [H, W] uint8, hole where it is not 0.
-      quality: 1 .. 100, for a JPEG made from another format. A JPEG photograph keeps its own quantisation tables, which
-        changes its known pixels least.
+      quality: 1 .. 100, for a JPEG; ignored if the photograph is a JPEG (other than CMYK): its own quantisation tables
+        are used, because they change known pixels least.
 
     Raises:
       UserError: arrays of another size or type, an unknown extension, or a format that cannot hold the photograph.

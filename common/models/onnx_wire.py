@@ -1,10 +1,12 @@
-"""ONNX files without the package onnx: whether one names other files, its properties, and tensors added to one.
+"""Reads and extends ONNX files without the package onnx.
 
-Tensors of an ONNX file may lie in other files, by paths in it. `export` writes one file, so a path can only be another
-network's or a trap; some versions of the runtimes follow it out of the file's folder.
+Does a file refer to other files? What are its properties? How are tensors added?
 
-An ONNX file is a protocol buffer: fields of a number, a wire type and a value, one after another. Only the fields in
-`_PARTS` are entered; everything else is passed over by its length.
+An ONNX file may give paths of other files that hold its tensors. `export` never does this, so a file with such a path
+is another network's or an attack: some versions of the runtimes follow it to any folder.
+
+An ONNX file is a protocol buffer: fields of a number, a wire type and a value, one after another. The search for paths
+parses only the messages in `_PARTS`; all others are skipped.
 """
 
 from __future__ import annotations
@@ -94,7 +96,10 @@ def _fields(data, place, end) -> Iterator[tuple[int, int | slice | None]]:
 
 
 def _varint(data, place, end):
-    """(number, place behind it): seven bits a byte, the lowest first; the highest bit of a byte: more follow."""
+    """(number, position after it).
+
+    Each byte holds seven bits, lowest first; its highest bit is set if another byte follows.
+    """
     number = 0
     for shift in range(_LONGEST_VARINT):
         if place + shift >= end:
@@ -122,7 +127,7 @@ def _tensor(name, array):
 
 
 def _field(number, content):
-    """A field of bytes: its number and type 2, its length, itself."""
+    """An encoded field of bytes: tag (number, wire type 2), length, content."""
     return _as_varint(number << 3 | _BYTES) + _as_varint(len(content)) + content
 
 

@@ -2,8 +2,8 @@
 
 A file of this kind is a zip archive of two members:
   network.onnx   an ONNX network at a fixed size (`common.models.portable`) without its weights
-  weights.json   for each weight: its name in the network, its name in a weights file (`common.models.weights`), the
-                 order of axes and the shape that the network has it in
+  weights.json   one entry a weight: name in the network, name in the weights file (`common.models.weights`), order of
+                 axes to transpose to, shape in the network
 So one small file serves every weights file of a configuration. `studies.publish.opencv_network` writes it. Results
 differ from TensorFlow's by less than 1e-4 of their range.
 """
@@ -28,13 +28,14 @@ NETWORK, WEIGHTS = "network.onnx", "weights.json"
 
 
 def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
-    """The network of a file with the weights `arrays`, float32, all that the file names.
+    """Loads the network at `path` with the weights `arrays` (float32; all that weights.json names).
 
     Returns:
-      ({input: float32 array}, names of outputs) -> {output: float32 array}, for one thread at a time (others wait).
+      A function ({input: float32 array}, names of outputs) -> {output: float32 array}. One thread at a time runs it;
+      others wait.
 
     Raises:
-      UserError: the folder of temporary files, which the whole network passes through, cannot be written.
+      UserError: OpenCV reads the network from a temporary file, and that file cannot be written.
     """
     network = _read(whole(path, arrays))
     lock = threading.Lock()  # inputs and outputs belong to the network
@@ -49,7 +50,7 @@ def load(path: PathLike, arrays: dict[str, np.ndarray]) -> Callable:
 
 
 def whole(path: PathLike, arrays: dict[str, np.ndarray]) -> bytes:
-    """The ONNX file that the network of a file is with the weights `arrays`."""
+    """A complete ONNX file: the network at `path` with `arrays` as its weights."""
     with zipfile.ZipFile(path) as archive:
         content = archive.read(NETWORK)
         weights = json.loads(archive.read(WEIGHTS))

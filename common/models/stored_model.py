@@ -1,4 +1,4 @@
-"""Weights of a paper's model: weights files, folders to share, and the weights that come with the package."""
+"""Saves and loads a paper's model: a weights file or a folder to share. Also loads the package's own weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from common.storage import PathLike
 
 
 class StoredModel:
-    """Mixin of a Keras model `cls(config, dtype=...)`. Name it before keras.Model, whose `save` it replaces.
+    """Mixin of a Keras model `cls(config, dtype=...)`.
+
+    In the list of base classes it comes before keras.Model, because it replaces `save`.
 
     NAME: the model's name in weights files.
     CONFIG: class of `self.config`, with `to_dict` and `from_dict`.

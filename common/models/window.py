@@ -1,7 +1,8 @@
 """Windows around a hole, and the cells of a window that touch the hole, in NumPy and as equal TensorFlow ops.
 
-A network sees a window at `size` cells per side, whatever its size in pixels. Photographs are handled in NumPy; an
-exported model uses the TensorFlow functions `..._op`.
+A window is divided into cells, one for each pixel of the network's input. Photographs are handled in NumPy, exported
+models in TensorFlow. A function `NAME_op` computes the same as `NAME`, in TensorFlow; `span_op` and `paste_op` have no
+twin.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def start_op(first, stop, side, length) -> tf.Tensor:
 def cell_spans(length: int, cells: int, slivers: bool = True) -> tuple[np.ndarray, np.ndarray]:
     """([cells] first pixels, [cells] ends) of the cells into which `length` pixels are divided.
 
-    slivers: False leaves out the thin parts of a cell that OpenCV ignores.
+    slivers: False: a cell leaves out pixels that it covers by so little that OpenCV's area averaging ignores them.
     """
     edges, thin = np.arange(cells + 1) * length, 0 if slivers else cells // _SLIVERS
     return (edges[:-1] + thin) // cells, -((thin - edges[1:]) // cells)

@@ -85,12 +85,13 @@ def make_set(
 
     Args:
       paths: photographs.
-      masks: kind of mask or a folder of masks, see `common.masks.files.mask_source`. A photograph gets the folder's
-        mask of its own name, or else the mask at its own position in the list (modulo the number of masks).
+      masks: kind of mask or a folder of masks, see `common.masks.files.mask_source`. From a folder, a photograph gets
+        the mask with its name; if there is none, photograph i gets mask i, starting over at the end of the list.
       mask_folder: object templates, or None.
       size: side of the pictures, 0 for whole photographs.
-      fit: of `FITS`: a center crop at the photograph's own scale, or its middle square scaled.
-      seed: of random masks; image i has the mask of (seed, i), whatever the other images are.
+      fit: a name of `FITS`: a center crop without scaling (a smaller photograph is enlarged), or the largest middle
+        square scaled to `size`.
+      seed: of random masks; the mask of image i depends only on its size and (seed, i), not on other images.
     """
     source = mask_source(masks, mask_folder)
     own = {pathlib.Path(file).stem: index for index, file in enumerate(source.files)}

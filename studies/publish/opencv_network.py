@@ -2,8 +2,9 @@
 
     python -m studies.publish.opencv_network
 
-It needs the packages of the extra `onnx`. Run it after a change of the networks; the weights may change without it.
-The network is exported with random weights. All their values differ, so each is found again in the ONNX file by value.
+It needs the packages of the extra `onnx`. Run it after the networks change. New weights alone do not need it.
+The network is exported with random weights. All values differ, so each weight can be recognised in the ONNX file by its
+values.
 """
 
 from __future__ import annotations
