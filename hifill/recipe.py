@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -16,6 +17,9 @@ from hifill.config import CONFIGS, HiFillConfig
 from hifill.model import HiFill
 from hifill.options import Start, TrainingOptions
 from hifill.training import HiFillTrainer
+
+# Fields of a configuration that change no weight: flags may differ from a file's.
+_NOT_OF_NETWORKS = ("name", "size", "detail_blur")
 
 
 def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
@@ -40,13 +44,16 @@ def _loaded(values, dtype):
     wanted = config(values, model.config)
     for name, value in wanted.to_dict().items():
         found = getattr(model.config, name)
-        if name not in ("name", "size") and found != value:
+        if name not in _NOT_OF_NETWORKS and found != value:
             named = values["hifill_config"]
             asking = f"--hifill_config={named} with these flags" if named else "a flag"
             raise UsageError(
                 f"--weights={values['weights']} holds networks with {name} {found!r}; {asking} asks for {value!r}"
             )
-    return model if wanted.size == model.config.size else model.at_size(wanted.size)
+    if wanted.size != model.config.size:
+        model = model.at_size(wanted.size)
+    model.config = dataclasses.replace(model.config, detail_blur=wanted.detail_blur)
+    return model
 
 
 def checks(values: Mapping) -> list:

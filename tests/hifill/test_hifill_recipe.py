@@ -207,6 +207,8 @@ def test_the_configuration_of_the_flags_is_that_of_the_networks(make, tiny_weigh
     assert made.layers["generator"].config == HiFill.load(tiny_weights).config
     other = make(f"--weights={tiny_weights}", "--critic_steps=0", "--hifill_size=96")
     assert other.size == other.layers["generator"].config.size == 96  # they are convolutional
+    other = make(f"--weights={tiny_weights}", "--critic_steps=0", "--detail_blur=2")
+    assert other.layers["generator"].config.detail_blur == 2  # it changes no network
     for flag, words in (
         ("--attention_temperature=3", "temperature"),
         ("--coarse_gate=gc", "coarse_gate 'sc'.*'gc'"),
