@@ -34,16 +34,10 @@ def blur_of(window: int, size: int, most: float) -> float:
     return most * min(max((window / size - 1) / (WHOLE - 1), 0.0), 1.0)
 
 
-def kernel(blur: float) -> np.ndarray:
-    """[2 RADIUS + 1] float32: a Gaussian of sum 1; blur: its standard deviation, above 0."""
-    values = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / blur) ** 2)
-    return (values / values.sum()).astype(np.float32)
-
-
 def blurred(low: np.ndarray, blur: float) -> np.ndarray:
-    """[S, S, 3] -> [S, S, 3]; the border is reflected."""
-    values = kernel(blur)
-    return cv2.sepFilter2D(low, -1, values, values, borderType=cv2.BORDER_REFLECT_101)
+    """[S, S, 3] -> [S, S, 3]; blur: the standard deviation, above 0. The border is reflected."""
+    side = 2 * RADIUS + 1
+    return cv2.GaussianBlur(low, (side, side), blur, borderType=cv2.BORDER_REFLECT_101)
 
 
 def limits(
@@ -58,13 +52,12 @@ def limits(
     cells = band.shape[0] // n
     patches = band.reshape(n, cells, n, cells, 3).swapaxes(1, 2).reshape(n * n, -1)[sources]
     near = _nearness(targets, sources, n)
-    expected = np.exp(near @ np.log(np.maximum(_deviation(patches), LEAST)) / near.sum(axis=1))
-    copied = np.maximum(_deviation(weights @ patches), LEAST)
-    return np.minimum(expected / copied, 1).astype(np.float32)
+    expected = np.exp(near @ np.log(_deviation(patches)) / near.sum(axis=1))
+    return np.minimum(expected / _deviation(weights @ patches), 1).astype(np.float32)
 
 
 def _deviation(patches):
-    return np.sqrt(np.mean(np.square(patches), axis=1))
+    return np.maximum(np.sqrt(np.mean(np.square(patches), axis=1)), LEAST)
 
 
 def _nearness(targets: np.ndarray, sources: np.ndarray, n: int) -> np.ndarray:
