@@ -3,11 +3,12 @@
     python -m benchmarks.networks --output=benchmarks/results/networks.json
     python -m benchmarks.networks --frozen_graph=0.pb
 
-HiFill's generator at 512x512 in the paper's and the release's configuration; Zoom-to-Inpaint at 256x256, `generate` for
-all four results and `fill` for the final one. Batch 1, one block of 10% hole, random weights, which do not change the
-time. In every round the convolution rate R and each network are measured once, one after the other, so that steady
-other work on the machine slows all of them. Ratios still depend on such work: measure on an idle machine if you can. A
-network's numbers are medians over the rounds:
+HiFill's generator at 512x512 in the paper's and the release's configuration, and Zoom-to-Inpaint at 256x256: `generate`
+for all results, and `fill` for the final one. Batch 1, one block of 10% hole, random weights, which do not change the
+time. With --precision=bfloat16 the networks compute in bfloat16 and the authors' graph in float32. In every round the
+convolution rate R and each network are measured once, one after the other, so that steady other work on the machine
+slows all of them. Ratios still depend on such work: measure on an idle machine if you can. A network's numbers are
+medians over the rounds:
 
     seconds           one call
     arithmetic_gflop  operations of its convolutions and matrix products (`benchmarks.flops`)
@@ -29,6 +30,7 @@ from benchmarks import flops, inputs, machine, results
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("frozen_graph", None, "HiFill's frozen graph as its authors published it, .pb")
+flags.DEFINE_enum("precision", "float32", ("float32", "bfloat16"), "of the networks measured")
 flags.DEFINE_integer("rounds", 15, "measurements of every network", lower_bound=1)
 flags.register_validator(
     "frozen_graph",
@@ -54,16 +56,20 @@ def networks() -> dict[str, Callable]:
 
     import hifill
     import zoom_to_inpaint
+    from common import keras_compat
 
     large, small = (
         [tf.constant(part) for part in inputs.batch(*inputs.photograph(side))]
         for side in (512, 256)
     )
-    paper, release = hifill.HiFill(hifill.PAPER), hifill.HiFill(hifill.RELEASE)
-    zoom = zoom_to_inpaint.ZoomToInpaint()
+    dtype = keras_compat.policy(FLAGS.precision)
+    paper, release = hifill.HiFill(hifill.PAPER, dtype), hifill.HiFill(hifill.RELEASE, dtype)
+    zoom = zoom_to_inpaint.ZoomToInpaint(dtype=dtype)
     calls = {
-        "hifill_paper": lambda: [part.numpy() for part in paper.generate(*large)],
-        "hifill_release": lambda: [part.numpy() for part in release.generate(*large)],
+        "hifill_paper_generate": lambda: [part.numpy() for part in paper.generate(*large)],
+        "hifill_paper_fill": lambda: [part.numpy() for part in paper.fill(*large)],
+        "hifill_release_generate": lambda: [part.numpy() for part in release.generate(*large)],
+        "hifill_release_fill": lambda: [part.numpy() for part in release.fill(*large)],
         "zoom_to_inpaint_generate": lambda: [part.numpy() for part in zoom.generate(*small)],
         "zoom_to_inpaint_fill": lambda: zoom.fill(*small).numpy(),
     }

@@ -24,10 +24,9 @@ NETWORK_SIZE = 512  # of ONNX and LiteRT files by default: the paper's
 
 def build_module(model: HiFill) -> tf.Module:
     """The pipeline of `model` with its functions `inpaint` and `inpaint_encoded`; see `common.models.saved_model`."""
-    generate, config = model.generate, model.config
 
     def fill(image, hole):
-        return graph_pipeline.fill(generate, config, image, hole)
+        return graph_pipeline.fill(model.fill, model.config, image, hole)
 
     return saved_model.build_module(_TITLE, model.variables, fill, MIN_SIDE)
 

@@ -21,8 +21,11 @@ from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE
 _STRIP_VALUES = 16 << 20
 
 
-def fill(generate, config, image, hole):
-    """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3]."""
+def fill(network, config, image, hole):
+    """`HiFill.inpaint` on tensors: uint8 [H, W, 3], bool [H, W] with a hole -> uint8 [H, W, 3].
+
+    network: `HiFill.fill`.
+    """
     grid = config.grid
     long, side, starts, length, bounds = _plan(hole, grid, config.least_window)
     several = tf.size(starts) > 1
@@ -31,7 +34,7 @@ def fill(generate, config, image, hole):
         spans = _spans(bounds, long, starts[index], length)
         top, left = _corner(spans, tf.shape(hole), side)
         window, window_hole = (_cut(array, top, left, side) for array in (image, hole))
-        filled = _fill_window(generate, config, window, window_hole)
+        filled = _fill_window(network, config, window, window_hole)
         filled, part = windows.paste_op(image, filled, top, left), _inside(spans, tf.shape(hole))
         image = tf.cond(
             several, lambda: tf.where((hole & part)[..., tf.newaxis], filled, image), lambda: filled
@@ -143,7 +146,7 @@ def _cut_axis(array, axis, start, side):
     )
 
 
-def _fill_window(generate, config, window, hole):
+def _fill_window(network, config, window, hole):
     """[side, side, 3] uint8, [side, side] bool -> the window with its hole filled, uint8."""
     size = config.size
     low, touched = (
@@ -151,8 +154,8 @@ def _fill_window(generate, config, window, hole):
         tf.ensure_shape(windows.cells_touching_op(hole, (size, size)), [size, size]),
     )
     mask = tf.cast(touched, tf.float32)[tf.newaxis, ..., tf.newaxis]
-    _, refined, attention = generate(low[tf.newaxis] / WHITE, mask)
-    completed = tf.where(touched[..., tf.newaxis], refined[0] * WHITE, low)
+    filled, attention = network(low[tf.newaxis] / WHITE, mask)
+    completed = tf.where(touched[..., tf.newaxis], filled[0] * WHITE, low)
     return _add_residuals(window, hole, completed, attention[0], config)
 
 

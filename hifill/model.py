@@ -3,8 +3,9 @@
     image, mask --average down--> 512 x 512 --generator--> completion 512, attention
     completion --bilinear up--> + residuals of the context, aggregated with the attention --> filled hole
 
-`generate` runs the generator alone on [B, 512, 512, *] in [0, 1]. `inpaint` runs the whole pipeline on one uint8
-photograph of any size (`hifill.photograph`). The two networks take RGB in [-1, 1] with 0 in the hole.
+`generate` runs the generator alone on [B, 512, 512, *] in [0, 1], and `fill` only what the hole needs of it. `inpaint`
+runs the whole pipeline on one uint8 photograph of any size (`hifill.photograph`). The two networks take RGB in [-1, 1]
+with 0 in the hole.
 """
 
 from __future__ import annotations
@@ -44,13 +45,10 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
         self.refinement = RefinementNetwork(config, dtype=dtype)
         # The networks are fully convolutional, so the smallest image creates every variable.
         self((tf.zeros([1, 64, 64, 3]), tf.zeros([1, 64, 64, 1])))
-        self._generate = tf.function(
-            self._generate_unit,
-            input_signature=[
-                tf.TensorSpec([None, config.size, config.size, 3], tf.float32),
-                tf.TensorSpec([None, config.size, config.size, 1], tf.float32),
-            ],
-            autograph=False,
+        batch_of = [tf.TensorSpec([None, config.size, config.size, c], tf.float32) for c in (3, 1)]
+        self._generate, self._fill = (
+            tf.function(function, input_signature=batch_of, autograph=False)
+            for function in (self._generate_unit, self._fill_unit)
         )
 
     def call(self, inputs, training=None):
@@ -65,14 +63,18 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
           attention: `hifill.attention.Attention`.
         """
         del training  # no layer behaves differently in training
-        image, mask = inputs
+        return self._complete(*inputs)
+
+    def _complete(self, image, mask, hole_only=False):
+        """`call`; hole_only: see `RefinementNetwork`."""
         mask = tf.cast(mask > 0.5, tf.float32)
         start = tf.where(mask > 0, 0.0, tf.cast(image, tf.float32))
         if self.config.start == "membrane":
             start = membrane.fill(start, mask)
         coarse = self._added(start, self.coarse(tf.concat([start, mask], axis=-1)))
         pasted = start * (1.0 - mask) + coarse * mask
-        refined, attention = self.refinement(tf.concat([pasted, mask], axis=-1), mask)
+        inputs = tf.concat([pasted, mask], axis=-1)
+        refined, attention = self.refinement(inputs, mask, hole_only=hole_only)
         return coarse, self._added(pasted, refined), attention
 
     def _added(self, image, output):
@@ -85,6 +87,10 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
     def _generate_unit(self, image, mask):
         coarse, refined, attention = self((image * 2.0 - 1.0, mask))
         return (coarse + 1.0) / 2.0, (refined + 1.0) / 2.0, attention.dense()
+
+    def _fill_unit(self, image, mask):
+        _, refined, attention = self._complete(image * 2.0 - 1.0, mask, hole_only=True)
+        return tf.where(mask > 0, (refined + 1.0) / 2.0, image), attention.dense()
 
     def generate(self, image, mask):
         """The generator on a batch (section 3.3).
@@ -104,6 +110,15 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
         image, mask = batch.check(image, mask, self.config.size)
         return self._generate(image, mask)
 
+    def fill(self, image, mask):
+        """The filled image [B, S, S, 3] float32 and the attention of `generate`, at less cost.
+
+        Arguments and errors are those of `generate`. The decoder of the refinement network computes only the
+        surroundings of the hole (`hifill.hole_part`), so the time depends on the rectangle around the hole.
+        """
+        image, mask = batch.check(image, mask, self.config.size)
+        return self._fill(image, mask)
+
     def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fills the hole of one photograph of any size.
 
@@ -117,7 +132,7 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
         Raises:
           UserError: wrong shapes or dtypes, sides below 16, or a mask without any known pixel.
         """
-        return photograph.inpaint(self.generate, self.config, image, mask)
+        return photograph.inpaint(self.fill, self.config, image, mask)
 
     def at_size(self, size: int) -> HiFill:
         """A new model with the same weights for another `size`: a multiple of 32, at least 64."""

@@ -48,15 +48,15 @@ def painter(run: Callable, config: HiFillConfig) -> Callable:
     run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable`, S = config.size.
     """
 
-    def generate(image, mask):
+    def network(image, mask):
         feed = {"image": image, "mask": mask}
         feed = {
             n: np.ascontiguousarray(a.transpose(0, 3, 1, 2), np.float32) for n, a in feed.items()
         }
         found = run(feed)
-        return None, found["output"].transpose(0, 2, 3, 1) / WHITE, found["attention"]
+        return found["output"].transpose(0, 2, 3, 1) / WHITE, found["attention"]
 
-    return lambda image, mask: photograph.inpaint(generate, config, image, mask)
+    return lambda image, mask: photograph.inpaint(network, config, image, mask)
 
 
 def _size(network):

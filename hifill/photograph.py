@@ -48,14 +48,16 @@ class Part(NamedTuple):
 
 
 def inpaint(
-    generate: Callable,
+    network: Callable,
     config: HiFillConfig,
     image: np.ndarray,
     mask: np.ndarray,
     down: str = "average",
     up: str = "bilinear",
 ) -> np.ndarray:
-    """Fills one photograph; arguments, result and errors are those of `HiFill.inpaint`.
+    """Fills one photograph; the other arguments, result and errors are those of `HiFill.inpaint`.
+
+    network: `HiFill.fill`, or another function with its arguments and results; only the hole of its image is used.
 
     down, up: operators of section 4.1, see `aggregate_residuals`.
     """
@@ -73,17 +75,17 @@ def inpaint(
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
-        _fill_part(generate, config, output, hole, part, side, down, up)
+        _fill_part(network, config, output, hole, part, side, down, up)
         memory.give_back()
     return output
 
 
-def _fill_part(generate, config, output, hole, part, side, down, up):
+def _fill_part(network, config, output, hole, part, side, down, up):
     """Fills one part of the hole in `output`, in place, and removes it from `hole`."""
     corner = _corner(part, hole.shape, side)
     low, touched = _low(output, hole, corner, side, config.size, down)
     memory.give_back()  # before each step that needs much
-    generated, attention = _generated(generate, low, touched)
+    generated, attention = _generated(network, low, touched)
     memory.give_back()
     window, window_hole = _window(output, hole, corner, side)
     inside = _inside(part, corner)
@@ -190,10 +192,10 @@ def _low(output, hole, corner, side, size, down):
     return reduced(window, size, window_hole, down), windows.cells_touching(window_hole, size)
 
 
-def _generated(generate, low, touched):
+def _generated(network, low, touched):
     """(completion [S, S, 3] in 0..255, attention [N, N]) of the generator."""
-    _, refined, attention = generate(low[None] / WHITE, touched[None, ..., None].astype(np.float32))
-    generated = np.asarray(refined)[0] * WHITE
+    filled, attention = network(low[None] / WHITE, touched[None, ..., None].astype(np.float32))
+    generated = np.asarray(filled)[0] * WHITE
     if not np.isfinite(generated).all():
         raise UserError("the network gives NaN or infinite values; its weights are not usable")
     return generated, np.asarray(attention)[0]

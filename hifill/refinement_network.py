@@ -19,7 +19,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from common.models.composite import Composite
-from hifill import rgb_head
+from hifill import hole_part, rgb_head
 from hifill.attention import AttentionTransfer, ContextualAttention
 from hifill.config import HiFillConfig
 from hifill.gated_convolution import gated_convolution
@@ -60,20 +60,24 @@ class RefinementNetwork(Composite):
         self.decoder_1 = [conv(c), conv(c)]
         self.to_rgb = rgb_head.make(config, config.refinement_gate, self.dtype_policy)
 
-    def call(self, inputs, mask):
+    def call(self, inputs, mask, hole_only=False):
+        """hole_only: compute the refined image only around the hole (`hifill.hole_part`); it is 0 elsewhere."""
+        part = hole_part.around(mask) if hole_only else None
+        cut = part.cut if part else tf.identity
         p1 = _chain(self.encoder_1, inputs)
         p2 = _chain(self.encoder_2, p1)
         p3 = _chain(self.encoder_3 + self.dilated, p2)
         attention = self.attention(p3, mask)
 
-        attended_3 = self.attended_3(self.fill(p3, attention, mask))
-        x = self.merge(tf.concat([p3, attended_3], axis=-1))
+        attended_3 = self.attended_3(cut(self.fill(p3, attention, mask)))
+        x = self.merge(tf.concat([cut(p3), attended_3], axis=-1))
         x = _chain(self.decoder_2, self._upsample(x))
-        attended_2 = _chain(self.attended_2, self.fill(p2, attention, mask))
+        attended_2 = _chain(self.attended_2, cut(self.fill(p2, attention, mask)))
         x = _chain(self.decoder_1, self._upsample(tf.concat([attended_2, x], axis=-1)))
-        attended_1 = _chain(self.attended_1, self.fill(p1, attention, mask))
+        attended_1 = _chain(self.attended_1, cut(self.fill(p1, attention, mask)))
         x = rgb_head.enlarge(self.config, self.to_rgb, tf.concat([attended_1, x], axis=-1))
-        return tf.clip_by_value(x, -1.0, 1.0), attention
+        x = tf.clip_by_value(x, -1.0, 1.0)
+        return part.put_back(x) if part else x, attention
 
     def fill(self, features, attention, mask):
         """Attention transfer (section 3.2): transferred features in the hole, unchanged features outside.

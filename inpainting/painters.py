@@ -192,12 +192,12 @@ def with_residuals(model) -> Painter:
     """
     from hifill import photograph
 
-    def generate(image, mask):
+    def network(image, mask):
         attention = np.asarray(model.attention(image, mask))
         output = np.asarray(model.fill(image, mask))
-        return None, output, pooled(attention[0], _RESIDUAL.grid)[None]
+        return output, pooled(attention[0], _RESIDUAL.grid)[None]
 
-    return lambda image, mask: photograph.inpaint(generate, _RESIDUAL, image, mask)
+    return lambda image, mask: photograph.inpaint(network, _RESIDUAL, image, mask)
 
 
 def pooled(attention: np.ndarray, grid: int) -> np.ndarray:

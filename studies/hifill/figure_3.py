@@ -52,7 +52,7 @@ def painter(model, down: str, up: str):
     """`HiFill.inpaint` with other operators."""
     from hifill import photograph
 
-    return functools.partial(photograph.inpaint, model.generate, model.config, down=down, up=up)
+    return functools.partial(photograph.inpaint, model.fill, model.config, down=down, up=up)
 
 
 def matrix(scored, downs, ups) -> np.ndarray:

@@ -28,9 +28,8 @@ def painter(model, enlarge: Callable | int) -> Callable:
         size, hole = model.config.size, mask > 0
         low = average_down(image, size, hole) / np.float32(convert.WHITE)
         touched = cells_touching(hole, size)[..., None]
-        refined = model.generate(low[None], touched[None].astype(np.float32))[1]
-        completed = np.where(touched, np.asarray(refined)[0], low).astype(np.float32)
-        large = np.asarray(network(completed[None]))[0]
+        completed, _ = model.fill(low[None], touched[None].astype(np.float32))
+        large = np.asarray(network(np.asarray(completed)))[0]
         if large.shape != image.shape:
             large = cv2.resize(large, image.shape[1::-1], interpolation=interpolation)
         return np.where(hole[..., None], convert.to_uint8(large), image)

@@ -98,8 +98,12 @@ def test_zoom_to_inpaint_on_photographs(attempt, models, data):
 
 @given(st.data())
 def test_batches(attempt, models, data):
-    """`generate` of both, and Zoom-to-Inpaint's `attention`."""
-    number, name = data.draw(st.sampled_from(((0, "generate"), (1, "generate"), (1, "attention"))))
+    """`generate` and `fill` of both, and Zoom-to-Inpaint's `attention`."""
+    number, name = data.draw(
+        st.sampled_from(
+            [*((n, name) for n in (0, 1) for name in ("generate", "fill")), (1, "attention")]
+        )
+    )
     side, kind = (64, 16)[number], data.draw(st.integers(0, 3))
     fits = kind == 0
     shapes = (
@@ -120,12 +124,12 @@ def test_windows_of_any_photograph(attempt, data):
     rng, grid = np.random.default_rng(0), config.grid
     odd = data.draw(st.sampled_from((1.0, 1.0, 1.0, 1e30, np.nan, np.inf)))
 
-    def generate(low, hole):
+    def network(low, hole):
         assert np.isfinite(low).all() and low.shape == (1, 64, 64, 3) and hole.any()
         refined = rng.random((1, 64, 64, 3), np.float32) * odd
-        return None, refined, rng.random((1, grid**2, grid**2), np.float32) / grid**2
+        return refined, rng.random((1, grid**2, grid**2), np.float32) / grid**2
 
-    taken, filled = attempt("arrays", lambda: photograph.inpaint(generate, config, image, mask))
+    taken, filled = attempt("arrays", lambda: photograph.inpaint(network, config, image, mask))
     attempt.require(
         "arrays", "changed known pixels", not taken or check_filled(image, mask, filled)
     )

@@ -32,7 +32,7 @@ def _smooth_generator(image, mask):
     grey = np.full_like(image, 0.5)
     attention = np.zeros((1, GRID**2, GRID**2), np.float32)
     attention[..., GRID * (GRID // 2)] = 1
-    return None, np.where(mask > 0, grey, image), attention
+    return np.where(mask > 0, grey, image), attention
 
 
 def _photograph(side, contrast_left, contrast_right):

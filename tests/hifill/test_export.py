@@ -85,7 +85,7 @@ def painted(loaded, image, mask):
 def filled_eagerly(model, image, mask):
     """By the ops that are exported, without a graph of them."""
     image, hole = tf.constant(image), tf.constant(mask > 0)
-    return graph_pipeline.fill(model.generate, model.config, image, hole).numpy()
+    return graph_pipeline.fill(model.fill, model.config, image, hole).numpy()
 
 
 def assert_same_picture(found, expected, image, mask):

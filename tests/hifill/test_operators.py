@@ -112,17 +112,17 @@ def test_photograph_hands_them_on():
     config = HiFillConfig(size=S)
     attention = np.tile(attention, (4, 4))[: config.grid**2, : config.grid**2]
 
-    def generate(low, mask):
-        return None, generated[None] / 255, attention[None]
+    def network(low, mask):
+        return generated[None] / 255, attention[None]
 
     results = {}
     for down in DOWN:
         for up in UP:
             pair = {"down": down, "up": up}
             results[down, up] = photograph.inpaint(
-                generate, config, image, hole.astype(np.uint8), **pair
+                network, config, image, hole.astype(np.uint8), **pair
             )
-    default = photograph.inpaint(generate, config, image, hole.astype(np.uint8))
+    default = photograph.inpaint(network, config, image, hole.astype(np.uint8))
     np.testing.assert_array_equal(default, results["average", "bilinear"])
     for found in results.values():
         np.testing.assert_array_equal(found[~hole], image[~hole])
