@@ -13,6 +13,9 @@ import tensorflow as tf
 
 # Keeps the derivative of the norm finite where the gradient is zero.
 _EPSILON = 1e-12
+# Added to a mean squared error, 1.3 levels of 255 squared. Without it, the gradient of a hole that is nearly right
+# would be the largest.
+_LEAST_ERROR = 1e-4
 
 
 def hole_l1(generated, image, mask, by_area=False):
@@ -28,6 +31,18 @@ def context_l1(generated, image, mask, by_area=False):
     return hole_l1(generated, image, 1.0 - mask, by_area)
 
 
+def log_error(generated, image, mask):
+    """The natural logarithm of the mean squared error of the hole; PSNR falls by 4.34 dB when it rises by 1.
+
+    Not in the paper. L1 weighs photographs by their error, so those with much detail decide; here all weigh the same.
+    0 without a hole.
+    """
+    squared = tf.reduce_mean(tf.square(generated - image) * mask, axis=[1, 2, 3])
+    share = tf.reduce_mean(mask, axis=[1, 2, 3])
+    error = tf.math.divide_no_nan(squared, share)
+    return tf.where(share > 0, tf.math.log(error + _LEAST_ERROR), 0.0)
+
+
 def reconstruction(
     generated,
     image,
@@ -36,10 +51,14 @@ def reconstruction(
     alpha_context,
     hole_by_area=False,
     context_by_area=False,
+    log_error_weight=0.0,
 ):
-    """L_rec = alpha_1 L_in-hole + alpha_2 L_context (eq. 13)."""
-    hole = hole_l1(generated, image, mask, hole_by_area)
-    return alpha_hole * hole + alpha_context * context_l1(generated, image, mask, context_by_area)
+    """L_rec = alpha_1 L_in-hole + alpha_2 L_context (eq. 13), and log_error_weight times `log_error`."""
+    found = alpha_hole * hole_l1(generated, image, mask, hole_by_area)
+    found += alpha_context * context_l1(generated, image, mask, context_by_area)
+    if log_error_weight:
+        found += log_error_weight * log_error(generated, image, mask)
+    return found
 
 
 def adversarial(fake_scores):

@@ -35,6 +35,9 @@ class TrainingOptions(common.CommonOptions):
     context_by_area: bool = option(
         False, "average the L1 of the context (H eq. 12) over the context, as in the release"
     )
+    log_error_weight: float = option(
+        0.0, "weight of the logarithm of the hole's mean squared error (not in the paper)"
+    )
     coarse_weight: float = option(1.0, "weight of the coarse network's L1; the release has 1.2")
     adversarial_weight: float = option(1e-4, "H eq. 14, beta; the release has 1e-3")
     gradient_penalty_weight: float = option(10.0, "H eq. 9, sigma")
@@ -46,7 +49,13 @@ class TrainingOptions(common.CommonOptions):
 
     def of_reconstruction(self) -> tuple:
         """The last arguments of `losses.reconstruction`."""
-        return self.alpha_hole, self.alpha_context, self.hole_by_area, self.context_by_area
+        return (
+            self.alpha_hole,
+            self.alpha_context,
+            self.hole_by_area,
+            self.context_by_area,
+            self.log_error_weight,
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -141,6 +141,7 @@ def test_a_flag_of_the_networks_changes_its_field(given, flag, field, value):
             ("hole_by_area", True),
             ("context_by_area", True),
             ("coarse_weight", 1.2),
+            ("log_error_weight", 0.2),
             ("adversarial_balance", 0.5),
             ("ema", 0.9),
             ("seed", 4),

@@ -39,6 +39,35 @@ def test_the_hole_by_its_area_weighs_a_pixel_as_much_as_half_an_image():
     np.testing.assert_allclose(both, [1.3, 1 + 0.6 * 63 / 64, 0.6], atol=1e-6)
 
 
+def test_the_logarithm_of_the_error_weighs_photographs_alike():
+    """Ten times the error adds the same everywhere, whatever the size of the hole; nothing without a hole."""
+    image = _random(3, 8, 8, 3)
+    small, large = (
+        np.asarray(losses.log_error(image + error, image, _mask())) for error in (0.05, 0.5)
+    )
+    np.testing.assert_allclose(small, [np.log(0.0026)] * 2 + [0], rtol=1e-4)
+    np.testing.assert_allclose(large, [np.log(0.2501)] * 2 + [0], rtol=1e-4)
+    np.testing.assert_allclose(np.diff(large - small), [0, -(large - small)[0]], atol=1e-4)
+
+
+def test_the_logarithm_of_no_error_has_a_finite_gradient():
+    image = tf.constant(_random(3, 8, 8, 3))
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        loss = losses.log_error(image, tf.identity(image) + 0.0, _mask())
+    assert np.isfinite(loss).all() and np.isfinite(tape.gradient(loss, image)).all()
+
+
+def test_reconstruction_adds_the_logarithm_if_it_has_a_weight():
+    generated, image, mask = _random(3, 8, 8, 3), _random(3, 8, 8, 3, seed=1), _mask()
+    plain, with_it = (
+        losses.reconstruction(generated, image, mask, 1.0, 1.2, log_error_weight=weight)
+        for weight in (0.0, 0.3)
+    )
+    expected = 0.3 * losses.log_error(generated, image, mask)
+    np.testing.assert_allclose(with_it - plain, expected, atol=1e-6)
+
+
 def test_reconstruction_equals_slow_numpy():
     generated, image, mask = _random(3, 8, 8, 3), _random(3, 8, 8, 3, seed=1), _mask()
     found = losses.reconstruction(generated, image, mask, 1.0, 1.2)
