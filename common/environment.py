@@ -54,18 +54,36 @@ def check() -> None:
     _check_keras_settings()
 
 
-def check_installed(what: str, packages: Mapping[str, str], extra: str) -> None:
+def check_installed(
+    what: str, packages: Mapping[str, str], extra: str, beside_addons: bool = True
+) -> None:
     """UserError if packages of this program's extra `extra` are missing.
 
     Args:
       what: needs the packages, for the message.
       packages: {module: name of the package that pip installs}.
+      beside_addons: whether the extra can be installed beside TensorFlow Addons.
     """
     missing = [name for module, name in packages.items() if not importlib.util.find_spec(module)]
-    if missing:
+    if not missing:
+        return
+    if not beside_addons and _addons_installed():
         raise UserError(
-            f"{what} needs {', '.join(missing)}: {sys.executable} -m pip install '.[{extra}]'"
+            f"{what} needs {', '.join(missing)}, which cannot be installed beside TensorFlow Addons; "
+            f"take an environment with the newest TensorFlow and install '.[{extra}]' there"
         )
+    raise UserError(f"{what} needs {', '.join(missing)}: {install_command(extra)}")
+
+
+def install_command(extra: str) -> str:
+    """The command that installs this program's extra `extra` and leaves TensorFlow as it is."""
+    # Without the extra `addons` pip may replace TensorFlow 2.15.1 by one that TensorFlow Addons does not work with.
+    extras = f"addons,{extra}" if _addons_installed() else extra
+    return f"{sys.executable} -m pip install '.[{extras}]'"
+
+
+def _addons_installed() -> bool:
+    return importlib.util.find_spec("tensorflow_addons") is not None
 
 
 @contextlib.contextmanager
@@ -117,7 +135,7 @@ def _version(module: str, distribution: str) -> str:
 
 
 def _check_keras_3() -> None:
-    if importlib.util.find_spec("tensorflow_addons") is not None:
+    if _addons_installed():
         raise UserError(
             "TensorFlow Addons does not work with Keras 3; remove it (pip uninstall tensorflow-addons) or install "
             "tensorflow==2.15.1"

@@ -260,7 +260,7 @@ def dry_run(job: Job) -> None:
 
 def export_step(job: Job) -> None:
     """Writes a step, with the state of the run's last checkpoint, for machines that have JAX and no TensorFlow."""
-    environment.check_installed("--export_step", {"jax": "jax"}, "jax")
+    environment.check_installed("--export_step", {"jax": "jax"}, "jax", beside_addons=False)
     from tensorflow import keras
 
     from common.training import devices, portable_step

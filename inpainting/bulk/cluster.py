@@ -36,7 +36,7 @@ def check_installed() -> None:
         return
     if sys.version_info < (3, 10):
         raise UserError("inpaint bulk needs Ray 2.60, which needs Python 3.10 or later")
-    raise UserError(f"inpaint bulk needs Ray: {sys.executable} -m pip install '.[bulk]'")
+    raise UserError(f"inpaint bulk needs Ray: {environment.install_command('bulk')}")
 
 
 class Share(NamedTuple):

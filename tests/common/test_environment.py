@@ -82,6 +82,28 @@ def test_addons_need_keras_2(install):
     assert "tensorflow==2.15.1" in message
 
 
+def missing(**options):
+    with pytest.raises(UserError) as caught:
+        environment.check_installed("--flag", {"missing_module": "a-package"}, "some", **options)
+    return str(caught.value)
+
+
+def test_an_extra_is_installed_with_addons_where_they_are(install):
+    """`pip install '.[onnx]'` alone puts the newest TensorFlow beside TensorFlow Addons, which then fail."""
+    install(missing_module=None)
+    assert missing().endswith(f"needs a-package: {sys.executable} -m pip install '.[some]'")
+    install(missing_module=None, tensorflow_addons="0.23.0")
+    assert missing().endswith(f"needs a-package: {sys.executable} -m pip install '.[addons,some]'")
+
+
+def test_an_extra_that_does_not_go_with_addons(install):
+    install(missing_module=None)
+    assert "-m pip install '.[some]'" in missing(beside_addons=False)
+    install(missing_module=None, tensorflow_addons="0.23.0")
+    message = missing(beside_addons=False)
+    assert "cannot be installed beside TensorFlow Addons" in message and "-m pip" not in message
+
+
 @pytest.mark.parametrize("value", ["1", "true", "True"])
 def test_legacy_keras(install, monkeypatch, value):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
