@@ -127,9 +127,11 @@ def start_tensorflow() -> None:
 
 def _version(module: str, distribution: str) -> str:
     """The version of the imported module, else of the installed distribution, else "unknown"."""
-    loaded = getattr(sys.modules.get(module), "__version__", None)
+    found = sys.modules.get(module)
+    # Not getattr: a module of lazy_loader that nothing has used yet would be imported, and TensorFlow takes seconds.
+    content = types.ModuleType.__getattribute__(found, "__dict__") if found else {}
     try:
-        return loaded or importlib.metadata.version(distribution)
+        return content.get("__version__") or importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return UNKNOWN
 

@@ -104,6 +104,16 @@ def test_an_extra_that_does_not_go_with_addons(install):
     assert "cannot be installed beside TensorFlow Addons" in message and "-m pip" not in message
 
 
+def test_the_versions_of_modules_that_nothing_used_are_found_without_their_import():
+    code = (
+        "import sys, lazy_loader; lazy_loader.load('tensorflow'); from common import environment\n"
+        "found = environment.versions(); print('tensorflow.python' in sys.modules, found['tensorflow'])"
+    )
+    command = [sys.executable, "-c", code]
+    said = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert said.split() == ["False", importlib.metadata.version("tensorflow")]
+
+
 @pytest.mark.parametrize("value", ["1", "true", "True"])
 def test_legacy_keras(install, monkeypatch, value):
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", value)
