@@ -39,7 +39,7 @@ setup(
         "common.configs": ["**/*.cfg"],
         "common.model_cards": ["*"],
         "common.scoring": ["*.j2"],
-        "hifill": ["shipped_network.zip", "weights/*"],
+        "hifill": ["shipped_network_*.zip", "weights/*"],
         "inpainting.serve": ["openapi.json", "page/*"],
         "zoom_to_inpaint": ["weights/*"],
     },

@@ -67,6 +67,9 @@ class HiFillConfig:
     # A window smaller than `size` is enlarged to `size`; False: it is extended by reflection, so no pixel is
     # resampled.
     enlarge: bool = True
+    # Departure: side the generator works at for windows larger than `size`, but smaller than 4 `size`: they lose less
+    # to the reduction. 0: `size` for all windows, as in the paper.
+    large_size: int = option(0, least=0, most=2048)
     # Departure: blur of the completion before residuals are taken, for windows of 4 S and more (`hifill.detail`).
     # Smooth completions then get coarser detail too.
     detail_blur: float = option(
@@ -79,6 +82,10 @@ class HiFillConfig:
         options.check(self)
         if self.size % 32:
             raise ValueError(f"size {self.size} is not a multiple of 32 of at least 64")
+        if self.large_size % 32 or 0 < self.large_size < self.size:
+            raise ValueError(
+                f"large_size {self.large_size} is neither 0 nor a multiple of 32 of at least {self.size}"
+            )
         if self.overlap and self.fill_hole_only:
             raise ValueError(
                 "overlapping patches are added up everywhere: set fill_hole_only=False"
@@ -90,6 +97,11 @@ class HiFillConfig:
     def grid(self) -> int:
         """Patches along one side of the attention grid: 32 at 512 (H section 3.2)."""
         return self.size // 16
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sides the generator works at."""
+        return (self.size, self.large_size) if self.large_size else (self.size,)
 
     @property
     def least_window(self) -> int:
@@ -133,6 +145,7 @@ SHIPPED = dataclasses.replace(
     rgb_head="subpixel",
     start="membrane",
     enlarge=False,
+    large_size=512,
     detail_blur=2.0,
 )
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from common.images.convert import WHITE
 from common.models import window as windows
 from hifill import detail as details
+from hifill import photograph
 from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
@@ -26,6 +27,19 @@ def fill(network, config, image, hole):
 
     network: `HiFill.fill`.
     """
+
+    def at(config):
+        return lambda: _fill(network, config, image, hole)
+
+    if not config.large_size:
+        return at(config)()
+    side = _plan(hole, config.grid, config.least_window)[1]
+    medium = photograph.has_medium_window(config, side)
+    return tf.cond(medium, at(photograph.at_large_size(config)), at(config))
+
+
+def _fill(network, config, image, hole):
+    """`fill` at `config.size`, whatever the window."""
     grid = config.grid
     long, side, starts, length, bounds = _plan(hole, grid, config.least_window)
     several = tf.size(starts) > 1

@@ -45,11 +45,8 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
         self.refinement = RefinementNetwork(config, dtype=dtype)
         # The networks are fully convolutional, so the smallest image creates every variable.
         self((tf.zeros([1, 64, 64, 3]), tf.zeros([1, 64, 64, 1])))
-        batch_of = [tf.TensorSpec([None, config.size, config.size, c], tf.float32) for c in (3, 1)]
-        self._generate, self._fill = (
-            tf.function(function, input_signature=batch_of, autograph=False)
-            for function in (self._generate_unit, self._fill_unit)
-        )
+        self._generate = _traced(self._generate_unit, config.size)
+        self._fill = {size: _traced(self._fill_unit, size) for size in config.sizes}
 
     def call(self, inputs, training=None):
         """Both networks on images in [-1, 1].
@@ -113,11 +110,13 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
     def fill(self, image, mask):
         """The filled image [B, S, S, 3] float32 and the attention of `generate`, at less cost.
 
-        Arguments and errors are those of `generate`. The decoder of the refinement network computes only the
-        surroundings of the hole (`hifill.hole_part`), so the time depends on the rectangle around the hole.
+        Arguments and errors are those of `generate`, but S may also be config.large_size. The decoder of the refinement
+        network computes only the surroundings of the hole (`hifill.hole_part`), so the time depends on the rectangle
+        around the hole.
         """
-        image, mask = batch.check(image, mask, self.config.size)
-        return self._fill(image, mask)
+        size = tuple(getattr(image, "shape", ()))[1:2]
+        size = size[0] if size and size[0] in self._fill else self.config.size
+        return self._fill[size](*batch.check(image, mask, size))
 
     def inpaint(self, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Fills the hole of one photograph of any size.
@@ -136,6 +135,13 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
 
     def at_size(self, size: int) -> HiFill:
         """A new model with the same weights for another `size`: a multiple of 32, at least 64."""
-        model = HiFill(dataclasses.replace(self.config, size=size), self._precision)
+        config = dataclasses.replace(self.config, size=size, large_size=0)
+        model = HiFill(config, self._precision)
         model.set_weights(self.get_weights())
         return model
+
+
+def _traced(function, size):
+    """`function` of a batch of images and masks as a graph."""
+    batch_of = [tf.TensorSpec([None, size, size, channels], tf.float32) for channels in (3, 1)]
+    return tf.function(function, input_signature=batch_of, autograph=False)

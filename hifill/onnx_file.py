@@ -45,7 +45,7 @@ def load(path: PathLike, runtime: str | None = None) -> Callable:
 def painter(run: Callable, config: HiFillConfig) -> Callable:
     """(image, mask) -> filled photograph, as `HiFill.inpaint`.
 
-    run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable`, S = config.size.
+    run: {"image", "mask"} -> {"output", "attention"}, arrays of `common.models.portable`, S in config.sizes.
     """
 
     def network(image, mask):
@@ -75,7 +75,7 @@ def _config(path, network, size):
     """What the pipeline needs of the exported configuration; files of other versions do not name `detail_blur`."""
     blur = network.properties.get(DETAIL_BLUR, "0")
     try:
-        return dataclasses.replace(SHIPPED, size=size, detail_blur=float(blur))
+        return dataclasses.replace(SHIPPED, size=size, large_size=0, detail_blur=float(blur))
     except ValueError as error:
         raise UserError(f"{path}: its metadata have {DETAIL_BLUR} = {blur!r}") from error
 

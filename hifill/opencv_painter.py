@@ -5,6 +5,7 @@ Starting takes a fraction of a second. Results differ from TensorFlow's by at mo
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from typing import Callable
 
@@ -12,8 +13,9 @@ from common.models import opencv_network, pretrained, weights
 from hifill import onnx_file
 from hifill.config import SHIPPED
 
-# The networks of `SHIPPED`, without weights.
-NETWORK = pathlib.Path(__file__).with_name("shipped_network.zip")
+_FOLDER = pathlib.Path(__file__).parent
+# The networks of `SHIPPED` at each of its sizes, without weights.
+NETWORKS = {size: _FOLDER / f"shipped_network_{size}.zip" for size in SHIPPED.sizes}
 
 
 def load() -> Callable:
@@ -21,6 +23,13 @@ def load() -> Callable:
 
     UserError if the weights are not the published file.
     """
-    _, arrays = weights.read(pretrained.find(NETWORK.parent), "hifill")
-    run = opencv_network.load(NETWORK, arrays)
-    return onnx_file.painter(lambda inputs: run(inputs, ("output", "attention")), SHIPPED)
+    _, arrays = weights.read(pretrained.find(_FOLDER), "hifill")
+
+    @functools.cache
+    def network(size):  # when a window first needs it
+        return opencv_network.load(NETWORKS[size], arrays)
+
+    def run(inputs):
+        return network(inputs["image"].shape[-1])(inputs, ("output", "attention"))
+
+    return onnx_file.painter(run, SHIPPED)

@@ -8,13 +8,15 @@ The generator takes S x S pixels, so it works on a square window of the photogra
   pixels as the photograph, so that memory grows with its pixels and not with the square of its length. They are
   extended by reflection. One window is used if the hole fits; otherwise several windows along the hole, each of which
   continues the fill of the ones before.
-A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended by reflection. The paper
+A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended by reflection. A
+configuration with a `large_size` works at that size in windows larger than S and smaller than 4 S. The paper
 squeezes every photograph into a square and needs sides that are multiples of 512. This code gives the paper's result
 for square photographs with a side divisible by 32. Only pixels of the hole are written.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Callable, NamedTuple
 
@@ -74,10 +76,24 @@ def inpaint(
         return image.copy()
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
+    if has_medium_window(config, side):
+        config = at_large_size(config)
+        side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
         _fill_part(network, config, output, hole, part, side, down, up)
         memory.give_back()
     return output
+
+
+def has_medium_window(config: HiFillConfig, side):
+    """Whether a window of `side` pixels, a number or a tensor, is one for `config.large_size`."""
+    largest = detail.WHOLE * config.size if config.large_size else 0
+    return (config.size < side) & (side < largest)
+
+
+def at_large_size(config: HiFillConfig) -> HiFillConfig:
+    """The configuration for medium windows."""
+    return dataclasses.replace(config, size=config.large_size, large_size=0)
 
 
 def _fill_part(network, config, output, hole, part, side, down, up):

@@ -19,7 +19,7 @@ from hifill.options import Start, TrainingOptions
 from hifill.training import HiFillTrainer
 
 # Fields of a configuration that change no weight: flags may differ from a file's.
-_NOT_OF_NETWORKS = ("name", "size", "detail_blur")
+_NOT_OF_NETWORKS = ("name", "size", "large_size", "detail_blur")
 
 
 def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
@@ -32,6 +32,8 @@ def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
     named = options.from_flags(Start, values).config
     if named or start is None:
         start = CONFIGS[named or "paper"]
+    if values.get("hifill_size") not in (None, start.size):
+        start = dataclasses.replace(start, large_size=0)  # this size, in all windows
     try:
         return options.changed(start, values)
     except ValueError as error:

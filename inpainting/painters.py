@@ -34,7 +34,7 @@ RUNTIMES = (TENSORFLOW, OPENCV, *runtimes.NAMES)
 # How Zoom-to-Inpaint fills photographs that are too large for its networks.
 HIGH_RES = ("auto", "crop", "residual")
 # For `residual`: side of the reduced photograph, and number of HiFill's patches along it (HiFill section 3.2).
-_RESIDUAL = types.SimpleNamespace(size=256, grid=32, least_window=0, detail_blur=0.0)
+_RESIDUAL = types.SimpleNamespace(size=256, grid=32, least_window=0, large_size=0, detail_blur=0.0)
 
 
 def check_names(names: list[str]) -> None:

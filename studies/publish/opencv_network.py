@@ -1,4 +1,4 @@
-"""Writes hifill/shipped_network.zip: HiFill's shipped configuration for OpenCV (`common.models.opencv_network`).
+"""Writes hifill/shipped_network_SIZE.zip: HiFill's shipped configuration for OpenCV (`common.models.opencv_network`).
 
     python -m studies.publish.opencv_network
 
@@ -21,23 +21,28 @@ import tensorflow as tf
 from common import storage
 from common.models import opencv_network, portable, weights
 from hifill import SHIPPED, HiFill, export
-from hifill.opencv_painter import NETWORK
+from hifill.opencv_painter import NETWORKS
 
 
 def main() -> None:
     tf.keras.utils.set_random_seed(0)
     model = HiFill(SHIPPED)
     arrays = _randomize(model)
+    for size, path in NETWORKS.items():
+        _write(path, model, size, arrays)
+
+
+def _write(target, model, size, arrays):
     with tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder, "network.onnx")
-        portable.export(export.network(model, SHIPPED.size), "onnx", path)
+        portable.export(export.network(model, size), "onnx", path)
         content, table = without_weights(path, arrays)
     members = {opencv_network.NETWORK: content, opencv_network.WEIGHTS: json.dumps(table).encode()}
-    with storage.atomic_path(NETWORK) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with storage.atomic_path(target) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, data in members.items():
             # Without a date, so that the same network gives the same file.
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
-    print(f"wrote {NETWORK}, {NETWORK.stat().st_size / 1000:.0f} kB, {len(table)} weights")
+    print(f"wrote {target}, {target.stat().st_size / 1000:.0f} kB, {len(table)} weights")
 
 
 def _randomize(model):

@@ -56,6 +56,18 @@ def model():
     return hifill.HiFill(TINY)
 
 
+@pytest.mark.parametrize("side", [50, 64, 68, 200, 255, 256, 300])
+def test_medium_windows_are_generated_at_the_large_size(side):
+    """As `HiFill.inpaint` does; at every side the other size gives another result."""
+    tf.keras.utils.set_random_seed(1)
+    model = hifill.HiFill(dataclasses.replace(TINY, large_size=128, enlarge=False))
+    image, mask = photo_and_hole((side, side + 9), (20, 40, 20, 40))
+    found = filled_eagerly(model, image, mask)
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+    other = model.at_size(64 if 64 < side < 256 else 128).inpaint(image, mask)
+    assert np.abs(other.astype(int) - found)[mask > 0].max() > 1
+
+
 def run(command, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 

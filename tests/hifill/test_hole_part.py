@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import keras
 
 from benchmarks import flops
+from common.errors import UserError
 from hifill import PAPER, RELEASE, SHIPPED, HiFill, hole_part
 
 SIDE = 256
@@ -68,6 +69,22 @@ def test_a_shorter_reach_is_not_enough(model, monkeypatch):
     again.set_weights(model.get_weights())
     difference, _ = _difference(again, *_batch(HOLES["middle"]))
     assert difference > 1e-4
+
+
+def test_fill_also_takes_the_large_size():
+    keras.utils.set_random_seed(0)
+    config = dataclasses.replace(PAPER, size=64, large_size=128, channels=4)
+    model = HiFill(config)
+    rng = np.random.default_rng(1)
+    image, mask = rng.random((1, 128, 128, 3), np.float32), np.zeros((1, 128, 128, 1), np.float32)
+    mask[:, 40:60, 70:80] = 1
+    filled, attention = model.fill(image, mask)
+    wanted, same_attention = model.at_size(128).fill(image, mask)
+    np.testing.assert_allclose(filled, wanted, atol=1e-6)
+    np.testing.assert_allclose(attention, same_attention, atol=1e-6)
+    assert model.at_size(128).config == dataclasses.replace(config, size=128, large_size=0)
+    with pytest.raises(UserError, match=r"expected \[B, 64, 64, 3\]"):
+        model.fill(image[:, :96, :96], mask[:, :96, :96])
 
 
 def test_values_under_the_mask_do_not_matter(model):

@@ -36,7 +36,8 @@ def paint():
     return opencv_painter.load()
 
 
-@pytest.mark.parametrize("size", [(300, 451), (200, 130), (40, 700)])
+# Windows of 256, 512 (medium ones), 256 (a thin photograph), and of 1024, which is reduced to 256.
+@pytest.mark.parametrize("size", [(200, 130), (300, 451), (40, 700), (1030, 1100)])
 def test_it_fills_as_tensorflow_does(paint, size):
     image, mask = photograph(*size)
     wanted, found = HiFill.pretrained().inpaint(image, mask), paint(image, mask)
@@ -45,7 +46,8 @@ def test_it_fills_as_tensorflow_does(paint, size):
     np.testing.assert_array_equal(found[mask == 0], image[mask == 0])
 
 
-def test_the_file_serves_any_weights_of_the_configuration():
+@pytest.mark.parametrize("size", opencv_painter.NETWORKS)
+def test_the_file_serves_any_weights_of_the_configuration(size):
     tf.keras.utils.set_random_seed(3)
     model = HiFill(SHIPPED)
     arrays = {name: value.numpy() for name, value in weights.named_variables(model).items()}
@@ -54,21 +56,24 @@ def test_the_file_serves_any_weights_of_the_configuration():
         arrays[name] = array + 0.02 * rng.standard_normal(array.shape, np.float32)
     weights.assign(model, arrays, "this test")
     inputs = {
-        "image": rng.random((1, 3, 256, 256), np.float32),
-        "mask": np.zeros((1, 1, 256, 256), np.float32),
+        "image": rng.random((1, 3, size, size), np.float32),
+        "mask": np.zeros((1, 1, size, size), np.float32),
     }
     inputs["mask"][..., 90:150, 60:200] = 1
-    found = opencv_network.load(opencv_painter.NETWORK, arrays)(inputs, ("output", "attention"))
-    wanted = portable.function(export.network(model, 256))(**inputs)
+    found = opencv_network.load(opencv_painter.NETWORKS[size], arrays)(
+        inputs, ("output", "attention")
+    )
+    wanted = portable.function(export.network(model, size))(**inputs)
     np.testing.assert_allclose(found["output"], wanted["output"], atol=1e-4 * 255)
     np.testing.assert_allclose(found["attention"], wanted["attention"], atol=1e-4)
 
 
-def test_the_file_holds_no_weights():
-    with zipfile.ZipFile(opencv_painter.NETWORK) as archive:
+@pytest.mark.parametrize("path", opencv_painter.NETWORKS.values(), ids=lambda path: path.name)
+def test_the_file_holds_no_weights(path):
+    with zipfile.ZipFile(path) as archive:
         table = json.loads(archive.read(opencv_network.WEIGHTS))
     assert {key for _, key, _, _ in table} == set(weights.named_variables(HiFill(SHIPPED)))
-    assert opencv_painter.NETWORK.stat().st_size < 100_000
+    assert path.stat().st_size < 100_000
 
 
 def test_threads_agree(paint):
@@ -86,8 +91,9 @@ def test_it_is_there_with_the_package_and_needs_no_tensorflow():
 
 def test_an_unwritable_folder_of_temporary_files_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "gone"))
+    paint = opencv_painter.load()
     with pytest.raises(UserError, match=r"cannot write .*gone"):
-        opencv_painter.load()
+        paint(*photograph(60, 80))
 
 
 def fill(folder, *flags):
@@ -146,14 +152,14 @@ def test_the_file_is_what_its_command_writes(tmp_path, monkeypatch):
         pytest.importorskip(package, reason=f"{package} is not installed")
     from studies.publish import opencv_network as study
 
-    monkeypatch.setattr(study, "NETWORK", tmp_path / "network.zip")
+    monkeypatch.setattr(study, "NETWORKS", {256: tmp_path / "network.zip"})
     study.main()
     _, arrays = weights.read(pretrained.find(ROOT / "hifill"), "hifill")
     inputs = {"image": np.ones((1, 3, 256, 256), np.float32)}
     inputs["mask"] = np.tri(256, dtype=np.float32)[None, None]
     shipped, made = (
         opencv_network.load(path, arrays)(inputs, ("output", "attention"))
-        for path in (opencv_painter.NETWORK, tmp_path / "network.zip")
+        for path in (opencv_painter.NETWORKS[256], tmp_path / "network.zip")
     )
     for name, value in shipped.items():
         np.testing.assert_allclose(made[name], value, atol=1e-4)

@@ -36,9 +36,10 @@ class Generator:
         known = image[mask[..., 0] == 0]
         mean = known.mean(axis=0) if len(known) else np.zeros(3)
         refined = np.where(mask > 0, mean, image).astype(np.float32)
-        clean = ~mask[0, ..., 0].reshape(GRID, 16, GRID, 16).any(axis=(1, 3)).ravel()
+        grid = image.shape[1] // 16
+        clean = ~mask[0, ..., 0].reshape(grid, 16, grid, 16).any(axis=(1, 3)).ravel()
         row = clean / max(1, clean.sum())
-        return refined, np.tile(row.astype(np.float32), (1, GRID**2, 1))
+        return refined, np.tile(row.astype(np.float32), (1, grid**2, 1))
 
 
 def _image(height, width, seed=0):
@@ -196,6 +197,21 @@ def test_window_contains_the_hole_and_lies_inside_if_it_fits(seed):
     # Context around the hole, unless the window shows all there is.
     assert extent <= 0.75 * side or side >= max(height, width)
     assert side <= -(-max(height, width) // grid) * grid
+
+
+@pytest.mark.parametrize(
+    "side, size", [(50, 64), (64, 64), (68, 128), (130, 128), (255, 128), (256, 64), (300, 64)]
+)
+@pytest.mark.parametrize("enlarge", [False, True])
+def test_medium_windows_are_generated_at_the_large_size(side, size, enlarge):
+    """Between S = 64 and 4 S. The window then lies as for a configuration of that size alone."""
+    image, mask, generator = _image(side, side + 7), _mask(side, side + 7), Generator()
+    config = dataclasses.replace(CONFIG, large_size=128, enlarge=enlarge)
+    found = photograph.inpaint(generator, config, image, mask)
+    ((seen, _),) = generator.calls
+    assert seen.shape == (1, size, size, 3)
+    alone = dataclasses.replace(CONFIG, size=size, enlarge=enlarge)
+    np.testing.assert_array_equal(found, photograph.inpaint(Generator(), alone, image, mask))
 
 
 @pytest.mark.parametrize("height, width", [(40, 40), (33, 400), (16, 20), (64, 64), (60, 130)])
