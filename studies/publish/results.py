@@ -33,7 +33,7 @@ _RESULTS = """\
 
 Every number was measured by this package's own commands. Date, machine, commit and command are below each table. Unless
 a table says otherwise, the networks are small and were trained for hours on two cores, so their scores do not show what
-the methods can do. The cards [hifill-4](models/hifill-4.md) and [zoom_to_inpaint-1](models/zoom_to_inpaint-1.md)
+the methods can do. The cards [hifill-5](models/hifill-5.md) and [zoom_to_inpaint-1](models/zoom_to_inpaint-1.md)
 explain the scores of the shipped weights.
 
 This page is generated from `docs/results/` by `python -m studies.publish.results`. To add a result of a study, of

@@ -91,18 +91,26 @@ def test_a_flagfile_of_the_paper_has_its_numbers(given, train, name):
     assert (job.reduce_to(512) is not None) == (name in datasets) and not job.data.flip
 
 
-@pytest.mark.parametrize("name, size", [("shipped", 128), ("shipped_256", 256)])
+@pytest.mark.parametrize(
+    "name, size, before",
+    [
+        ("shipped", 128, None),
+        ("shipped_256", 256, "runs/shipped/weights.npz"),
+        ("shipped_512", 512, "runs/shipped_256/weights.npz"),
+    ],
+)
 def test_a_flagfile_of_the_shipped_weights_trains_their_networks_on_the_hole_alone(
-    given, monkeypatch, tmp_path_factory, name, size
+    given, monkeypatch, tmp_path_factory, name, size, before
 ):
     monkeypatch.chdir(tmp_path_factory.mktemp("beside"))  # of the photographs
-    before = pathlib.Path("runs/shipped/weights.npz")
-    before.parent.mkdir(parents=True)
-    before.touch()
+    if before:
+        pathlib.Path(before).parent.mkdir(parents=True)
+        pathlib.Path(before).touch()
     masks, chosen, config = given(f"--flagfile={FOLDER / name}.cfg")
     large = SHIPPED.large_size if size == SHIPPED.size else 0
     assert masks == "any" and config == dataclasses.replace(SHIPPED, size=size, large_size=large)
-    assert FLAGS.weights == (None if size == 128 else str(before))
+    assert FLAGS.weights == before
+    assert chosen.log_error_weight == (0.2 if before else 0)
     assert (chosen.critic_steps, chosen.adversarial_weight, chosen.alpha_context) == (0, 0, 0)
     assert chosen.hole_by_area and FLAGS.flip and not FLAGS.resize
 
