@@ -200,7 +200,7 @@ def small_grid(monkeypatch):
     monkeypatch.setattr(
         painters,
         "_RESIDUAL",
-        types.SimpleNamespace(size=64, grid=8, least_window=0, detail_blur=0.0),
+        types.SimpleNamespace(size=64, grid=8, least_window=0, large_size=0, detail_blur=0.0),
     )
 
 
