@@ -33,8 +33,8 @@ def fill(network, config, image, hole):
 
     if not config.large_size:
         return at(config)()
-    side = _plan(hole, config.grid, config.least_window)[1]
-    medium = photograph.has_medium_window(config, side)
+    _, side, starts, *_ = _plan(hole, config.grid, config.least_window)
+    medium = (tf.size(starts) == 1) & photograph.has_medium_window(config, side)
     return tf.cond(medium, at(photograph.at_large_size(config)), at(config))
 
 

@@ -9,7 +9,7 @@ The generator takes S x S pixels, so it works on a square window of the photogra
   extended by reflection. One window is used if the hole fits; otherwise several windows along the hole, each of which
   continues the fill of the ones before.
 A window smaller than S is enlarged to S or, if the configuration does not `enlarge`, extended by reflection. A
-configuration with a `large_size` works at that size in windows larger than S and smaller than 4 S. The paper
+configuration with a `large_size` works at that size in a single window larger than S and smaller than 4 S. The paper
 squeezes every photograph into a square and needs sides that are multiples of 512. This code gives the paper's result
 for square photographs with a side divisible by 32. Only pixels of the hole are written.
 """
@@ -76,7 +76,7 @@ def inpaint(
         return image.copy()
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
-    if has_medium_window(config, side):
+    if len(parts) == 1 and has_medium_window(config, side):
         config = at_large_size(config)
         side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:

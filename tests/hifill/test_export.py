@@ -68,6 +68,15 @@ def test_medium_windows_are_generated_at_the_large_size(side):
     assert np.abs(other.astype(int) - found)[mask > 0].max() > 1
 
 
+def test_several_windows_are_generated_at_the_small_size():
+    tf.keras.utils.set_random_seed(1)
+    model = hifill.HiFill(dataclasses.replace(TINY, large_size=128))
+    image, mask = photo_and_hole((17, 3000), (4, 8, 100, 2900))
+    found = filled_eagerly(model, image, mask)
+    assert_same_picture(found, model.inpaint(image, mask), image, mask)
+    assert_same_picture(found, model.at_size(64).inpaint(image, mask), image, mask)
+
+
 def run(command, folder):
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 

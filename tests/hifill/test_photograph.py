@@ -214,6 +214,17 @@ def test_medium_windows_are_generated_at_the_large_size(side, size, enlarge):
     np.testing.assert_array_equal(found, photograph.inpaint(Generator(), alone, image, mask))
 
 
+def test_several_windows_are_generated_at_the_small_size():
+    """Along a thin photograph: at the large size they would take more memory than a square photograph."""
+    image, mask, generator = _image(16, 3000), _mask(16, 3000), Generator()
+    mask[4:8, 100:2900] = 1
+    config = dataclasses.replace(CONFIG, large_size=128)
+    side, parts = photograph.plan(mask > 0, config.grid)
+    assert config.size < side < 4 * config.size and len(parts) > 1
+    photograph.inpaint(generator, config, image, mask)
+    assert {seen.shape for seen, _ in generator.calls} == {(1, 64, 64, 3)}
+
+
 @pytest.mark.parametrize("height, width", [(40, 40), (33, 400), (16, 20), (64, 64), (60, 130)])
 def test_small_photographs_are_extended_rather_than_enlarged(height, width):
     """The generator then sees every pixel as it is, and what it gives is what is pasted."""
