@@ -212,7 +212,7 @@ def test_a_damaged_file_and_other_weights_are_one_line(without_tensorflow, tmp_p
 def test_the_shipped_weights_fill_as_with_tensorflow(tmp_path, runtime):
     for package in (*portable.FORMATS["onnx"], runtime):
         pytest.importorskip(package, reason=f"{package} is not installed")
-    model = hifill.HiFill.pretrained()
+    model = hifill.HiFill.pretrained().at_size(256)  # a file has one size, whatever the window
     portable.export(export.network(model, 256), "onnx", tmp_path / "net.onnx")
     image, mask = photograph(300, 420)
     wanted, found = (

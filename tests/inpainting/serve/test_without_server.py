@@ -67,9 +67,11 @@ def files(tmp_path):
     folder = os.environ.get("ONNXRUNTIME_WEB")
     if not folder:
         pytest.skip(f"ONNXRUNTIME_WEB names no folder with {FILES[0]} and {FILES[1]}")
-    _, arrays = weights.read(pretrained.find(opencv_painter.NETWORK.parent), "hifill")
+    _, arrays = weights.read(
+        pretrained.find(opencv_painter.NETWORKS[SHIPPED.size].parent), "hifill"
+    )
     model = tmp_path / FILES[2]
-    model.write_bytes(opencv_network.whole(opencv_painter.NETWORK, arrays))
+    model.write_bytes(opencv_network.whole(opencv_painter.NETWORKS[SHIPPED.size], arrays))
     return [*(pathlib.Path(folder).resolve() / name for name in FILES[:2]), model], arrays
 
 
@@ -121,7 +123,7 @@ def test_it_fills_as_the_numpy_example_does(static, browse, png, files):
     """And again, on top of the first result; what is not painted stays. OpenCV runs the network for the example."""
     paths, arrays = files
     page = opened(browse(static(*paths)), png)
-    network = opencv_network.load(opencv_painter.NETWORK, arrays)
+    network = opencv_network.load(opencv_painter.NETWORKS[SHIPPED.size], arrays)
 
     def run(image, mask):
         return network({"image": image, "mask": mask}, ("output", "attention")).values()
