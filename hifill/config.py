@@ -108,6 +108,10 @@ class HiFillConfig:
         """Smallest side of a window on a photograph (`hifill.photograph`); 0: no limit."""
         return 0 if self.enlarge else self.size
 
+    def at_size(self, size: int) -> HiFillConfig:
+        """The same configuration at one `size` in all windows; ValueError if it is not one of those allowed."""
+        return dataclasses.replace(self, size=size, large_size=0)
+
     def to_dict(self) -> dict:
         """All fields as plain values, for a weights file or a run folder."""
         return dataclasses.asdict(self)

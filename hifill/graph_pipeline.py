@@ -15,8 +15,7 @@ import tensorflow as tf
 from common.images.convert import WHITE
 from common.models import window as windows
 from hifill import detail as details
-from hifill import photograph
-from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE
+from hifill.photograph import LARGEST_SHARE, THIN, THIN_SHARE, has_medium_window
 
 # Pixel values gathered at once, as float32 (64 MiB): bounds memory at any image size.
 _STRIP_VALUES = 16 << 20
@@ -27,21 +26,23 @@ def fill(network, config, image, hole):
 
     network: `HiFill.fill`.
     """
-
-    def at(config):
-        return lambda: _fill(network, config, image, hole)
-
+    plan = _plan(hole, config.grid, config.least_window)
     if not config.large_size:
-        return at(config)()
-    _, side, starts, *_ = _plan(hole, config.grid, config.least_window)
-    medium = (tf.size(starts) == 1) & photograph.has_medium_window(config, side)
-    return tf.cond(medium, at(photograph.at_large_size(config)), at(config))
+        return _fill(network, config, image, hole, plan)
+
+    def at_large_size():
+        large = config.at_size(config.large_size)
+        again = _plan(hole, large.grid, large.least_window)
+        return _fill(network, large, image, hole, again)
+
+    _, side, starts, *_ = plan
+    medium = (tf.size(starts) == 1) & has_medium_window(config, side)
+    return tf.cond(medium, at_large_size, lambda: _fill(network, config, image, hole, plan))
 
 
-def _fill(network, config, image, hole):
-    """`fill` at `config.size`, whatever the window."""
-    grid = config.grid
-    long, side, starts, length, bounds = _plan(hole, grid, config.least_window)
+def _fill(network, config, image, hole, plan):
+    """`fill` at `config.size`; plan: of `_plan`."""
+    long, side, starts, length, bounds = plan
     several = tf.size(starts) > 1
 
     def one_more(index, image, hole):

@@ -10,7 +10,6 @@ with 0 in the hole.
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 
 import numpy as np
@@ -135,7 +134,10 @@ class HiFill(StoredModel, BuiltByCalling, keras.Model):
 
     def at_size(self, size: int) -> HiFill:
         """A new model with the same weights for another `size`: a multiple of 32, at least 64."""
-        config = dataclasses.replace(self.config, size=size, large_size=0)
+        return self.with_config(self.config.at_size(size))
+
+    def with_config(self, config: HiFillConfig) -> HiFill:
+        """A new model with the same weights; config: one whose networks have weights of the same shapes."""
         model = HiFill(config, self._precision)
         model.set_weights(self.get_weights())
         return model

@@ -75,7 +75,7 @@ def _config(path, network, size):
     """What the pipeline needs of the exported configuration; files of other versions do not name `detail_blur`."""
     blur = network.properties.get(DETAIL_BLUR, "0")
     try:
-        return dataclasses.replace(SHIPPED, size=size, large_size=0, detail_blur=float(blur))
+        return dataclasses.replace(SHIPPED.at_size(size), detail_blur=float(blur))
     except ValueError as error:
         raise UserError(f"{path}: its metadata have {DETAIL_BLUR} = {blur!r}") from error
 

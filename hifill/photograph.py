@@ -16,7 +16,6 @@ for square photographs with a side divisible by 32. Only pixels of the hole are 
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Callable, NamedTuple
 
@@ -60,7 +59,6 @@ def inpaint(
     """Fills one photograph; the other arguments, result and errors are those of `HiFill.inpaint`.
 
     network: `HiFill.fill`, or another function with its arguments and results; only the hole of its image is used.
-
     down, up: operators of section 4.1, see `aggregate_residuals`.
     """
     check_array(image, mask)
@@ -77,7 +75,7 @@ def inpaint(
     output = image.copy()
     side, parts = plan(hole, config.grid, config.least_window)
     if len(parts) == 1 and has_medium_window(config, side):
-        config = at_large_size(config)
+        config = config.at_size(config.large_size)
         side, parts = plan(hole, config.grid, config.least_window)
     for part in parts:
         _fill_part(network, config, output, hole, part, side, down, up)
@@ -89,11 +87,6 @@ def has_medium_window(config: HiFillConfig, side):
     """Whether a window of `side` pixels, a number or a tensor, is one for `config.large_size`."""
     largest = detail.WHOLE * config.size if config.large_size else 0
     return (config.size < side) & (side < largest)
-
-
-def at_large_size(config: HiFillConfig) -> HiFillConfig:
-    """The configuration for medium windows."""
-    return dataclasses.replace(config, size=config.large_size, large_size=0)
 
 
 def _fill_part(network, config, output, hole, part, side, down, up):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -32,9 +31,9 @@ def config(values: Mapping, start: HiFillConfig | None = None) -> HiFillConfig:
     named = options.from_flags(Start, values).config
     if named or start is None:
         start = CONFIGS[named or "paper"]
-    if values.get("hifill_size") not in (None, start.size):
-        start = dataclasses.replace(start, large_size=0)  # this size, in all windows
     try:
+        if values.get("hifill_size") not in (None, start.size):
+            start = start.at_size(values["hifill_size"])
         return options.changed(start, values)
     except ValueError as error:
         raise UsageError(f"--hifill_config={start.name} with these flags: {error}") from error
@@ -52,10 +51,7 @@ def _loaded(values, dtype):
             raise UsageError(
                 f"--weights={values['weights']} holds networks with {name} {found!r}; {asking} asks for {value!r}"
             )
-    if wanted.size != model.config.size:
-        model = model.at_size(wanted.size)
-    model.config = dataclasses.replace(model.config, detail_blur=wanted.detail_blur)
-    return model
+    return model if wanted == model.config else model.with_config(wanted)
 
 
 def checks(values: Mapping) -> list:
