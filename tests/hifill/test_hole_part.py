@@ -83,8 +83,7 @@ def test_fill_also_takes_the_large_size():
     np.testing.assert_allclose(filled, wanted, atol=1e-6)
     np.testing.assert_allclose(attention, same_attention, atol=1e-6)
     assert model.at_size(128).config == dataclasses.replace(config, size=128, large_size=0)
-    again = HiFill(config.at_size(64)).with_config(config)
-    again.set_weights(model.get_weights())
+    again = model.at_size(64).with_config(config)
     assert again.config == config
     np.testing.assert_allclose(again.fill(image, mask)[0], filled, atol=1e-6)
     with pytest.raises(UserError, match=r"expected \[B, 64, 64, 3\]"):
